@@ -43,7 +43,9 @@ interface Import {
 
 function importsOf(file: string): Import[] {
   const text = readFileSync(resolve(root, file), 'utf8');
-  const found = text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^'";]*?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'/g);
+  const found = text.matchAll(
+    /(?:^|\n)\s*(?:import|export)\s[^'";]*?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'/g,
+  );
   return [...found].map((match) => ({ file, specifier: match[1] ?? match[2] ?? match[3] ?? '' }));
 }
 
@@ -66,17 +68,21 @@ test('rooms import lower floors only, through index.ts', () => {
   const wrong: string[] = [];
   for (const { file, specifier } of imports) {
     if (!specifier.startsWith('.')) continue;
-    const target = relative(root, resolve(root, dirname(file), specifier)).split(sep).join('/');
+    const target = relative(root, resolve(root, dirname(file), specifier))
+      .split(sep)
+      .join('/');
     const [from, to] = [roomOf(file), roomOf(target)];
     if (from === to) continue;
     if (!target.startsWith('src/')) {
       if (!isTest(file)) wrong.push(`${file} imports ${target}, outside src/`);
       continue;
     }
-    if ((FLOORS[to] ?? 99) >= (FLOORS[from] ?? -1)) wrong.push(`${file} (floor ${FLOORS[from]}) imports ${to} (floor ${FLOORS[to]})`);
+    if ((FLOORS[to] ?? 99) >= (FLOORS[from] ?? -1))
+      wrong.push(`${file} (floor ${FLOORS[from]}) imports ${to} (floor ${FLOORS[to]})`);
     const isDoor = target === `src/${to}/index.ts` || (isTest(file) && /\/contract\.ts$/.test(target));
     if (!isDoor) wrong.push(`${file} imports ${target}, not the room's index.ts`);
-    if (from === 'client' && !ROOMS_OF_CLIENT.has(to)) wrong.push(`${file}: client may use ${[...ROOMS_OF_CLIENT]} only`);
+    if (from === 'client' && !ROOMS_OF_CLIENT.has(to))
+      wrong.push(`${file}: client may use ${[...ROOMS_OF_CLIENT]} only`);
   }
   assert.deepEqual(wrong, []);
 });
@@ -95,7 +101,9 @@ test('there are no circles between files', () => {
   const edges = new Map<string, string[]>();
   for (const { file, specifier } of imports) {
     if (!specifier.startsWith('.')) continue;
-    const target = relative(root, resolve(root, dirname(file), specifier)).split(sep).join('/');
+    const target = relative(root, resolve(root, dirname(file), specifier))
+      .split(sep)
+      .join('/');
     edges.set(file, [...(edges.get(file) ?? []), target]);
   }
   const done = new Set<string>();

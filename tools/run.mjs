@@ -35,10 +35,19 @@ function installMissing(folder, dev) {
   if (finished && missing.length === 0) return;
   process.stderr.write(`holdfast: installing ${missing.length} packages (once)…\n`);
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const flags = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', ...(dev ? [] : ['--omit=dev'])];
+  const flags = [
+    'ci',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    ...(dev ? [] : ['--omit=dev']),
+  ];
   const done = spawnSync(npm, flags, { cwd: folder, stdio: ['ignore', 2, 2], env: cleanEnvironment() });
   if (done.status === 0) return;
-  process.stderr.write('holdfast: npm could not install the packages; its own words are above. Mend that and run this again.\n');
+  process.stderr.write(
+    'holdfast: npm could not install the packages; its own words are above. Mend that and run this again.\n',
+  );
   process.exit(1);
 }
 
@@ -52,7 +61,9 @@ function installedVersion(folder, name) {
 
 /** npm run hands its own settings down as environment; a nested npm must not inherit `--omit` and the like. */
 function cleanEnvironment() {
-  return Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^npm_config_(omit|include|production)$/i.test(key)));
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([key]) => !/^npm_config_(omit|include|production)$/i.test(key)),
+  );
 }
 
 function findNode() {

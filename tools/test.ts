@@ -13,7 +13,11 @@ const only = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 
 step('format and lint', ['node_modules/@biomejs/cli-linux-x64/biome', 'ci', '--error-on-warnings']);
 step('types', ['node_modules/.bin/tsc', '--noEmit']);
-step('unit', [...node(), '--test-isolation=none', ...tests('src/**/*.test.ts', 'test/*.test.ts', 'test/formats/*.test.ts')]);
+step('unit', [
+  ...node(),
+  '--test-isolation=none',
+  ...tests('src/**/*.test.ts', 'test/*.test.ts', 'test/formats/*.test.ts'),
+]);
 if (!isQuick) {
   const files = tests('test/e2e/**/*.test.ts', 'test/sim/**/*.test.ts', 'examples/**/*.test.ts');
   if (files.length > 0) step('end to end', [...node(), '--test-concurrency=2', ...files]);

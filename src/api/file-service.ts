@@ -1,0 +1,176 @@
+/**
+ * What Holdfast does with files, as every way of reaching a store answers it: in this process, over the control socket,
+ * over HTTP. One contract suite runs over all of them. Paths are in text form; faults are Faults, also over the wire.
+ */
+import type {
+  AttributeChange,
+  CheckReport,
+  FileKind,
+  FileRecord,
+  ListPage,
+  Removed,
+  ServerInfo,
+  StoreStats,
+  VersionPage,
+} from './records.ts';
+
+/** A file by where it stands, or by its node. */
+export type Target = { readonly path: string } | { readonly id: number };
+
+/** Bytes pulled by the consumer. A chunk handed out stays unchanged until the next one is asked for. */
+export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The caller refuses to act on anything but this version (`conflict` names both). */
+export interface Expecting extends CallOptions {
+  readonly expectedVersion?: number | undefined;
+}
+
+export interface ListOptions extends CallOptions {
+  readonly cursor?: string | undefined;
+  /** 1–1,000; 1,000 when absent. */
+  readonly limit?: number | undefined;
+  readonly kind?: FileKind | undefined;
+  /** Only names that match this glob (`*`, `?`, `[…]`, `{a,b}`). */
+  readonly glob?: string | undefined;
+  readonly withAttributes?: boolean | undefined;
+}
+
+export interface WriteOptions extends Expecting {
+  /** `create`: `exists` when there is something. `replace`: `not-found` when there is nothing. `put`: either. */
+  readonly mode: 'create' | 'replace' | 'put';
+  /** Bytes announced; `mismatch` when more or fewer come. */
+  readonly size?: number | undefined;
+  /** XXH3-64 announced, 16 hex digits; `mismatch` when the bytes have another. */
+  readonly xxhash3?: string | undefined;
+  /** SHA-256 announced, hex; computed only when given. */
+  readonly sha256?: string | undefined;
+  readonly modified?: string | undefined;
+  /** Permission bits; 0o644 for a new file and unchanged for an old one when absent. */
+  readonly permissions?: number | undefined;
+  /** Make the folders above when they are missing. */
+  readonly parents?: boolean | undefined;
+  /** The same key again answers what the first call answered, and does nothing. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** One small thing of many: a folder, a file, a symlink. */
+export interface BulkItem {
+  readonly path: string;
+  readonly kind: 'file' | 'folder' | 'symlink';
+  /** Content of a file. */
+  readonly source?: () => ByteSource | Promise<ByteSource>;
+  /** Where a symlink points, text form. */
+  readonly target?: string;
+  readonly size?: number | undefined;
+  readonly modified?: string | undefined;
+  readonly permissions?: number | undefined;
+}
+
+export type BulkResult =
+  | { readonly path: string; readonly ok: true; readonly record: FileRecord }
+  | { readonly path: string; readonly ok: false; readonly fault: Error };
+
+export interface ReadOptions extends CallOptions {
+  readonly offset?: number | undefined;
+  /** To the end when absent. */
+  readonly length?: number | undefined;
+  readonly version?: number | undefined;
+}
+
+export interface FileRead {
+  readonly record: FileRecord;
+  /** Exactly the asked bytes, each verified before it is handed out; throws Fault `corrupt` instead of a wrong byte. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+export interface MoveOptions extends Expecting {
+  /** Replace a file that stands at the goal; it becomes an older version. `exists` otherwise. */
+  readonly overwrite?: boolean | undefined;
+  readonly parents?: boolean | undefined;
+  readonly idempotencyKey?: string | undefined;
+}
+
+export interface RemoveOptions extends Expecting {
+  /** Folders with what is in them; `not-empty` otherwise. */
+  readonly recursive?: boolean | undefined;
+  /** Count, and remove nothing. */
+  readonly dryRun?: boolean | undefined;
+  readonly idempotencyKey?: string | undefined;
+}
+
+export interface SearchQuery extends CallOptions {
+  /** Where to start; the root when absent. */
+  readonly path?: string | undefined;
+  /** True when absent. */
+  readonly recursive?: boolean | undefined;
+  /** Glob over the name, or over the path below `path` when it has a slash (`**` crosses folders). */
+  readonly pattern?: string | undefined;
+  /** Part of the name, upper and lower case alike. */
+  readonly name?: string | undefined;
+  readonly kind?: FileKind | undefined;
+  readonly sizeMin?: number | undefined;
+  readonly sizeMax?: number | undefined;
+  readonly modifiedAfter?: string | undefined;
+  readonly modifiedBefore?: string | undefined;
+  /** Has this named attribute, with this value when one is given (`user.tag` or `user.tag=red`). */
+  readonly attribute?: string | undefined;
+  readonly cursor?: string | undefined;
+  /** 1–1,000; 1,000 when absent. */
+  readonly limit?: number | undefined;
+}
+
+export interface CheckOptions extends CallOptions {
+  /** Share of the chunks to read, 0–1; 1 when absent. */
+  readonly sample?: number | undefined;
+  /** First write the chunk index anew from the packs. */
+  readonly rebuildIndex?: boolean | undefined;
+  /** Called now and then with what is done and what there is, in bytes. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+export interface FileService {
+  info(options?: CallOptions): Promise<ServerInfo>;
+  stat(target: Target, options?: CallOptions & { readonly withAttributes?: boolean }): Promise<FileRecord>;
+  list(target: Target, options?: ListOptions): Promise<ListPage>;
+  /** Everything under a folder, folders before what is in them, in the byte order of paths. */
+  manifest(target: Target, options?: CallOptions): AsyncIterable<FileRecord>;
+  /** Makes a folder; `exists` when there is something, unless `parents` is set and it is a folder. */
+  makeFolder(
+    path: string,
+    options?: CallOptions & {
+      readonly parents?: boolean;
+      readonly permissions?: number;
+      readonly idempotencyKey?: string;
+    },
+  ): Promise<FileRecord>;
+  write(path: string, source: ByteSource, options: WriteOptions): Promise<FileRecord>;
+  /** Many small things in few commits: results in the order of the items, each item standing or failing alone. */
+  writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options?: CallOptions): AsyncIterable<BulkResult>;
+  read(target: Target, options?: ReadOptions): Promise<FileRead>;
+  setAttributes(
+    target: Target,
+    change: AttributeChange,
+    options?: Expecting & { readonly idempotencyKey?: string },
+  ): Promise<FileRecord>;
+  move(from: string, to: string, options?: MoveOptions): Promise<FileRecord>;
+  /** Copies metadata only: both share their chunks, whatever the size. Folders with all that is in them. */
+  copy(from: string, to: string, options?: MoveOptions): Promise<FileRecord>;
+  remove(path: string, options?: RemoveOptions): Promise<Removed>;
+  search(query: SearchQuery): Promise<ListPage>;
+  versions(
+    target: Target,
+    options?: CallOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined },
+  ): Promise<VersionPage>;
+  /** Makes an older version the current one, as a new version. */
+  restore(
+    target: Target,
+    version: number,
+    options?: Expecting & { readonly dryRun?: boolean; readonly idempotencyKey?: string },
+  ): Promise<FileRecord>;
+  stats(options?: CallOptions): Promise<StoreStats>;
+  check(options?: CheckOptions): Promise<CheckReport>;
+}

@@ -1,0 +1,202 @@
+/**
+ * What goes over the wire, as schemas: types, checks and the OpenAPI document come from these alone.
+ * Members are snake_case; moments are ISO 8601 in UTC; paths are in text form (path.ts). Unknown members are refused in
+ * requests; answers may grow new ones.
+ */
+import Type, { type Static } from 'typebox';
+
+const options = { additionalProperties: false };
+
+export const FILE_KINDS = ['file', 'folder', 'symlink', 'fifo', 'socket', 'char-device', 'block-device'] as const;
+export type FileKind = (typeof FILE_KINDS)[number];
+
+/** Numbers that name nodes, versions and commits. */
+const Id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
+export const FileRecord = Type.Object(
+  {
+    file_id: Type.Integer({ description: 'The node: stays the same through renames.' }),
+    path: Type.String({ description: 'Absolute, in text form: bytes that are not UTF-8 stand as \\xHH.' }),
+    name: Type.String({ description: 'Last name of the path; empty for the root.' }),
+    path_raw: Type.Optional(Type.String({ description: 'The path percent-encoded; only where it is not UTF-8.' })),
+    name_raw: Type.Optional(Type.String({ description: 'The name percent-encoded; only where it is not UTF-8.' })),
+    kind: Type.Union(FILE_KINDS.map((kind) => Type.Literal(kind))),
+    is_directory: Type.Boolean(),
+    size: Type.Integer({ description: 'Bytes.', minimum: 0 }),
+    modified: Type.String({ format: 'date-time' }),
+    changed: Type.String({ format: 'date-time' }),
+    created: Type.String({ format: 'date-time' }),
+    mode: Type.Integer({ description: 'Permission bits, 0 to 4095.' }),
+    uid: Type.Integer(),
+    gid: Type.Integer(),
+    links: Type.Integer(),
+    version: Type.Integer({ description: 'Rises with every change of content.' }),
+    xxhash3: Type.Union([Type.String({ pattern: '^[0-9a-f]{16}$' }), Type.Null()], {
+      description: 'XXH3-64 of the whole content, 16 hex digits; null for what has none or until it is computed.',
+    }),
+    target: Type.Optional(Type.String({ description: 'Where a symlink points, in text form.' })),
+    attributes: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        description: 'Named attributes, values in base64; where asked for.',
+      }),
+    ),
+  },
+  { $id: 'FileRecord' },
+);
+export type FileRecord = Static<typeof FileRecord>;
+
+export const ListPage = Type.Object(
+  {
+    path: Type.String(),
+    entries: Type.Array(FileRecord),
+    next: Type.Optional(Type.String({ description: 'Cursor of the next page; absent on the last.' })),
+  },
+  { $id: 'ListPage' },
+);
+export type ListPage = Static<typeof ListPage>;
+
+export const VersionRecord = Type.Object(
+  {
+    file_id: Type.Integer({ description: 'The node that had it; another one where a file replaced it by rename.' }),
+    version: Type.Integer(),
+    size: Type.Integer(),
+    modified: Type.String({ format: 'date-time' }),
+    xxhash3: Type.Union([Type.String(), Type.Null()]),
+    commit: Type.Integer(),
+    committed: Type.String({ format: 'date-time' }),
+    actor: Type.String(),
+    door: Type.String(),
+    is_current: Type.Boolean(),
+  },
+  { $id: 'VersionRecord' },
+);
+export type VersionRecord = Static<typeof VersionRecord>;
+
+export const VersionPage = Type.Object(
+  {
+    path: Type.String(),
+    versions: Type.Array(VersionRecord, { description: 'Newest first.' }),
+    next: Type.Optional(Type.String({ description: 'Cursor of the next page; absent on the last.' })),
+  },
+  { $id: 'VersionPage' },
+);
+export type VersionPage = Static<typeof VersionPage>;
+
+/** What can be set on a node; absent members stay as they are. */
+export const AttributeChange = Type.Object(
+  {
+    mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o7777 })),
+    uid: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffff_fffe })),
+    gid: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffff_fffe })),
+    modified: Type.Optional(Type.String({ format: 'date-time' })),
+    accessed: Type.Optional(Type.String({ format: 'date-time' })),
+    attributes: Type.Optional(
+      Type.Record(Type.String({ pattern: '^user\\.' }), Type.Union([Type.String(), Type.Null()]), {
+        description: 'Named attributes, values in base64; null removes one.',
+      }),
+    ),
+  },
+  { ...options, $id: 'AttributeChange' },
+);
+export type AttributeChange = Static<typeof AttributeChange>;
+
+export const Removed = Type.Object(
+  {
+    path: Type.String(),
+    files: Type.Integer({ description: 'Files, links and special files removed.' }),
+    folders: Type.Integer(),
+    bytes: Type.Integer({ description: 'Bytes of their contents, before dedup.' }),
+    dry_run: Type.Boolean(),
+  },
+  { $id: 'Removed' },
+);
+export type Removed = Static<typeof Removed>;
+
+export const StoreStats = Type.Object(
+  {
+    files: Type.Integer(),
+    folders: Type.Integer(),
+    logical_bytes: Type.Integer({ description: 'Bytes of all reachable files.' }),
+    history_bytes: Type.Integer({ description: 'Bytes of kept older versions.' }),
+    unique_bytes: Type.Integer({ description: 'Plain bytes of all referenced chunks, each counted once.' }),
+    stored_bytes: Type.Integer({ description: 'Bytes of their records in packs.' }),
+    pack_bytes: Type.Integer({ description: 'Bytes of all packs on disk, unreferenced records included.' }),
+    metadata_bytes: Type.Integer(),
+    disk_bytes: Type.Integer({ description: 'Packs and metadata together.' }),
+    chunks: Type.Integer(),
+    packs: Type.Integer(),
+    dedup_ratio: Type.Number({ description: '(logical + history) / unique; 1 for an empty store.' }),
+    compression_ratio: Type.Number({ description: 'unique / stored; 1 for an empty store.' }),
+    total_ratio: Type.Number({ description: '(logical + history) / disk; 1 for an empty store.' }),
+  },
+  { $id: 'StoreStats' },
+);
+export type StoreStats = Static<typeof StoreStats>;
+
+export const CheckProblem = Type.Object(
+  {
+    code: Type.String({
+      description: 'Stable: chunk-damaged, chunk-missing, pack-missing, pack-index-damaged, count-wrong, …',
+    }),
+    error: Type.String(),
+    chunk: Type.Optional(Type.String()),
+    pack: Type.Optional(Type.Integer()),
+    object: Type.Optional(Type.String()),
+    files: Type.Array(Type.String(), { description: 'Paths whose content needs it, at most FILES_NAMED_MAX.' }),
+    files_more: Type.Optional(Type.Integer({ description: 'How many more files than are named.' })),
+  },
+  { $id: 'CheckProblem' },
+);
+export type CheckProblem = Static<typeof CheckProblem>;
+
+export const CheckReport = Type.Object(
+  {
+    chunks_verified: Type.Integer(),
+    bytes_verified: Type.Integer(),
+    packs_verified: Type.Integer(),
+    files_verified: Type.Integer(),
+    orphan_bytes: Type.Integer({ description: 'Bytes in packs that no chunk row names: harmless leftovers.' }),
+    problems: Type.Array(CheckProblem),
+    problems_more: Type.Integer(),
+    is_clean: Type.Boolean(),
+    rebuilt_chunks: Type.Optional(
+      Type.Integer({ description: 'Index rows written anew, when a rebuild was asked for.' }),
+    ),
+  },
+  { $id: 'CheckReport' },
+);
+export type CheckReport = Static<typeof CheckReport>;
+
+/** RFC 9457, with a stable code and the members of the older error contract. */
+export const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    code: Type.String({ description: 'Stable; docs/errors.md lists all.' }),
+    path: Type.Union([Type.String(), Type.Null()]),
+    error: Type.String({ description: 'The same sentence as detail.' }),
+    error_code: Type.String({
+      description: 'One of file_not_found, permission_denied, hash_mismatch, network_error, server_error, or the code.',
+    }),
+    about: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    request: Type.String({ description: 'Id of the request, as in the log.' }),
+  },
+  { $id: 'Problem' },
+);
+export type Problem = Static<typeof Problem>;
+
+export const ServerInfo = Type.Object(
+  {
+    name: Type.Literal('holdfast'),
+    version: Type.String(),
+    status: Type.Union([Type.Literal('ok'), Type.Literal('draining')]),
+    store_id: Type.String(),
+    uptime_seconds: Type.Number(),
+  },
+  { $id: 'ServerInfo' },
+);
+export type ServerInfo = Static<typeof ServerInfo>;
+
+export { Id };

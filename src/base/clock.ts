@@ -1,0 +1,139 @@
+/**
+ * Time comes in through constructors, so that a simulation replays. The system clock is real; the manual clock of the
+ * tests stands still until it is moved and then fires its timers in order of their time.
+ * Moments are (seconds, nanoseconds) since 1970-01-01T00:00:00Z; seconds may be negative, nanoseconds are 0–999,999,999.
+ */
+import { Fault } from './fault.ts';
+
+export interface Moment {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+export interface Clock {
+  /** The wall clock; may jump back. */
+  now(): Moment;
+  /** Milliseconds that only rise; the origin is unspecified. */
+  monotonicMs(): number;
+  /** Calls `fire` once after `delayMs`, unless disposed before. Never keeps a process alive on its own. */
+  after(delayMs: number, fire: () => void): Disposable;
+  /** Resolves after `delayMs`; rejects with Fault `aborted` when the signal fires first. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+export function momentOfMs(milliseconds: number): Moment {
+  const seconds = Math.floor(milliseconds / 1000);
+  return { seconds, nanoseconds: Math.round((milliseconds - seconds * 1000) * 1e6) };
+}
+
+/** Milliseconds since 1970, with a fraction. */
+export function msOfMoment(moment: Moment): number {
+  return moment.seconds * 1000 + moment.nanoseconds / 1e6;
+}
+
+export function compareMoments(a: Moment, b: Moment): number {
+  return a.seconds - b.seconds || a.nanoseconds - b.nanoseconds;
+}
+
+/** ISO 8601 in UTC; the fraction has 3, 6 or 9 digits, as few as are exact. */
+export function isoOfMoment(moment: Moment): string {
+  const whole = new Date(moment.seconds * 1000).toISOString().slice(0, -5);
+  const nanos = String(moment.nanoseconds).padStart(9, '0');
+  const fraction = nanos.endsWith('000000') ? nanos.slice(0, 3) : nanos.endsWith('000') ? nanos.slice(0, 6) : nanos;
+  return `${whole}.${fraction}Z`;
+}
+
+const ISO_PATTERN = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\d*(Z|[+-]\d{2}:?\d{2})$/;
+
+/** Reads an ISO 8601 moment with a zone; `undefined` when it is none. */
+export function momentOfIso(text: string): Moment | undefined {
+  const match = ISO_PATTERN.exec(text);
+  if (match === null) return undefined;
+  const zone = match[4] === 'Z' ? 'Z' : (match[4] ?? '').replace(/^(.\d\d):?(\d\d)$/, '$1:$2');
+  const ms = Date.parse(`${match[1]}T${match[2]}${zone}`);
+  if (Number.isNaN(ms)) return undefined;
+  return { seconds: ms / 1000, nanoseconds: Number((match[3] ?? '').padEnd(9, '0')) };
+}
+
+function sleepOn(clock: Pick<Clock, 'after'>, delayMs: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.reject(Fault.aborted(signal, 'Waiting'));
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      timer[Symbol.dispose]();
+      reject(Fault.aborted(signal, 'Waiting'));
+    };
+    const timer = clock.after(delayMs, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+export const systemClock: Clock = {
+  now: () => momentOfMs(performance.timeOrigin + performance.now()),
+  monotonicMs: () => performance.now(),
+  after(delayMs, fire) {
+    const timer: unknown = setTimeout(fire, delayMs);
+    // In Node a timer is an object and would keep the process; in a browser it is a number.
+    (timer as { unref?: () => void }).unref?.();
+    return { [Symbol.dispose]: () => clearTimeout(timer as number) };
+  },
+  sleep(delayMs, signal) {
+    return sleepOn(this, delayMs, signal);
+  },
+};
+
+/** A clock that moves only when told to. */
+export class ManualClock implements Clock {
+  #ms: number;
+  #timers: { readonly atMs: number; readonly order: number; readonly fire: () => void }[] = [];
+  #order = 0;
+
+  constructor(startMs = Date.UTC(2026, 0, 1)) {
+    this.#ms = startMs;
+  }
+
+  now(): Moment {
+    return momentOfMs(this.#ms);
+  }
+
+  monotonicMs(): number {
+    return this.#ms;
+  }
+
+  after(delayMs: number, fire: () => void): Disposable {
+    const timer = { atMs: this.#ms + Math.max(0, delayMs), order: this.#order++, fire };
+    this.#timers.push(timer);
+    return {
+      [Symbol.dispose]: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
+  }
+
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return sleepOn(this, delayMs, signal);
+  }
+
+  /** Moves on by `ms`, firing what falls due on the way, each at its own time. */
+  advance(ms: number): void {
+    const endMs = this.#ms + ms;
+    for (;;) {
+      const next = this.#timers
+        .filter((timer) => timer.atMs <= endMs)
+        .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
+      if (next === undefined) break;
+      this.#timers = this.#timers.filter((other) => other !== next);
+      this.#ms = Math.max(this.#ms, next.atMs);
+      next.fire();
+    }
+    this.#ms = endMs;
+  }
+
+  /** Milliseconds until the next timer falls due; `undefined` when none is set. */
+  nextTimerMs(): number | undefined {
+    const times = this.#timers.map((timer) => timer.atMs - this.#ms);
+    return times.length === 0 ? undefined : Math.max(0, Math.min(...times));
+  }
+}

@@ -1,0 +1,10 @@
+/** base: what every room stands on. Nothing of Node, nothing of Holdfast's own subject. */
+export * from './bytes.ts';
+export * from './clock.ts';
+export * from './fault.ts';
+export * from './limit.ts';
+export * from './log.ts';
+export * from './lru.ts';
+export * from './maybe.ts';
+export * from './random.ts';
+export * from './retry.ts';

@@ -1,0 +1,158 @@
+/**
+ * bytes -> chunks -> packs, and back. The room's door: what files and the composition root may ask of it.
+ *
+ * Writing: a ContentWriter cuts a stream into content-defined chunks, names each by a keyed hash, skips what the store
+ * has, compresses the rest in workers and appends records to the open pack. What it hands out are drafts: data that the
+ * caller puts into one metadata change. Before that change is committed, `sync` makes every record appended so far
+ * durable: data first, then the commit that names it. A writer that is dropped leaves unreferenced records, never holes.
+ *
+ * Reading: chunk id -> pack (metadata) -> offset (the pack's own index) -> record -> checks -> plain bytes. The record's
+ * checksum covers header and stored bytes; the id is checked over the plain bytes. Damage is Fault `corrupt` whose
+ * `about` names chunk (hex), pack, object and offset; damaged bytes are never handed out.
+ */
+import type { Change, ChunkId, Put, RealmId } from '../meta/index.ts';
+
+/** How hard to compress: a zstd level, or stored as it is. */
+export type CompressionLevel = number | 'none';
+
+export const ID_ALGORITHMS = ['blake3', 'xxh3-128'] as const;
+export type IdAlgorithm = (typeof ID_ALGORITHMS)[number];
+
+export const CHUNKERS = ['ultracdc', 'fastcdc'] as const;
+export type ChunkerName = (typeof CHUNKERS)[number];
+
+/** What never changes for a store; stands in its `format` record. */
+export interface ChunkFormat {
+  readonly idAlgorithm: IdAlgorithm;
+  readonly chunker: ChunkerName;
+  readonly chunkBytesMin: number;
+  readonly chunkBytesMean: number;
+  readonly chunkBytesMax: number;
+}
+
+export const DEFAULT_CHUNK_FORMAT: ChunkFormat = {
+  idAlgorithm: 'blake3',
+  chunker: 'ultracdc',
+  chunkBytesMin: 16 * 1024,
+  chunkBytesMean: 64 * 1024,
+  chunkBytesMax: 128 * 1024,
+};
+
+/** Content of at most this many bytes is kept in its metadata row, as one chunk record. */
+export const INLINE_BYTES_MAX = 4_096;
+
+/** A run of content in order; drafts of one content follow each other without gaps. */
+export type Draft =
+  | { readonly kind: 'chunk'; readonly offset: number; readonly length: number; readonly id: ChunkId }
+  | { readonly kind: 'inline'; readonly offset: number; readonly length: number; readonly record: Uint8Array }
+  | { readonly kind: 'hole'; readonly offset: number; readonly length: number };
+
+export interface Drafts {
+  readonly drafts: readonly Draft[];
+  /** Chunk rows, mode `keep`, that must stand in the change before the extents that name them. */
+  readonly puts: readonly Put[];
+}
+
+export interface ContentSummary {
+  readonly size: number;
+  /** XXH3-64 of all bytes, 8 bytes big-endian. */
+  readonly hash: Uint8Array;
+}
+
+export interface WriterOptions {
+  readonly level: CompressionLevel;
+  /** Total bytes, when known: a small file then needs no large buffer. */
+  readonly size?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Turns one stream into drafts. Use `using`/`await using`: dispose after the commit (or instead of it), it lets go of
+ * the writer's buffers and of its claim on records that are not yet committed.
+ */
+export interface ContentWriter extends AsyncDisposable {
+  /** Takes all of `bytes`; they may be reused once it resolves, which it does when there is room for more. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Bytes taken so far. */
+  readonly size: number;
+  /** Drafts whose records are appended, since the last call; may be empty while chunks are under way. */
+  take(): Drafts;
+  /** Drafts ready to take; a caller that builds a large content commits them in steps. */
+  readonly readyCount: number;
+  /** Ends the stream; resolves when every draft is ready. */
+  finish(): Promise<ContentSummary>;
+}
+
+/** What to read of one chunk. */
+export interface ChunkSlice {
+  readonly id: ChunkId;
+  /** Bytes of the chunk's plain bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ChunkStoreStats {
+  /** Chunks with a reference, and their plain and stored bytes. */
+  readonly chunks: number;
+  readonly uniqueBytes: number;
+  readonly storedBytes: number;
+  readonly packs: number;
+  /** Bytes of all pack objects. */
+  readonly packBytes: number;
+}
+
+export interface ChunkDamage {
+  readonly code:
+    | 'chunk-damaged'
+    | 'chunk-missing'
+    | 'pack-missing'
+    | 'pack-index-damaged'
+    | 'pack-header-damaged'
+    | 'pack-torn';
+  readonly sentence: string;
+  readonly pack?: number;
+  readonly object?: string;
+  /** Chunks that cannot be read because of it. */
+  readonly chunks: readonly ChunkId[];
+}
+
+export interface VerifyReport {
+  readonly chunksVerified: number;
+  readonly bytesVerified: number;
+  readonly packsVerified: number;
+  /** Record bytes in packs that no chunk row names. */
+  readonly orphanBytes: number;
+}
+
+export interface ChunkStore extends AsyncDisposable {
+  readonly realm: RealmId;
+  readonly format: ChunkFormat;
+  newWriter(options: WriterOptions): ContentWriter;
+  /** Plain, verified bytes of one chunk; shared with the cache, so do not write into them. */
+  read(id: ChunkId, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>;
+  /** The slices' bytes, in order, read ahead within a bound; neighbours in a pack are read together. */
+  readAll(
+    slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): AsyncIterable<Uint8Array>;
+  /** Plain, verified bytes of an inline record. @throws Fault `corrupt`. */
+  readInline(record: Uint8Array): Uint8Array;
+  /**
+   * Makes every record appended before the call durable; answers the changes (pack rows) that must be committed before
+   * or together with changes whose drafts these are. Calls share one sync where they can. A fault is sticky: packs it
+   * touched take no more records.
+   */
+  sync(): Promise<readonly Change[]>;
+  /** Reads and verifies all chunks, or a random share of them; hands every damage to `onDamage`. */
+  verify(options: {
+    readonly sample?: number | undefined;
+    readonly onDamage: (damage: ChunkDamage) => void;
+    readonly onProgress?: ((done: number, total: number) => void) | undefined;
+    readonly signal?: AbortSignal | undefined;
+  }): Promise<VerifyReport>;
+  /** Writes chunk and pack rows anew from the packs themselves; references are counted from extents. Answers rows written. */
+  rebuildIndex(options?: { readonly signal?: AbortSignal | undefined }): Promise<number>;
+  stats(): Promise<ChunkStoreStats>;
+  /** Ends writers, syncs, leaves an open pack as it is for the next opening, ends workers. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,2 @@
+/** chunks: bytes -> chunks -> packs, and back. */
+export * from './chunk-store.ts';

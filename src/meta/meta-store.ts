@@ -1,0 +1,163 @@
+/**
+ * Transactional records with history: the interface that every metadata engine implements and contract.ts judges.
+ *
+ * A change is data: expectations, puts, deletes, decided from earlier reads. An engine applies a whole group of changes
+ * in one durable transaction of its own; a change whose expectation is stale fails alone, with Fault `conflict`, and its
+ * neighbours go through. What a change means (commit numbers, history, references, quota) is written once, in apply.ts,
+ * for all engines. Nobody outside an engine ever has a transaction open.
+ *
+ * Reads see committed rows only, never wait for a writer, and no read outlives one call.
+ */
+import type { Fault, Maybe, Moment } from '../base/index.ts';
+import type { CommitNumber, NodeId, SpaceId } from './ids.ts';
+import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
+
+/** Rows that one scan answers at most; a larger `limit` is an error of the caller. */
+export const SCAN_ROWS_MAX = 10_000;
+/** Rows that one change may put and delete together (DESIGN: no transaction passes it). */
+export const CHANGE_ROWS_MAX = 10_000;
+
+type KeyOf<Name extends TableName | IndexName> = Name extends TableName
+  ? Keys[Name]
+  : Name extends IndexName
+    ? Indexes[Name]['key']
+    : never;
+export type RowOf<Name extends TableName | IndexName> = Name extends TableName
+  ? Rows[Name]
+  : Name extends IndexName
+    ? Rows[Indexes[Name]['table']]
+    : never;
+
+/** The leading columns of a key, any number of them. */
+export type KeyPrefix<Key extends readonly unknown[]> = Key extends readonly [infer First, ...infer Rest]
+  ? readonly [] | readonly [First] | readonly [First, ...KeyPrefix<Rest>]
+  : readonly [];
+
+export interface ScanRange<Name extends TableName | IndexName> {
+  /** Leading key columns that every answered row has. */
+  readonly prefix: KeyPrefix<KeyOf<Name>>;
+  /** Only rows whose key columns behind the prefix are greater (smaller when reversed) than these leading ones. */
+  readonly after?: readonly (number | string | Uint8Array)[];
+  /** Like `after`, but equal ones count too. Not both. */
+  readonly from?: readonly (number | string | Uint8Array)[];
+  /** 1 to SCAN_ROWS_MAX. */
+  readonly limit: number;
+  /** Descending key order. */
+  readonly reverse?: boolean;
+}
+
+export interface MetaReader {
+  /** Absent is an answer. @throws Fault `corrupt` when the row's own checksum does not match. */
+  get<T extends TableName>(table: T, key: Keys[T]): Maybe<Rows[T] | undefined>;
+  /** In key order: numbers by value, bytes and text byte-wise. At most `limit` rows. */
+  scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): Maybe<readonly RowOf<Name>[]>;
+}
+
+/** What must still be so when the change is applied. A stale one fails the change with `conflict`. */
+export type Expect =
+  /** The row is there, and has these values in these columns. */
+  | {
+      [T in TableName]: {
+        readonly kind: 'row';
+        readonly table: T;
+        readonly key: Keys[T];
+        readonly equals?: Partial<Rows[T]>;
+      };
+    }[TableName]
+  | { [T in TableName]: { readonly kind: 'absent'; readonly table: T; readonly key: Keys[T] } }[TableName]
+  /** The folder has no entries. */
+  | { readonly kind: 'empty'; readonly space: SpaceId; readonly folder: NodeId }
+  /** The folder is the root or can be reached from it: no folder above it was unlinked. */
+  | { readonly kind: 'reachable'; readonly space: SpaceId; readonly folder: NodeId };
+
+/**
+ * `insert`: there must be no such row (a bug otherwise). `replace`: put whether there is one or not.
+ * `keep`: put unless there is one (chunk rows: the first writer of a chunk wins).
+ */
+export type PutMode = 'insert' | 'replace' | 'keep';
+
+export type Put = { [T in TableName]: { readonly table: T; readonly row: Rows[T]; readonly mode: PutMode } }[TableName];
+export type Delete = { [T in TableName]: { readonly table: T; readonly key: Keys[T] } }[TableName];
+
+/**
+ * A change to a folder's own row that commutes with others of its kind, so that many may add names to one folder in one
+ * group: times move to the later of both, `links` adds up. Fails with `conflict` when the folder is gone.
+ */
+export interface Touch {
+  readonly space: SpaceId;
+  readonly folder: NodeId;
+  readonly links: number;
+}
+
+/** Put into `commit`, `versionCommit`, `replacedBy` of a put row: replaced by the number this change's commit gets. */
+export const THIS_COMMIT: CommitNumber = 0;
+
+export interface ChangeItem {
+  readonly node: NodeId;
+  readonly kind: ChangeKind;
+  readonly before?: { readonly parent: NodeId; readonly name: Uint8Array };
+  readonly after?: { readonly parent: NodeId; readonly name: Uint8Array };
+  readonly version?: number;
+}
+
+/** Makes the change a commit of its space: numbered, with its own change list. */
+export interface CommitRecord {
+  readonly actor: string;
+  readonly door: string;
+  readonly request: string;
+  readonly kind: string;
+  readonly operation?: string;
+  readonly items: readonly ChangeItem[];
+}
+
+export interface Change {
+  /** Whose head it moves and whose pins it minds; absent for changes outside any space (packs, settings). */
+  readonly space?: SpaceId;
+  /** Wall time; the commit's own time is this or, if later, that of the commit before. */
+  readonly now: Moment;
+  /** Absent: an inner step (hidden building, reaping, packs) that users never see; it draws no number. */
+  readonly record?: CommitRecord;
+  readonly expects?: readonly Expect[];
+  readonly touches?: readonly Touch[];
+  /** Applied in order, after deletes. */
+  readonly puts?: readonly Put[];
+  readonly deletes?: readonly Delete[];
+  /** Added to the space's counters; a change that raises them past the quota fails with `quota`. */
+  readonly bytes?: { readonly live: number; readonly history: number };
+  /** For reaping: rows that a pin still needs go to history as if they had died then. */
+  readonly died?: CommitNumber;
+}
+
+/** What became of one change of a group. A fault means nothing of this change was done. */
+export type Outcome =
+  | {
+      readonly ok: true /** The space's head after the change (its own number when it had a record). */;
+      readonly commit: CommitNumber;
+      readonly time: Moment;
+    }
+  | { readonly ok: false; readonly fault: Fault };
+
+export interface MetaProblem {
+  readonly table: TableName | 'engine';
+  readonly sentence: string;
+  readonly about: Readonly<Record<string, unknown>>;
+}
+
+export interface MetaStore extends MetaReader, AsyncDisposable {
+  readonly abilities: {
+    /** Reads answer values, never promises. */
+    readonly synchronousReads: boolean;
+  };
+  /**
+   * Applies a group in one durable transaction, in order; answers one outcome a change, in order. Rejects only when the
+   * whole group failed (`full`, `io`, `read-only`): then nothing of it was done.
+   */
+  commit(changes: readonly Change[]): Maybe<readonly Outcome[]>;
+  /** Takes `count` ids of a kind for this process, durably, before any is used; answers the first. Never answers one twice. */
+  leaseIds(kind: string, count: number): Maybe<number>;
+  /** Reads everything and names what is damaged: the engine's own structure, row checksums, counters that do not add up. */
+  check(options?: { readonly signal?: AbortSignal }): AsyncIterable<MetaProblem>;
+  /** Bytes that the metadata takes on disk. */
+  sizeBytes(): Maybe<number>;
+  close(): Promise<void>;
+}

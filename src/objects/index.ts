@@ -1,0 +1,3 @@
+/** objects: where bytes live. */
+export type * from './disk.ts';
+export type * from './object-store.ts';
