@@ -136,7 +136,7 @@ export interface FileService {
   info(options?: CallOptions): Promise<ServerInfo>;
   stat(target: Target, options?: CallOptions & { readonly withAttributes?: boolean }): Promise<FileRecord>;
   list(target: Target, options?: ListOptions): Promise<ListPage>;
-  /** Everything under a folder, folders before what is in them, in the byte order of paths. */
+  /** Everything under a folder: names of a folder in byte order, what is in a subfolder right behind it. */
   manifest(target: Target, options?: CallOptions): AsyncIterable<FileRecord>;
   /** Makes a folder; `exists` when there is something, unless `parents` is set and it is a folder. */
   makeFolder(
