@@ -20,7 +20,7 @@ export const FileRecord = Type.Object(
     name: Type.String({ description: 'Last name of the path; empty for the root.' }),
     path_raw: Type.Optional(Type.String({ description: 'The path percent-encoded; only where it is not UTF-8.' })),
     name_raw: Type.Optional(Type.String({ description: 'The name percent-encoded; only where it is not UTF-8.' })),
-    kind: Type.Union(FILE_KINDS.map((kind) => Type.Literal(kind))),
+    kind: Type.Enum([...FILE_KINDS]),
     is_directory: Type.Boolean(),
     size: Type.Integer({ description: 'Bytes.', minimum: 0 }),
     modified: Type.String({ format: 'date-time' }),

@@ -1,0 +1,68 @@
+/**
+ * What every part of this room works with: the parts below (metadata, groups, chunks), what comes from outside (clock,
+ * random, log), the options, and the space of a user. Built once by openFiles and handed to each part.
+ */
+import type { Clock, Log, Random } from '../base/index.ts';
+import type { ChunkStore } from '../chunks/index.ts';
+import type { Change, Committed, Groups, MetaStore, NodeId, RealmId, SpaceId } from '../meta/index.ts';
+import type { CompressionRules } from './compression-rules.ts';
+import type { IdSource } from './id-source.ts';
+
+export interface FilesOptions {
+  /** Bytes that one file may have. */
+  readonly fileBytesMax: number;
+  /** Owner and group of what is made through doors that know none. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Versions younger than this are all kept. */
+  readonly versionsKeptSeconds: number;
+  /** Of the older ones this many, the latest, are kept. */
+  readonly versionsKeptCount: number;
+  /** How long an idempotency key is remembered. */
+  readonly idempotencySeconds: number;
+  readonly compression: CompressionRules;
+}
+
+export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
+  fileBytesMax: 2 ** 44, // 16 TiB
+  uid: 0,
+  gid: 0,
+  versionsKeptSeconds: 24 * 3600,
+  versionsKeptCount: 20,
+  idempotencySeconds: 24 * 3600,
+};
+
+/** Who asks, through which door, in which request; stands in the commit of what they do. */
+export interface Caller {
+  readonly user: string;
+  readonly door: string;
+  readonly request: string;
+}
+
+/** A user's tree, as far as it never changes. */
+export interface Space {
+  readonly space: SpaceId;
+  readonly realm: RealmId;
+  readonly root: NodeId;
+}
+
+export interface Context {
+  readonly meta: MetaStore;
+  readonly groups: Groups;
+  readonly chunks: ChunkStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly options: FilesOptions;
+  readonly ids: IdSource;
+  /** This process, in rows of what it builds hidden; another owner's are dead once we hold the store. */
+  readonly owner: string;
+  /** Contents being read now: they are not taken apart before the reader is done. */
+  readonly reading: Map<string, number>;
+  /** Something may have become unreachable. */
+  readonly onUnreachable: () => void;
+}
+
+export function commit(context: Context, change: Change): Promise<Committed> {
+  return context.groups.commit(change);
+}

@@ -1,0 +1,92 @@
+/**
+ * Decide, then commit: an operation reads, plans a change as data with its expectations, and hands it in. When somebody
+ * else was faster the expectations are stale and the operation decides again from fresh reads, which usually ends in
+ * the fault that the user should see (`exists`, `not-found`, `conflict`). The tries are bounded.
+ * A request with an idempotency key is answered from the row that its first run wrote in the commit of its effect.
+ */
+import { Fault } from '../base/index.ts';
+import type { Change, Committed, Put } from '../meta/index.ts';
+import { type Context, commit, type Space } from './context.ts';
+
+/** Decisions of one operation before it gives up on a place that never stands still. */
+export const DECISIONS_MAX = 50;
+
+export interface Decision<T> {
+  /** Absent: nothing is to be done, `answer` is all. */
+  readonly change?: Change | undefined;
+  readonly answer: T;
+  /** Called once the change is durable. */
+  readonly onCommitted?: ((committed: Committed) => void) | undefined;
+}
+
+export async function decide<T>(context: Context, what: string, plan: () => Promise<Decision<T>>): Promise<T> {
+  for (let number = 1; number <= DECISIONS_MAX; number++) {
+    const decision = await plan();
+    if (decision.change === undefined) return decision.answer;
+    try {
+      decision.onCommitted?.(await commit(context, decision.change));
+      return decision.answer;
+    } catch (error) {
+      if (!isStale(error)) throw error;
+      // The first tries at once; later ones give the others a moment, each a different one.
+      if (number > 3) await context.clock.sleep(context.random.below(Math.min(50, number)) + 1);
+    }
+  }
+  throw new Fault('busy', `${what} could not be done: others changed the same place ${DECISIONS_MAX} times meanwhile. Try again.`, { what });
+}
+
+/** A stale expectation of ours: decide again. A conflict that the user must see is thrown by the plan itself. */
+function isStale(error: unknown): boolean {
+  return Fault.is(error, 'conflict');
+}
+
+export interface Idempotent {
+  readonly key: string | undefined;
+  /** What is asked, told apart from everything else that could be. */
+  readonly request: readonly unknown[];
+}
+
+/** Runs `plan` unless this very request was done before; then answers what it answered. @throws Fault `conflict` for a key used for something else. */
+export async function decideOnce<T>(
+  context: Context,
+  space: Space,
+  what: string,
+  once: Idempotent,
+  plan: () => Promise<Decision<T>>,
+): Promise<T> {
+  const key = once.key;
+  if (key === undefined) return decide(context, what, plan);
+  const fingerprint = JSON.stringify(once.request);
+  return decide(context, what, async () => {
+    const before = await context.meta.get('idempotency', [space.space, key]);
+    if (before !== undefined && before.expiresSeconds > context.clock.now().seconds) {
+      if (before.fingerprint === fingerprint) return { answer: JSON.parse(before.answer) as T };
+      throw new Fault('conflict', 'The idempotency key was used for another request. Use a fresh key for each request.', { key });
+    }
+    const decision = await plan();
+    if (decision.change === undefined) return decision;
+    const row = {
+      space: space.space,
+      key,
+      fingerprint,
+      answer: JSON.stringify(decision.answer),
+      expiresSeconds: context.clock.now().seconds + context.options.idempotencySeconds,
+    };
+    const put: Put = { table: 'idempotency', mode: 'replace', row };
+    // Two with one key at once: the second finds the row of the first when it decides again.
+    const expects =
+      before === undefined
+        ? ([{ kind: 'absent', table: 'idempotency', key: [space.space, key] }] as const)
+        : ([{ kind: 'row', table: 'idempotency', key: [space.space, key], equals: { expiresSeconds: before.expiresSeconds } }] as const);
+    const { change } = decision;
+    return { ...decision, change: { ...change, expects: [...expects, ...(change.expects ?? [])], puts: [...(change.puts ?? []), put] } };
+  });
+}
+
+/** @throws Fault `conflict` that names both versions. */
+export function checkVersion(path: string, expected: number | undefined, found: number | undefined): void {
+  if (expected === undefined || expected === found) return;
+  const now = found === undefined ? 'there is nothing there' : `it is version ${found}`;
+  const sentence = `${path} was expected to be version ${expected}, but ${now} now. Read it again and decide anew.`;
+  throw new Fault('conflict', sentence, { path, expected_version: expected, current_version: found ?? null });
+}

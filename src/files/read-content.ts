@@ -1,0 +1,158 @@
+/**
+ * From a content to its bytes: extents in pages, chunks read ahead by the chunk store, holes as zeros. While somebody
+ * reads a content it is marked, so that a file may be replaced or removed under its readers and they still get every
+ * byte of what they opened.
+ */
+import { textOfPath } from '../api/index.ts';
+import { Fault, hexOf } from '../base/index.ts';
+import type { ChunkSlice } from '../chunks/index.ts';
+import { type ContentId, EXTENT_KIND, type ExtentRow } from '../meta/index.ts';
+import type { Context, Space } from './context.ts';
+import type { Found } from './tree.ts';
+
+/** Extents of one page. */
+const PAGE_EXTENTS = 1_000;
+/** Extents are never longer, so the one that covers an offset starts at most this far before it. */
+const EXTENT_BYTES_MAX = 2 ** 20;
+const ZEROS = new Uint8Array(128 * 1024);
+
+export interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Marks a content as being read until disposed. */
+export function markReading(context: Context, space: Space, content: ContentId): Disposable {
+  const key = `${space.space}:${content}`;
+  context.reading.set(key, (context.reading.get(key) ?? 0) + 1);
+  let isDone = false;
+  return {
+    [Symbol.dispose]() {
+      if (isDone) return;
+      isDone = true;
+      const left = (context.reading.get(key) ?? 1) - 1;
+      if (left > 0) context.reading.set(key, left);
+      else {
+        context.reading.delete(key);
+        context.onUnreachable();
+      }
+    },
+  };
+}
+
+/** A run of the asked range: chunks one behind the other, bytes that stand in the row, or zeros. */
+type Segment =
+  | { readonly kind: 'chunk'; readonly slice: ChunkSlice }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'zeros'; readonly length: number };
+
+/** Exactly the range's bytes, verified. @throws Fault `corrupt` that names the file besides chunk and pack. */
+export async function* readContent(
+  context: Context,
+  space: Space,
+  content: ContentId,
+  range: Range,
+  found: Found,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  let left = range.length;
+  const segments = segmentsOf(context, space, content, range);
+  try {
+    let step = await segments.next();
+    while (step.done !== true) {
+      const segment = step.value;
+      if (segment.kind === 'chunk') {
+        // A run of chunks goes to the chunk store as one, so that it can read ahead; it ends at a hole or inline bytes.
+        const run = takeRun(segments, segment.slice);
+        for await (const bytes of context.chunks.readAll(run.slices, { signal })) {
+          left -= bytes.length;
+          yield bytes;
+        }
+        step = run.next ?? { done: true, value: undefined };
+        continue;
+      }
+      const bytes = segment.kind === 'bytes' ? segment.bytes : undefined;
+      for (let length = bytes?.length ?? (segment.kind === 'zeros' ? segment.length : 0); length > 0; ) {
+        const part = bytes ?? ZEROS.subarray(0, Math.min(length, ZEROS.length));
+        length -= part.length;
+        left -= part.length;
+        yield part;
+      }
+      step = await segments.next();
+    }
+  } catch (error) {
+    throw nameFile(error, found);
+  }
+  if (left !== 0) throw nameFile(new Fault('corrupt', 'The extents of a content do not add up to its size.', { content, left }), found);
+}
+
+function nameFile(error: unknown, found: Found): unknown {
+  if (!Fault.is(error, 'corrupt', 'not-found', 'gone')) return error;
+  const path = textOfPath(found.path);
+  const sentence = `${path} cannot be read: ${error.message} Run \`holdfast check\` to see what else is damaged.`;
+  return new Fault('corrupt', sentence, { ...error.about, path, files: [path] }, error);
+}
+
+interface Run {
+  readonly slices: AsyncIterable<ChunkSlice>;
+  /** The segment that ended the run, once the run is done. */
+  next: IteratorResult<Segment> | undefined;
+}
+
+function takeRun(segments: AsyncGenerator<Segment>, first: ChunkSlice): Run {
+  const run: Run = { slices: slicesOf(), next: undefined };
+  async function* slicesOf(): AsyncGenerator<ChunkSlice> {
+    yield first;
+    for (;;) {
+      const step = await segments.next();
+      if (step.done === true || step.value.kind !== 'chunk') {
+        run.next = step;
+        return;
+      }
+      yield step.value.slice;
+    }
+  }
+  return run;
+}
+
+async function* segmentsOf(context: Context, space: Space, content: ContentId, range: Range): AsyncGenerator<Segment> {
+  const end = range.offset + range.length;
+  let at = range.offset;
+  for await (const extent of extentsFrom(context, space, content, range.offset)) {
+    if (extent.offset >= end) break;
+    if (extent.offset + extent.length <= at) continue;
+    if (extent.offset > at) yield { kind: 'zeros', length: extent.offset - at };
+    const start = Math.max(at, extent.offset);
+    const stop = Math.min(end, extent.offset + extent.length);
+    yield segmentOf(context, extent, start - extent.offset, stop - start);
+    at = stop;
+  }
+  if (at < end) yield { kind: 'zeros', length: end - at };
+}
+
+function segmentOf(context: Context, extent: ExtentRow, skip: number, length: number): Segment {
+  if (extent.kind === EXTENT_KIND.chunk && extent.chunk !== null) {
+    return { kind: 'chunk', slice: { id: extent.chunk, offset: extent.chunkOffset + skip, length } };
+  }
+  if (extent.kind === EXTENT_KIND.inline && extent.data !== null) {
+    const plain = context.chunks.readInline(extent.data);
+    const from = extent.chunkOffset + skip;
+    return { kind: 'bytes', bytes: plain.subarray(from, from + length) };
+  }
+  const about = { content: extent.content, offset: extent.offset, kind: extent.kind, chunk: extent.chunk === null ? null : hexOf(extent.chunk) };
+  throw new Fault('corrupt', 'An extent names neither a chunk nor bytes.', about);
+}
+
+/** Extents that end behind `offset`, in order. */
+export async function* extentsFrom(context: Context, space: Space, content: ContentId, offset: number): AsyncGenerator<ExtentRow> {
+  let from: { readonly from: readonly [number] } | { readonly after: readonly [number] } = {
+    from: [Math.max(0, offset - EXTENT_BYTES_MAX)],
+  };
+  for (;;) {
+    const page: readonly ExtentRow[] = await context.meta.scan('extents', { prefix: [space.space, content], ...from, limit: PAGE_EXTENTS });
+    yield* page;
+    const last: ExtentRow | undefined = page.at(-1);
+    if (last === undefined || page.length < PAGE_EXTENTS) return;
+    from = { after: [last.offset] };
+  }
+}

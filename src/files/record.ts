@@ -1,0 +1,75 @@
+/** From rows to what goes over the wire: file records, in text form and ISO 8601. */
+import { FILE_KINDS, type FileKind, type FileRecord, type Path, percentOfBytes, textOfBytes, textOfPath, urlOfPath } from '../api/index.ts';
+import { hexOf, isoOfMoment, type Moment, textOfUtf8 } from '../base/index.ts';
+import { type AttributeRow, NODE_KIND, type NodeKind, type NodeRow } from '../meta/index.ts';
+import type { Context, Space } from './context.ts';
+import type { Found } from './tree.ts';
+
+/** Named attributes that one node may have. */
+export const ATTRIBUTES_MAX = 1_000;
+
+const KIND_OF_ROW: Readonly<Record<NodeKind, FileKind>> = {
+  [NODE_KIND.file]: 'file',
+  [NODE_KIND.folder]: 'folder',
+  [NODE_KIND.symlink]: 'symlink',
+  [NODE_KIND.fifo]: 'fifo',
+  [NODE_KIND.socket]: 'socket',
+  [NODE_KIND.charDevice]: 'char-device',
+  [NODE_KIND.blockDevice]: 'block-device',
+};
+
+export function kindOf(node: Pick<NodeRow, 'kind'>): FileKind {
+  return KIND_OF_ROW[node.kind] ?? FILE_KINDS[0];
+}
+
+export function modifiedOf(node: NodeRow): Moment {
+  return { seconds: node.modifiedSeconds, nanoseconds: node.modifiedNanoseconds };
+}
+
+/** The whole-file hash of a node, 16 hex digits; null for what has none, or until it is computed. */
+export async function hashOf(context: Context, space: Space, node: NodeRow): Promise<string | null> {
+  if (node.content === null) return null;
+  const content = await context.meta.get('contents', [space.space, node.content]);
+  return content?.hash == null ? null : hexOf(content.hash);
+}
+
+export function recordOf(path: Path, node: NodeRow, hash: string | null, attributes?: readonly AttributeRow[]): FileRecord {
+  const name = path.at(-1);
+  const isText = path.every((part) => textOfUtf8(part) !== undefined);
+  const isNameText = name === undefined || textOfUtf8(name) !== undefined;
+  return {
+    file_id: node.node,
+    path: textOfPath(path),
+    name: name === undefined ? '' : textOfBytes(name),
+    ...(isText ? {} : { path_raw: `/${urlOfPath(path)}` }),
+    ...(isNameText ? {} : { name_raw: percentOfBytes(name) }),
+    kind: kindOf(node),
+    is_directory: node.kind === NODE_KIND.folder,
+    size: node.size,
+    modified: isoOfMoment(modifiedOf(node)),
+    changed: isoOfMoment({ seconds: node.changedSeconds, nanoseconds: node.changedNanoseconds }),
+    created: isoOfMoment({ seconds: node.createdSeconds, nanoseconds: node.createdNanoseconds }),
+    mode: node.mode,
+    uid: node.uid,
+    gid: node.gid,
+    links: node.links,
+    version: node.version,
+    xxhash3: hash,
+    ...(node.target === null ? {} : { target: textOfBytes(node.target) }),
+    ...(attributes === undefined ? {} : { attributes: attributesOf(attributes) }),
+  };
+}
+
+function attributesOf(rows: readonly AttributeRow[]): Record<string, string> {
+  return Object.fromEntries(rows.map(({ name, value }) => [textOfBytes(name), Buffer.from(value).toString('base64')]));
+}
+
+export async function attributeRows(context: Context, space: Space, node: NodeRow): Promise<readonly AttributeRow[]> {
+  return context.meta.scan('attributes', { prefix: [space.space, node.node], limit: ATTRIBUTES_MAX });
+}
+
+export async function recordOfFound(context: Context, space: Space, found: Found, withAttributes = false): Promise<FileRecord> {
+  const hash = await hashOf(context, space, found.node);
+  const attributes = withAttributes ? await attributeRows(context, space, found.node) : undefined;
+  return recordOf(found.path, found.node, hash, attributes);
+}

@@ -1,0 +1,171 @@
+/**
+ * Reading the tree: from path to node and back, pages of folders, walks. Every call reads committed rows and holds
+ * nothing open; a walk over a tree that changes meanwhile sees each folder as it was when its page was read.
+ */
+import { joinPath, type Name, type Path, textOfPath } from '../api/index.ts';
+import { compareBytes, Fault } from '../base/index.ts';
+import { type EntryRow, NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
+import type { Context, Space } from './context.ts';
+
+/** Entries that one step of a walk reads. */
+const PAGE_ENTRIES = 500;
+/** Folders one below the other; more cannot be reached by any path of PATH_BYTES_MAX. */
+const DEPTH_MAX = 4_096;
+
+/** A node where a path found it. The root has no entry. */
+export interface Found {
+  readonly path: Path;
+  readonly node: NodeRow;
+  readonly entry: EntryRow | undefined;
+}
+
+/** Where something stands or will stand: a folder and a name in it. */
+export interface Place {
+  readonly path: Path;
+  readonly parent: NodeRow;
+  readonly name: Name;
+}
+
+export function notFound(path: Path): Fault {
+  return new Fault('not-found', `There is nothing at ${textOfPath(path)}.`, { path: textOfPath(path) });
+}
+
+function notFolder(path: Path): Fault {
+  return new Fault('not-folder', `${textOfPath(path)} is not a folder, so nothing can be in it.`, { path: textOfPath(path) });
+}
+
+export async function nodeRow(context: Context, space: Space, node: NodeId): Promise<NodeRow | undefined> {
+  return context.meta.get('nodes', [space.space, node]);
+}
+
+export async function rootNode(context: Context, space: Space): Promise<NodeRow> {
+  const root = await nodeRow(context, space, space.root);
+  if (root === undefined) throw new Fault('corrupt', 'The metadata of the root folder is missing. Run `holdfast check`.', { node: space.root });
+  return root;
+}
+
+/** Absent is an answer, also when a folder on the way is absent. @throws Fault `not-folder` when one is a file. */
+export async function findPath(context: Context, space: Space, path: Path): Promise<Found | undefined> {
+  let found: Found = { path: [], node: await rootNode(context, space), entry: undefined };
+  for (const [depth, name] of path.entries()) {
+    if (found.node.kind !== NODE_KIND.folder) throw notFolder(found.path);
+    const entry = await context.meta.get('entries', [space.space, found.node.node, name]);
+    if (entry === undefined) return undefined;
+    const node = await nodeRow(context, space, entry.node);
+    // The entry was removed between the two reads, or its node is damaged; a second look tells which.
+    if (node === undefined) {
+      const again = await context.meta.get('entries', [space.space, found.node.node, name]);
+      if (again?.node !== entry.node) return findPath(context, space, path);
+      throw new Fault('corrupt', `The metadata of ${textOfPath(path.slice(0, depth + 1))} is missing. Run \`holdfast check\`.`, {
+        path: textOfPath(path),
+        node: entry.node,
+      });
+    }
+    found = { path: path.slice(0, depth + 1), node, entry };
+  }
+  return found;
+}
+
+/** @throws Fault `not-found`, `not-folder`. */
+export async function getPath(context: Context, space: Space, path: Path): Promise<Found> {
+  const found = await findPath(context, space, path);
+  if (found === undefined) throw notFound(path);
+  return found;
+}
+
+/** The folder that a path's last name stands in, or will. @throws Fault `not-found`, `not-folder`, `invalid` for the root. */
+export async function getPlace(context: Context, space: Space, path: Path): Promise<Place> {
+  const name = path.at(-1);
+  if (name === undefined) throw new Fault('invalid', 'The root folder itself cannot be made, moved or replaced.', { path: '/' });
+  const parent = await getPath(context, space, path.slice(0, -1));
+  if (parent.node.kind !== NODE_KIND.folder) throw notFolder(parent.path);
+  return { path, parent: parent.node, name };
+}
+
+/** Where a node stands: the first of its names in byte order; `undefined` when it cannot be reached from the root. */
+export async function pathOfNode(context: Context, space: Space, node: NodeId): Promise<Path | undefined> {
+  const names: Name[] = [];
+  let at = node;
+  for (let depth = 0; at !== space.root; depth++) {
+    if (depth > DEPTH_MAX) return undefined;
+    const [entry] = await context.meta.scan('entriesByNode', { prefix: [space.space, at], limit: 1 });
+    if (entry === undefined) return undefined;
+    names.unshift(entry.name);
+    at = entry.parent;
+  }
+  return names;
+}
+
+/** @throws Fault `not-found` for a node that is gone or cannot be reached. */
+export async function getNode(context: Context, space: Space, node: NodeId): Promise<Found> {
+  const row = await nodeRow(context, space, node);
+  const path = row === undefined ? undefined : await pathOfNode(context, space, node);
+  if (row === undefined || path === undefined) throw new Fault('not-found', `There is no file with the id ${node}.`, { file_id: node });
+  if (path.length === 0) return { path, node: row, entry: undefined };
+  const [entry] = await context.meta.scan('entriesByNode', { prefix: [space.space, node], limit: 1 });
+  return { path, node: row, entry };
+}
+
+/** A folder and all above it up to the root, nearest first. */
+export async function ancestorsOf(context: Context, space: Space, folder: NodeRow): Promise<readonly NodeRow[]> {
+  const chain = [folder];
+  for (let at = folder; at.node !== space.root && chain.length <= DEPTH_MAX; ) {
+    const above = at.parent === null ? undefined : await nodeRow(context, space, at.parent);
+    if (above === undefined) break;
+    chain.push(above);
+    at = above;
+  }
+  return chain;
+}
+
+/** Entries of a folder with their nodes, in byte order, behind `after`. */
+export async function* entriesOf(context: Context, space: Space, folder: Found, after?: Name): AsyncGenerator<Found> {
+  let from = after;
+  for (;;) {
+    const page = await context.meta.scan('entries', {
+      prefix: [space.space, folder.node.node],
+      ...(from === undefined ? {} : { after: [from] }),
+      limit: PAGE_ENTRIES,
+    });
+    for (const entry of page) {
+      const node = await nodeRow(context, space, entry.node);
+      // Removed since the page was read: it is not there any more.
+      if (node !== undefined) yield { path: joinPath(folder.path, entry.name), node, entry };
+    }
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE_ENTRIES) return;
+    from = last.name;
+  }
+}
+
+export interface WalkOptions {
+  /** Go on behind this path, which need not exist any more. */
+  readonly after?: Path | undefined;
+  /** Into subfolders; true when absent. */
+  readonly recursive?: boolean | undefined;
+}
+
+/**
+ * Everything under a folder, the folder itself not: names in byte order, what is in a subfolder right behind it.
+ * Memory: one page a level.
+ */
+export async function* walk(context: Context, space: Space, folder: Found, options: WalkOptions = {}): AsyncGenerator<Found> {
+  const [first, ...rest] = options.after?.slice(folder.path.length) ?? [];
+  if (first !== undefined && options.recursive !== false) {
+    const entry = await context.meta.get('entries', [space.space, folder.node.node, first]);
+    const node = entry === undefined ? undefined : await nodeRow(context, space, entry.node);
+    if (entry !== undefined && node?.kind === NODE_KIND.folder) {
+      // `after` stops inside this folder, or at the folder itself: then all that is in it comes next.
+      yield* walk(context, space, { path: joinPath(folder.path, first), node, entry }, rest.length > 0 ? options : {});
+    }
+  }
+  for await (const found of entriesOf(context, space, folder, first)) {
+    yield found;
+    if (options.recursive === false || found.node.kind !== NODE_KIND.folder) continue;
+    yield* walk(context, space, found);
+  }
+}
+
+export function isSameName(a: Name, b: Name): boolean {
+  return compareBytes(a, b) === 0;
+}
