@@ -6,5 +6,8 @@ export * from './limit.ts';
 export * from './log.ts';
 export * from './lru.ts';
 export * from './maybe.ts';
+export * from './option-text.ts';
+export * from './option-values.ts';
+export * from './options.ts';
 export * from './random.ts';
 export * from './retry.ts';
