@@ -7,7 +7,7 @@
 import type { ByteSource } from '../api/index.ts';
 import { assert, Fault } from '../base/index.ts';
 import type { CompressionLevel, ContentWriter, Draft } from '../chunks/index.ts';
-import { type ContentId, EXTENT_KIND, type Put, REAP_KIND } from '../meta/index.ts';
+import { type ContentId, type Delete, EXTENT_KIND, type Put, REAP_KIND } from '../meta/index.ts';
 import { type Context, commit, type Space } from './context.ts';
 
 /** Drafts that one hidden step commits; a content with fewer needs none. */
@@ -38,7 +38,8 @@ export interface Built extends AsyncDisposable {
   readonly hash: Uint8Array;
   /** What the linking change must put before the node that names the content. */
   readonly puts: readonly Put[];
-  readonly isHidden: boolean;
+  /** Takes away the note that it is being built hidden, if it is. */
+  readonly reap: readonly Delete[];
   /** The commit that links it is durable. */
   linked(): void;
 }
@@ -110,7 +111,7 @@ class ContentBuilder implements AsyncDisposable {
       content: this.#content,
       size,
       hash,
-      isHidden: this.#isHidden,
+      reap: this.#isHidden ? [{ table: 'reaps', key: [this.#space.space, REAP_KIND.content, this.#content] }] : [],
       puts: [{ table: 'contents', mode: this.#isHidden ? 'replace' : 'insert', row }, ...puts, ...this.#extents(drafts)],
       linked: () => {
         this.#isLinked = true;

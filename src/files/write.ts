@@ -1,0 +1,226 @@
+/**
+ * Writing a file whole: its bytes become a content first, then one commit links it. A stream that breaks, a wrong
+ * announcement or a stale version leaves nothing visible.
+ */
+import { createHash } from 'node:crypto';
+import { type ByteSource, type FileRecord, type Path, textOfPath, type WriteOptions } from '../api/index.ts';
+import { Fault, hexOf, type Moment, momentOfIso } from '../base/index.ts';
+import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
+import { type Built, buildContent } from './build-content.ts';
+import type { Caller, Context, Space } from './context.ts';
+import { checkVersion, decideOnce } from './decide.ts';
+import { changeOf, joinParts, newNode, type Parts, planCreate, planReplace } from './plan.ts';
+import { kindOf, recordOf } from './record.ts';
+import { planThinning } from './retention.ts';
+import { type Found, findPath, getPlace, type Place } from './tree.ts';
+
+const FILE_MODE_DEFAULT = 0o644;
+const FOLDER_MODE_DEFAULT = 0o755;
+
+/** A moment given by a caller. @throws Fault `invalid`. */
+export function momentOf(text: string | undefined, what: string): Moment | undefined {
+  if (text === undefined) return undefined;
+  const moment = momentOfIso(text);
+  if (moment !== undefined) return moment;
+  throw new Fault('invalid', `${what} ${JSON.stringify(text)} is not a moment; write it like 2026-01-31T12:00:00Z.`, { [what]: text });
+}
+
+/** @throws Fault as WriteOptions says; nothing is visible then. */
+export async function writeFile(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  path: Path,
+  source: ByteSource,
+  options: WriteOptions,
+): Promise<FileRecord> {
+  const modified = momentOf(options.modified, 'modified');
+  // Refuse before the bytes are sent where the answer is known already; the commit decides again.
+  if (options.idempotencyKey === undefined) await checkGoal(context, space, path, options);
+  const sha256 = options.sha256 === undefined ? undefined : createHash('sha256');
+  await using built = await buildContent(context, space, source, {
+    level: context.options.compression.levelOf(path),
+    announced: options,
+    signal: options.signal,
+    ...(sha256 === undefined ? {} : { onBytes: (bytes: Uint8Array) => sha256.update(bytes) }),
+  });
+  const text = textOfPath(path);
+  checkHash(text, 'xxhash3', options.xxhash3, hexOf(built.hash));
+  checkHash(text, 'sha256', options.sha256, sha256?.digest('hex'));
+  const request = ['write', text, options.mode, built.size, hexOf(built.hash)];
+  return decideOnce(context, space, `Writing ${text}`, { key: options.idempotencyKey, request }, async () => {
+    const found = await checkGoal(context, space, path, options);
+    const now = context.clock.now();
+    const fresh = { content: built.content, size: built.size, modified: modified ?? now, mode: options.permissions };
+    const { parts, record } =
+      found === undefined
+        ? await planNewFile(context, space, path, built, fresh, options, now)
+        : await planNewVersion(context, space, found, built, fresh, now);
+    const kind = found === undefined ? 'create' : 'write';
+    return { change: changeOf(space, caller, kind, now, withContent(parts, built)), answer: record, onCommitted: () => built.linked() };
+  });
+}
+
+interface Fresh {
+  readonly content: number;
+  readonly size: number;
+  readonly modified: Moment;
+  readonly mode?: number | undefined;
+}
+
+interface PlannedFile {
+  readonly parts: Parts;
+  readonly record: FileRecord;
+}
+
+async function planNewFile(
+  context: Context,
+  space: Space,
+  path: Path,
+  built: Built,
+  fresh: Fresh,
+  options: WriteOptions,
+  now: Moment,
+): Promise<PlannedFile> {
+  const { place, parts } = await placeFor(context, space, path, options.parents === true, now);
+  const node = await context.ids.node(space.space);
+  const row = newNode(space, place.parent.node, now, {
+    ...fresh,
+    node,
+    kind: NODE_KIND.file,
+    mode: options.permissions ?? FILE_MODE_DEFAULT,
+    uid: context.options.uid,
+    gid: context.options.gid,
+  });
+  return { parts: withoutUnmade(joinParts([...parts, planCreate(space, place, row)])), record: recordOf(path, row, hexOf(built.hash)) };
+}
+
+async function planNewVersion(context: Context, space: Space, found: Found, built: Built, fresh: Fresh, now: Moment): Promise<PlannedFile> {
+  const where = { parent: found.entry?.parent ?? space.root, name: found.path.at(-1) ?? new Uint8Array() };
+  const { parts, row } = planReplace(found.node, where, fresh, now);
+  const thinning = await planThinning(context, space, found.node, now);
+  const reachable: Partial<Parts> = { expects: [{ kind: 'reachable', space: space.space, folder: where.parent }] };
+  return { parts: joinParts([parts, reachable, thinning]), record: recordOf(found.path, row, hexOf(built.hash)) };
+}
+
+/** The content's rows go before everything that names it; a hidden one stops being a thing to reap. */
+export function withContent(parts: Parts, built: Built): Parts {
+  const [reap] = built.reap;
+  return {
+    ...parts,
+    puts: [...built.puts, ...parts.puts],
+    deletes: reap === undefined ? parts.deletes : [...parts.deletes, reap],
+  };
+}
+
+/** What stands at the goal now; @throws the fault that the mode and the expected version ask for. */
+async function checkGoal(context: Context, space: Space, path: Path, options: WriteOptions): Promise<Found | undefined> {
+  const text = textOfPath(path);
+  const found = await findPath(context, space, path);
+  if (found === undefined && options.parents !== true) await getPlace(context, space, path);
+  if (found?.node.kind === NODE_KIND.folder) throw new Fault('is-folder', `${text} is a folder; a file cannot take its place.`, { path: text });
+  if (options.mode === 'create' && found !== undefined) throw existsFault(found);
+  if (options.mode === 'replace' && found === undefined) {
+    throw new Fault('not-found', `There is no file at ${text} to replace. Make it first, or ask for "make or replace".`, { path: text });
+  }
+  checkVersion(text, options.expectedVersion, found?.node.version);
+  if (found !== undefined && found.node.kind !== NODE_KIND.file) {
+    throw new Fault('exists', `${text} is a ${kindOf(found.node)}, not a file; remove it first.`, { path: text, kind: kindOf(found.node) });
+  }
+  return found;
+}
+
+export function existsFault(found: Found): Fault {
+  const text = textOfPath(found.path);
+  return new Fault('exists', `There is a ${kindOf(found.node)} at ${text} already.`, {
+    path: text,
+    file_id: found.node.node,
+    current_version: found.node.version,
+  });
+}
+
+function checkHash(path: string, what: string, announced: string | undefined, actual: string | undefined): void {
+  if (announced === undefined || announced.toLowerCase() === actual) return;
+  const sentence = `The bytes sent for ${path} have the ${what} ${actual}, but ${announced} was announced. Nothing was stored; send it again.`;
+  throw new Fault('mismatch', sentence, { path, what, announced, actual });
+}
+
+/** The place for a new node; with `parents` the folders above that are missing are planned too. */
+export async function placeFor(
+  context: Context,
+  space: Space,
+  path: Path,
+  withParents: boolean,
+  now: Moment,
+): Promise<PlannedPlace> {
+  const name = path.at(-1);
+  if (!withParents || name === undefined) {
+    const place = await getPlace(context, space, path);
+    return { place, parts: [], above: place.parent };
+  }
+  const { folder, parts, above } = await foldersFor(context, space, path.slice(0, -1), now);
+  return { place: { path, parent: folder.node, name }, parts, above };
+}
+
+interface PlannedPlace {
+  readonly place: Place;
+  /** What makes the folders that are missing. */
+  readonly parts: readonly Partial<Parts>[];
+  /** The nearest folder that is there already: the place's own, or one above it. */
+  readonly above: NodeRow;
+}
+
+/**
+ * A folder that is made in this very change is reachable because it is made, and its row is written whole: nothing is
+ * expected of it, and touches of it become part of its row.
+ */
+export function withoutUnmade(parts: Parts): Parts {
+  const made = new Set(parts.puts.flatMap((put) => (put.table === 'nodes' && put.mode === 'insert' ? [put.row.node] : [])));
+  const links = new Map(parts.touches.filter(({ folder }) => made.has(folder)).map(({ folder, links }) => [folder, links]));
+  return {
+    ...parts,
+    expects: parts.expects.filter((expect) => !(expect.kind === 'reachable' && made.has(expect.folder))),
+    touches: parts.touches.filter(({ folder }) => !made.has(folder)),
+    puts: parts.puts.map((put) =>
+      put.table === 'nodes' && links.has(put.row.node)
+        ? { ...put, row: { ...put.row, links: put.row.links + (links.get(put.row.node) ?? 0) } }
+        : put,
+    ),
+  };
+}
+
+/** The folder at `path`, with what must be made for it to be there. @throws Fault `not-folder`. */
+export async function foldersFor(
+  context: Context,
+  space: Space,
+  path: Path,
+  now: Moment,
+  mode: number = FOLDER_MODE_DEFAULT,
+): Promise<{ readonly folder: Found; readonly parts: readonly Partial<Parts>[]; readonly above: NodeRow }> {
+  let depth = path.length;
+  let found: Found | undefined;
+  while (found === undefined) {
+    found = await findPath(context, space, path.slice(0, depth));
+    if (found === undefined) depth--;
+  }
+  if (found.node.kind !== NODE_KIND.folder) {
+    throw new Fault('not-folder', `${textOfPath(found.path)} is not a folder, so nothing can be in it.`, { path: textOfPath(found.path) });
+  }
+  const above = found.node;
+  const parts: Partial<Parts>[] = [];
+  for (; depth < path.length; depth++) {
+    const node: NodeId = await context.ids.node(space.space);
+    const isLast = depth === path.length - 1;
+    const row = newNode(space, found.node.node, now, {
+      node,
+      kind: NODE_KIND.folder,
+      mode: isLast ? mode : FOLDER_MODE_DEFAULT,
+      uid: context.options.uid,
+      gid: context.options.gid,
+    });
+    const name = path[depth] ?? new Uint8Array();
+    parts.push(planCreate(space, { parent: found.node, name }, row));
+    found = { path: path.slice(0, depth + 1), node: row, entry: undefined };
+  }
+  return { folder: found, parts, above };
+}
