@@ -26,7 +26,7 @@ export async function move(context: Context, space: Space, caller: Caller, from:
     if (target !== undefined) checkReplaceable(found.node, target, options.overwrite === true);
     const now = context.clock.now();
     const { place, parts: folders, above } = await placeFor(context, space, to, options.parents === true, now);
-    const replaced = target === undefined ? [] : [await planUnlinkFound(context, space, target, now)];
+    const replaced = target === undefined ? [] : [await planUnlinkFound(context, space, target, now, found.node.node)];
     const moved = planMove(found.entry, replacing(found.node, target), place, now);
     const guards: Partial<Parts> = {
       expects: [

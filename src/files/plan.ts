@@ -147,7 +147,7 @@ export function expectEntry(entry: EntryRow): Expect {
 }
 
 /** A version that is no longer current, so that it can be kept. Nothing for a file that has no content yet. */
-export function keptVersion(node: NodeRow, now: Moment): readonly VersionRow[] {
+export function keptVersion(node: NodeRow, now: Moment, heir: NodeId | null = null): readonly VersionRow[] {
   if (node.content === null) return [];
   return [
     {
@@ -161,12 +161,14 @@ export function keptVersion(node: NodeRow, now: Moment): readonly VersionRow[] {
       modifiedSeconds: node.modifiedSeconds,
       modifiedNanoseconds: node.modifiedNanoseconds,
       replacedSeconds: now.seconds,
+      replacedNode: node.replacedNode,
+      heir,
     },
   ];
 }
 
-function keep(node: NodeRow, now: Moment): Pick<Parts, 'puts' | 'historyBytes'> {
-  const rows = keptVersion(node, now);
+function keep(node: NodeRow, now: Moment, heir: NodeId | null = null): Pick<Parts, 'puts' | 'historyBytes'> {
+  const rows = keptVersion(node, now, heir);
   return {
     puts: rows.map((row) => ({ table: 'versions', mode: 'insert', row })),
     historyBytes: rows.length > 0 ? node.size : 0,
@@ -218,11 +220,11 @@ export function planUnlink(
   node: NodeRow,
   attributes: readonly Uint8Array[],
   now: Moment,
-  options: { readonly isEmptyFolder?: boolean } = {},
+  options: { readonly isEmptyFolder?: boolean; readonly heir?: NodeId | null } = {},
 ): Partial<Parts> {
   const { space, parent, name } = entry;
   const isLast = node.kind === NODE_KIND.folder || node.links <= 1;
-  const kept = isLast ? keep(node, now) : { puts: [], historyBytes: 0 };
+  const kept = isLast ? keep(node, now, options.heir ?? null) : { puts: [], historyBytes: 0 };
   const row: NodeRow = { ...node, links: node.links - 1, changedSeconds: now.seconds, changedNanoseconds: now.nanoseconds };
   return {
     expects: [

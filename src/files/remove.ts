@@ -3,8 +3,8 @@
  * however large it is, and taken apart behind the scenes.
  */
 import { type Path, type Removed, type RemoveOptions, textOfPath } from '../api/index.ts';
-import { Fault } from '../base/index.ts';
-import { NODE_KIND } from '../meta/index.ts';
+import { Fault, type Moment } from '../base/index.ts';
+import { NODE_KIND, type NodeId } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkVersion, decideOnce } from './decide.ts';
 import { changeOf, joinParts, type Parts, planUnlink, planUnlinkTree } from './plan.ts';
@@ -41,16 +41,17 @@ export async function remove(context: Context, space: Space, caller: Caller, pat
   });
 }
 
-/** Takes one name away: of a file, or of a folder that must be empty. */
+/** Takes one name away: of a file, or of a folder that must be empty. `heir` takes its place, so that it inherits its versions. */
 export async function planUnlinkFound(
   context: Context,
   space: Space,
   found: Found,
-  now: ReturnType<Context['clock']['now']>,
+  now: Moment,
+  heir: NodeId | null = null,
 ): Promise<Partial<Parts>> {
   if (found.entry === undefined) throw new Fault('invalid', 'The root folder itself cannot be removed.', { path: '/' });
   const attributes = (await attributeRows(context, space, found.node)).map(({ name }) => name);
-  return planUnlink(found.entry, found.node, attributes, now, { isEmptyFolder: found.node.kind === NODE_KIND.folder });
+  return planUnlink(found.entry, found.node, attributes, now, { isEmptyFolder: found.node.kind === NODE_KIND.folder, heir });
 }
 
 async function countUnder(context: Context, space: Space, found: Found): Promise<Count> {

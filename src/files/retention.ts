@@ -12,6 +12,8 @@ import type { Parts } from './plan.ts';
 const PLAN_VERSIONS_MAX = 2_000;
 /** Rows of one step of the sweep. */
 const SWEEP_ROWS = 1_000;
+/** Files that took each other's place, followed at most this far. */
+const HEIRS_MAX = 1_000;
 
 export interface RetentionRule {
   readonly keptSeconds: number;
@@ -63,13 +65,27 @@ export async function sweepVersions(context: Context, space: Space, signal?: Abo
   }
 }
 
+/** The file lives, or one that took its place by rename does, and so on. */
+async function hasLiveHeir(context: Context, space: Space, node: NodeId, versions: readonly VersionRow[]): Promise<boolean> {
+  let at: NodeId | null = node;
+  let heir = versions.at(-1)?.heir ?? null;
+  for (let depth = 0; at !== null && depth < HEIRS_MAX; depth++) {
+    if ((await context.meta.get('nodes', [space.space, at])) !== undefined) return true;
+    at = heir;
+    if (at === null) return false;
+    const [next]: readonly VersionRow[] = await context.meta.scan('versions', { prefix: [space.space, at], limit: 1, reverse: true });
+    heir = next?.heir ?? null;
+  }
+  return false;
+}
+
 async function sweepNodes(context: Context, space: Space, page: readonly VersionRow[], nodes: readonly NodeId[]): Promise<number> {
   const now = context.clock.now();
   const { versionsKeptSeconds: keptSeconds, versionsKeptCount } = context.options;
   const drop: VersionRow[] = [];
   for (const node of nodes) {
-    const isLive = (await context.meta.get('nodes', [space.space, node])) !== undefined;
     const versions = page.filter((row) => row.node === node);
+    const isLive = await hasLiveHeir(context, space, node, versions);
     drop.push(...versionsToDrop(versions, { keptSeconds, keptCount: isLive ? versionsKeptCount : 0 }, now));
   }
   if (drop.length === 0) return 0;

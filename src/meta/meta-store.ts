@@ -89,7 +89,7 @@ export interface Touch {
   readonly links: number;
 }
 
-/** Put into `commit`, `versionCommit`, `replacedBy` of a put row: replaced by the number this change's commit gets. */
+/** Put into `commit`, `versionCommit`, `replacedBy` or `died` of a put row: replaced by the number this change's commit gets. */
 export const THIS_COMMIT: CommitNumber = 0;
 
 export interface ChangeItem {

@@ -90,7 +90,7 @@ export interface ContentRow {
   readonly space: SpaceId;
   readonly content: ContentId;
   readonly size: number;
-  /** Rows that name this content (nodes, versions, their history). The engine counts; at 0 it is queued in reaps. */
+  /** Counted by the engine (also refs, zeroSeconds, liveBytes, liveCount below): what a put says is ignored. Rows that name this content (nodes, versions, their history). The engine counts; at 0 it is queued in reaps. */
   readonly refs: number;
   /** Where bytes come from that no own extent covers: another content, or null for zeros. */
   readonly base: ContentId | null;
@@ -134,6 +134,10 @@ export interface VersionRow {
   readonly modifiedNanoseconds: number;
   /** When it was replaced: retention counts from here. */
   readonly replacedSeconds: number;
+  /** What the node had taken the place of by rename (as in its own row): the path's older versions go on there. */
+  readonly replacedNode: NodeId | null;
+  /** The file that took this node's place by rename: its kept versions are thinned as that file's. Null for none. */
+  readonly heir: NodeId | null;
 }
 
 export interface CommitRow {
