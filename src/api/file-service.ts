@@ -27,6 +27,11 @@ export interface CallOptions {
 /** The caller refuses to act on anything but this version (`conflict` names both). */
 export interface Expecting extends CallOptions {
   readonly expectedVersion?: number | undefined;
+  /**
+   * And on no other node than this one: versions count per node, so that a file removed and made anew under the same
+   * name may have the same number again. `conflict` otherwise.
+   */
+  readonly expectedId?: number | undefined;
 }
 
 export interface ListOptions extends CallOptions {

@@ -1,4 +1,7 @@
 /** api: the wire contract. Browser-safe. */
 export * from './file-service.ts';
+export * from './openapi.ts';
 export * from './path.ts';
+export * from './problem.ts';
 export * from './records.ts';
+export * from './routes.ts';

@@ -1,0 +1,631 @@
+/**
+ * The HTTP interface as data: every route with its method, path, query, headers, body and answers. The door routes and
+ * checks requests by this table, the client builds its requests from it, and the OpenAPI document is written from it, so
+ * that the three cannot differ. A `{path}` at the end of a route is the rest of the URL: percent-encoded bytes, slashes
+ * plain or as %2F (path.ts). Query values are text: booleans are `true` or `false`, and a bare name means true.
+ */
+import Type, { type Static, type TObject, type TSchema } from 'typebox';
+import type { FaultCode } from '../base/index.ts';
+import {
+  AttributeChange,
+  CheckReport,
+  FILE_KINDS,
+  FileRecord,
+  Id,
+  ListPage,
+  Removed,
+  ServerInfo,
+  StoreStats,
+  VersionPage,
+} from './records.ts';
+
+export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export type RouteBody =
+  /** The bytes of a file, as they are. */
+  | { readonly type: 'bytes'; readonly description: string }
+  | {
+      readonly type: 'json';
+      readonly schema: TObject;
+      readonly isOptional?: boolean;
+      readonly example?: unknown;
+    }
+  /** A form with fields, then one file. */
+  | { readonly type: 'multipart'; readonly fields: TObject };
+
+export interface RouteAnswer {
+  readonly description: string;
+  /** Absent when there is no body. */
+  readonly type?: 'json' | 'ndjson' | 'bytes' | 'html';
+  /** Of the JSON, or of each line. */
+  readonly schema?: TSchema;
+  /** Names from ANSWER_HEADERS. */
+  readonly headers?: readonly string[];
+}
+
+export interface Route {
+  readonly method: HttpMethod;
+  readonly path: string;
+  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Trees' | 'Store' | 'About';
+  readonly summary: string;
+  readonly description?: string;
+  readonly query?: TObject;
+  /** Names from REQUEST_HEADERS. */
+  readonly headers?: readonly string[];
+  readonly body?: RouteBody;
+  readonly answers: Readonly<Record<number, RouteAnswer>>;
+  /** What it may answer instead, beside what every route may (ANY_FAULTS). */
+  readonly faults?: readonly FaultCode[];
+}
+
+const closed = { additionalProperties: false };
+const flag = (description: string) => Type.Optional(Type.Boolean({ description }));
+const text = (description: string) => Type.Optional(Type.String({ description }));
+const moment = (description: string) => Type.Optional(Type.String({ format: 'date-time', description }));
+const bytes = (description: string) =>
+  Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description }));
+
+const PathText = Type.String({ description: 'Absolute path in text form.', maxLength: 20_000 });
+const Cursor = Type.Optional(
+  Type.String({ description: 'Where to go on: `next` of the page before.', maxLength: 20_000 }),
+);
+const Limit = Type.Optional(
+  Type.Integer({ minimum: 1, maximum: 1_000, description: 'Entries a page; 1,000 when absent.' }),
+);
+const Kind = Type.Optional(
+  Type.Union(
+    FILE_KINDS.map((kind) => Type.Literal(kind)),
+    { description: 'Only nodes of this kind.' },
+  ),
+);
+const VersionNumber = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const Permissions = Type.Optional(Type.Integer({ minimum: 0, maximum: 0o7777, description: 'Permission bits.' }));
+const expecting = {
+  expected_version: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'Do it only while this is the current version; 409 `conflict` names both otherwise.',
+    }),
+  ),
+  expected_file_id: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Do it only while this file is there.' }),
+  ),
+};
+const parents = flag('Make the folders above when they are missing.');
+const recursive = flag('A folder with all that is in it.');
+const dryRun = flag('Say what would be done, and do nothing.');
+const withAttributes = flag('With the named attributes.');
+const pages = { cursor: Cursor, limit: Limit };
+
+/** Headers that requests may carry. */
+export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
+  'If-Match': 'Do it only while the file has this ETag; 412 otherwise. `*`: while there is a file at all.',
+  'If-None-Match':
+    'GET, HEAD: 304 when the file still has one of these ETags. PUT with `*`: only while there is nothing, 412 otherwise.',
+  'If-Modified-Since': '304 when the file has not changed since. Ignored beside If-None-Match.',
+  Range: 'One range of bytes: `bytes=0-99`, `bytes=100-`, `bytes=-100`. Several are answered with the whole file.',
+  'If-Range': 'Answer the range only while the file has this ETag or this Last-Modified; the whole file otherwise.',
+  'X-File-Size': 'Bytes that will come; 400 `mismatch` when more or fewer do. Content-Length counts the same.',
+  'X-File-Hash': 'XXH3-64 of the whole content, 16 hex digits; 400 `mismatch` when the bytes have another.',
+  'Content-Digest': 'RFC 9530, `sha-256=:base64:`; 400 `mismatch` when the bytes have another. Repr-Digest likewise.',
+  'X-Modified-Time': 'Modification time of the file, ISO 8601 with a zone; now when absent.',
+  'X-File-Mode': 'Permission bits, octal: `644`.',
+  'Idempotency-Key': 'The same key again answers what the first request answered and does nothing. 1–255 characters.',
+  Prefer: '`return=representation` answers 200 with what was removed instead of 204.',
+  Accept: '`application/json` answers one JSON object instead of NDJSON.',
+};
+
+/** Headers of answers. */
+export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
+  ETag: '"<file_id>-<version>", strong: changes with every change of content.',
+  'Last-Modified': 'Modification time, to the second.',
+  'X-File-Id': 'The node.',
+  'X-File-Version': 'The version answered.',
+  'X-File-Size': 'Bytes of the whole file.',
+  'X-File-Hash': 'XXH3-64 of the whole content, 16 hex digits; absent until it is computed.',
+  'X-Modified-Time': 'Modification time, ISO 8601.',
+  'Content-Range': 'Which bytes these are, and of how many.',
+  'Accept-Ranges': '`bytes`.',
+  Location: 'Where it stands.',
+};
+
+const WRITE_HEADERS = [
+  'If-Match',
+  'X-File-Size',
+  'X-File-Hash',
+  'Content-Digest',
+  'X-Modified-Time',
+  'X-File-Mode',
+  'Idempotency-Key',
+];
+const READ_HEADERS = ['If-Match', 'If-None-Match', 'If-Modified-Since'];
+const FILE_ANSWER_HEADERS = [
+  'ETag',
+  'Last-Modified',
+  'Accept-Ranges',
+  'X-File-Id',
+  'X-File-Version',
+  'X-File-Size',
+  'X-File-Hash',
+  'X-Modified-Time',
+];
+const WRITE_FAULTS = [
+  'exists',
+  'not-folder',
+  'is-folder',
+  'conflict',
+  'too-large',
+  'mismatch',
+  'full',
+  'quota',
+] as const;
+const record = (description: string): RouteAnswer => ({
+  description,
+  type: 'json',
+  schema: FileRecord,
+  headers: ['ETag'],
+});
+
+/** What every route may answer: a request that is wrong, a foreign Host or Origin, a server that is full or stopping. */
+export const ANY_FAULTS: readonly FaultCode[] = ['invalid', 'denied', 'busy', 'unavailable', 'io'];
+
+const CheckLine = Type.Object(
+  {
+    progress: Type.Optional(Type.Object({ done: Type.Integer(), total: Type.Integer() }, { description: 'Bytes.' })),
+    report: Type.Optional(CheckReport),
+    problem: Type.Optional(Type.Unknown({ description: 'A Problem: the check itself failed.' })),
+  },
+  { $id: 'CheckLine', description: 'One of progress, report or problem. The last line is a report or a problem.' },
+);
+
+const Uploaded = Type.Object(
+  { file_id: Type.Integer(), version: Type.Integer(), record: FileRecord },
+  { $id: 'Uploaded' },
+);
+
+/** One symlink to make. */
+const SymlinkBody = Type.Object(
+  {
+    target: Type.String({ description: 'Where it points, text form; kept as it is.', minLength: 1, maxLength: 20_000 }),
+    modified: moment('Modification time; now when absent.'),
+  },
+  closed,
+);
+
+const RelocateBody = Type.Object(
+  {
+    from_path: PathText,
+    to_path: PathText,
+    overwrite: flag('Replace a file that stands at the goal; it becomes an older version.'),
+    parents,
+    ...expecting,
+  },
+  closed,
+);
+
+const RestoreBody = Type.Object(
+  {
+    path: Type.Optional(PathText),
+    file_id: Type.Optional(Id),
+    version: VersionNumber,
+    dry_run: dryRun,
+    ...expecting,
+  },
+  { ...closed, description: 'Either path or file_id.' },
+);
+
+const CheckBody = Type.Object(
+  {
+    sample: Type.Optional(
+      Type.Number({ minimum: 0, maximum: 1, description: 'Share of the chunks to read; 1 when absent.' }),
+    ),
+    rebuild_index: flag('First write the chunk index anew from the packs.'),
+  },
+  closed,
+);
+
+const UploadFields = Type.Object(
+  {
+    path: Type.Optional(
+      Type.String({
+        description: 'Where to keep it; one that ends in a slash is a folder; `/` when absent.',
+        maxLength: 20_000,
+      }),
+    ),
+    parents,
+    overwrite: flag('A file that is there gets a new version; true when absent.'),
+    size: bytes('Bytes that will come.'),
+    xxhash3: Type.Optional(Type.String({ pattern: '^[0-9a-fA-F]{16}$' })),
+    sha256: Type.Optional(Type.String({ pattern: '^[0-9a-fA-F]{64}$' })),
+    modified: moment('Modification time; now when absent.'),
+    mode: Permissions,
+    ...expecting,
+  },
+  closed,
+);
+
+const WriteQuery = Type.Object({ parents, ...expecting }, closed);
+const VersionQuery = Type.Object(
+  {
+    version: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
+    ),
+  },
+  closed,
+);
+
+export const ROUTES = {
+  fileCreate: {
+    method: 'POST',
+    path: '/v1/files/{path}',
+    tag: 'Files',
+    summary: 'Make a file',
+    description: 'The body is its content. 409 when there is something under this path.',
+    query: WriteQuery,
+    headers: WRITE_HEADERS.filter((name) => name !== 'If-Match'),
+    body: { type: 'bytes', description: 'Content of the file.' },
+    answers: { 201: { ...record('Made.'), headers: ['ETag', 'Location'] } },
+    faults: ['not-found', ...WRITE_FAULTS],
+  },
+  filePut: {
+    method: 'PUT',
+    path: '/v1/files/{path}',
+    tag: 'Files',
+    summary: 'Replace the content of a file',
+    description: 'What it was becomes an older version. 404 when there is no file, unless `create` is set.',
+    query: Type.Object({ create: flag('Make the file when there is none.'), parents, ...expecting }, closed),
+    headers: [...WRITE_HEADERS, 'If-None-Match'],
+    body: { type: 'bytes', description: 'The new content.' },
+    answers: { 200: record('Replaced.'), 201: { ...record('Made.'), headers: ['ETag', 'Location'] } },
+    faults: ['not-found', ...WRITE_FAULTS],
+  },
+  fileChange: {
+    method: 'PATCH',
+    path: '/v1/files/{path}',
+    tag: 'Files',
+    summary: 'Change attributes of a file or folder',
+    query: Type.Object(expecting, closed),
+    headers: ['If-Match', 'Idempotency-Key'],
+    body: { type: 'json', schema: AttributeChange, example: { mode: 0o600, attributes: { 'user.tag': 'cmVk' } } },
+    answers: { 200: record('Changed.') },
+    faults: ['not-found', 'conflict', 'not-folder'],
+  },
+  fileRead: {
+    method: 'GET',
+    path: '/v1/files/{path}',
+    tag: 'Files',
+    summary: 'Read a file',
+    description:
+      'Every byte is verified before it is sent; where one is damaged, the connection ends before the file does.',
+    query: VersionQuery,
+    headers: [...READ_HEADERS, 'Range', 'If-Range'],
+    answers: {
+      200: { description: 'The content.', type: 'bytes', headers: FILE_ANSWER_HEADERS },
+      206: { description: 'The range.', type: 'bytes', headers: [...FILE_ANSWER_HEADERS, 'Content-Range'] },
+      304: { description: 'Not modified.', headers: ['ETag'] },
+    },
+    faults: ['not-found', 'is-folder', 'not-folder', 'range', 'corrupt', 'conflict'],
+  },
+  fileHead: {
+    method: 'HEAD',
+    path: '/v1/files/{path}',
+    tag: 'Files',
+    summary: 'What a read would answer, without the content',
+    query: VersionQuery,
+    headers: READ_HEADERS,
+    answers: {
+      200: { description: 'It is there.', headers: FILE_ANSWER_HEADERS },
+      304: { description: 'Not modified.', headers: ['ETag'] },
+    },
+    faults: ['not-found', 'is-folder', 'not-folder', 'conflict'],
+  },
+  fileRemove: {
+    method: 'DELETE',
+    path: '/v1/files/{path}',
+    tag: 'Files',
+    summary: 'Remove a file, a link or an empty folder',
+    query: Type.Object({ recursive, dry_run: dryRun, ...expecting }, closed),
+    headers: ['If-Match', 'Idempotency-Key', 'Prefer'],
+    answers: {
+      204: { description: 'Removed.' },
+      200: { description: 'What was removed, or would be.', type: 'json', schema: Removed },
+    },
+    faults: ['not-found', 'not-empty', 'not-folder', 'conflict'],
+  },
+  recordRead: {
+    method: 'GET',
+    path: '/v1/metadata/{path}',
+    tag: 'Files',
+    summary: 'What is known about a file or folder',
+    query: Type.Object({ attributes: withAttributes }, closed),
+    answers: { 200: record('The record.') },
+    faults: ['not-found', 'not-folder'],
+  },
+  recordReadById: {
+    method: 'GET',
+    path: '/v1/file/{id}',
+    tag: 'Files',
+    summary: 'What is known about a file or folder, by its id',
+    query: Type.Object({ attributes: withAttributes }, closed),
+    answers: { 200: record('The record.') },
+    faults: ['not-found'],
+  },
+  fileChangeById: {
+    method: 'PATCH',
+    path: '/v1/file/{id}',
+    tag: 'Files',
+    summary: 'Change attributes of a file or folder, by its id',
+    query: Type.Object(expecting, closed),
+    headers: ['If-Match', 'Idempotency-Key'],
+    body: { type: 'json', schema: AttributeChange, example: { modified: '2026-01-02T03:04:05Z' } },
+    answers: { 200: record('Changed.') },
+    faults: ['not-found', 'conflict'],
+  },
+  upload: {
+    method: 'POST',
+    path: '/v1/upload',
+    tag: 'Files',
+    summary: 'Upload a file from a form',
+    description: 'Fields first, then one file. A file that is there already gets a new version.',
+    headers: ['Idempotency-Key'],
+    body: { type: 'multipart', fields: UploadFields },
+    answers: { 201: { description: 'Kept.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] } },
+    faults: ['not-found', ...WRITE_FAULTS],
+  },
+  download: {
+    method: 'GET',
+    path: '/v1/download',
+    tag: 'Files',
+    summary: 'Read a file by its id',
+    query: Type.Object(
+      {
+        file_id: Id,
+        version: Type.Optional(
+          Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
+        ),
+      },
+      closed,
+    ),
+    headers: [...READ_HEADERS, 'Range', 'If-Range'],
+    answers: {
+      200: { description: 'The content.', type: 'bytes', headers: FILE_ANSWER_HEADERS },
+      206: { description: 'The range.', type: 'bytes', headers: [...FILE_ANSWER_HEADERS, 'Content-Range'] },
+      304: { description: 'Not modified.', headers: ['ETag'] },
+    },
+    faults: ['not-found', 'is-folder', 'range', 'corrupt', 'conflict'],
+  },
+  symlinkCreate: {
+    method: 'POST',
+    path: '/v1/symlinks/{path}',
+    tag: 'Files',
+    summary: 'Make a symlink',
+    body: { type: 'json', schema: SymlinkBody, example: { target: '../shared/report.txt' } },
+    answers: { 201: record('Made.') },
+    faults: ['not-found', 'exists', 'not-folder'],
+  },
+  folderCreate: {
+    method: 'POST',
+    path: '/v1/directories/{path}',
+    tag: 'Folders',
+    summary: 'Make a folder',
+    description: 'With `parents` a folder that is there already is answered as it is.',
+    query: Type.Object({ parents, mode: Permissions }, closed),
+    headers: ['Idempotency-Key'],
+    answers: { 201: { ...record('Made.'), headers: ['ETag', 'Location'] } },
+    faults: ['not-found', 'exists', 'not-folder'],
+  },
+  folderList: {
+    method: 'GET',
+    path: '/v1/directories/{path}',
+    tag: 'Folders',
+    summary: 'List a folder, page by page',
+    description: 'In byte order of names. An empty path is the root.',
+    query: Type.Object(
+      { ...pages, kind: Kind, glob: text('Only names that match this glob.'), attributes: withAttributes },
+      closed,
+    ),
+    answers: { 200: { description: 'A page.', type: 'json', schema: ListPage } },
+    faults: ['not-found', 'not-folder'],
+  },
+  folderListById: {
+    method: 'GET',
+    path: '/v1/file/{id}/entries',
+    tag: 'Folders',
+    summary: 'List a folder by its id, page by page',
+    query: Type.Object(
+      { ...pages, kind: Kind, glob: text('Only names that match this glob.'), attributes: withAttributes },
+      closed,
+    ),
+    answers: { 200: { description: 'A page.', type: 'json', schema: ListPage } },
+    faults: ['not-found', 'not-folder'],
+  },
+  folderRemove: {
+    method: 'DELETE',
+    path: '/v1/directories/{path}',
+    tag: 'Folders',
+    summary: 'Remove a folder with all that is in it',
+    query: Type.Object({ dry_run: dryRun, ...expecting }, closed),
+    headers: ['If-Match', 'Idempotency-Key', 'Prefer'],
+    answers: {
+      204: { description: 'Removed.' },
+      200: { description: 'What was removed, or would be.', type: 'json', schema: Removed },
+    },
+    faults: ['not-found', 'not-folder', 'conflict'],
+  },
+  versionList: {
+    method: 'GET',
+    path: '/v1/versions/{path}',
+    tag: 'Versions',
+    summary: 'The kept versions of a file, newest first',
+    query: Type.Object(pages, closed),
+    answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
+    faults: ['not-found', 'is-folder', 'not-folder'],
+  },
+  versionListById: {
+    method: 'GET',
+    path: '/v1/file/{id}/versions',
+    tag: 'Versions',
+    summary: 'The kept versions of a file by its id, newest first',
+    query: Type.Object(pages, closed),
+    answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
+    faults: ['not-found', 'is-folder'],
+  },
+  restore: {
+    method: 'POST',
+    path: '/v1/restore',
+    tag: 'Versions',
+    summary: 'Make an older version the current one',
+    description: 'As a new version: nothing is lost by it.',
+    headers: ['If-Match', 'Idempotency-Key'],
+    body: { type: 'json', schema: RestoreBody, example: { path: '/notes.txt', version: 1 } },
+    answers: { 200: record('Restored.') },
+    faults: ['not-found', 'is-folder', 'conflict'],
+  },
+  move: {
+    method: 'POST',
+    path: '/v1/move',
+    tag: 'Trees',
+    summary: 'Move or rename a file or folder',
+    headers: ['If-Match', 'Idempotency-Key'],
+    body: { type: 'json', schema: RelocateBody, example: { from_path: '/a.txt', to_path: '/b.txt' } },
+    answers: { 200: record('Moved.') },
+    faults: ['not-found', 'exists', 'conflict', 'not-folder', 'is-folder', 'not-empty'],
+  },
+  copy: {
+    method: 'POST',
+    path: '/v1/copy',
+    tag: 'Trees',
+    summary: 'Copy a file or folder',
+    description: 'Copies metadata only, whatever the size.',
+    headers: ['If-Match', 'Idempotency-Key'],
+    body: { type: 'json', schema: RelocateBody, example: { from_path: '/a.txt', to_path: '/b.txt' } },
+    answers: { 201: { ...record('Copied.'), headers: ['ETag', 'Location'] } },
+    faults: ['not-found', 'exists', 'conflict', 'not-folder', 'is-folder', 'not-empty', 'quota'],
+  },
+  search: {
+    method: 'GET',
+    path: '/v1/search',
+    tag: 'Trees',
+    summary: 'Find files and folders',
+    query: Type.Object(
+      {
+        path: text('Where to start; the root when absent.'),
+        recursive: flag('Below folders as well; true when absent.'),
+        pattern: text('Glob over the name, or over the path below `path` when it has a slash; `**` crosses folders.'),
+        name: text('Part of the name, upper and lower case alike.'),
+        kind: Kind,
+        size_min: bytes('Bytes at least.'),
+        size_max: bytes('Bytes at most.'),
+        modified_after: moment('Modified at this moment or later.'),
+        modified_before: moment('Modified before this moment.'),
+        attribute: text('Has this named attribute, `user.tag`, or with this value, `user.tag=red`.'),
+        ...pages,
+      },
+      closed,
+    ),
+    answers: { 200: { description: 'A page.', type: 'json', schema: ListPage } },
+    faults: ['not-found', 'not-folder'],
+  },
+  manifest: {
+    method: 'GET',
+    path: '/v1/manifest',
+    tag: 'Trees',
+    summary: 'Everything under a folder, streamed',
+    description:
+      'One record a line, folders before what is in them. With `Accept: application/json` one object `{"files": {path: record}}`, streamed as well. Where it breaks off, the connection does.',
+    query: Type.Object({ path: text('The root when absent.'), file_id: Type.Optional(Id) }, closed),
+    headers: ['Accept'],
+    answers: { 200: { description: 'Records.', type: 'ndjson', schema: FileRecord } },
+    faults: ['not-found', 'not-folder'],
+  },
+  stats: {
+    method: 'GET',
+    path: '/v1/stats',
+    tag: 'Store',
+    summary: 'How much is stored, and how much room it takes',
+    answers: { 200: { description: 'The figures.', type: 'json', schema: StoreStats } },
+  },
+  check: {
+    method: 'POST',
+    path: '/v1/check',
+    tag: 'Store',
+    summary: 'Verify what is stored',
+    description: 'Lines of progress, then the report. Ends when the client goes away.',
+    body: { type: 'json', schema: CheckBody, isOptional: true, example: { sample: 0.1 } },
+    answers: { 200: { description: 'Progress, then the report.', type: 'ndjson', schema: CheckLine } },
+  },
+  health: {
+    method: 'GET',
+    path: '/v1/health',
+    tag: 'About',
+    summary: 'Whether the server is well',
+    answers: { 200: { description: 'It answers.', type: 'json', schema: ServerInfo } },
+  },
+  openapi: {
+    method: 'GET',
+    path: '/v1/openapi.json',
+    tag: 'About',
+    summary: 'This interface as an OpenAPI 3.1 document',
+    answers: { 200: { description: 'The document.', type: 'json' } },
+  },
+  docs: {
+    method: 'GET',
+    path: '/v1/docs',
+    tag: 'About',
+    summary: 'This interface as a page to read',
+    answers: { 200: { description: 'The page.', type: 'html' } },
+  },
+  root: {
+    method: 'GET',
+    path: '/',
+    tag: 'About',
+    summary: 'Where to go from here',
+    answers: { 200: { description: 'Links.', type: 'json' } },
+  },
+} as const satisfies Readonly<Record<string, Route>>;
+
+export type RouteId = keyof typeof ROUTES;
+export const ROUTE_IDS = Object.keys(ROUTES) as readonly RouteId[];
+
+/** The same table, for code that treats all routes alike. */
+export function routeOf(id: RouteId): Route {
+  return ROUTES[id];
+}
+
+/** Query of a route as it is after parsing: numbers and booleans instead of text. */
+export type QueryOf<Id extends RouteId> = (typeof ROUTES)[Id] extends { readonly query: infer Q extends TObject }
+  ? Static<Q>
+  : Record<string, never>;
+
+/** JSON body of a route. */
+export type BodyOf<Id extends RouteId> = (typeof ROUTES)[Id] extends {
+  readonly body: { readonly type: 'json'; readonly schema: infer S extends TObject };
+}
+  ? Static<S>
+  : undefined;
+
+export type UploadFields = Static<typeof UploadFields>;
+export type CheckLine = Static<typeof CheckLine>;
+export const UPLOAD_FIELDS = UploadFields;
+
+type QueryValue = string | number | boolean | undefined;
+
+/** URL of a route from its root: `encodedPath` for `{path}` as urlOfPath writes it, `id` for `{id}`. */
+export function urlOfRoute(
+  id: RouteId,
+  parameters: {
+    readonly path?: string | undefined;
+    readonly id?: number | undefined;
+    readonly query?: object | undefined;
+  } = {},
+): string {
+  const url = routeOf(id)
+    .path.replace('{path}', () => parameters.path ?? '')
+    .replace('{id}', () => String(parameters.id ?? ''));
+  const query = Object.entries((parameters.query ?? {}) as Record<string, QueryValue>)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`)
+    .join('&');
+  return query === '' ? url : `${url}?${query}`;
+}
