@@ -9,7 +9,6 @@ import { ATTRIBUTES_MAX, attributeRows, hashOf, recordOf } from './record.ts';
 import { type Found, findPath } from './tree.ts';
 import { existsFault, foldersFor, momentOf, placeFor, withoutUnmade } from './write.ts';
 
-
 /** Bytes of one attribute's value, as of `user.*` on other file systems. */
 export const ATTRIBUTE_BYTES_MAX = 65_536;
 const FOLDER_MODE_DEFAULT = 0o755;
@@ -35,8 +34,12 @@ export async function setAttributes(
       mode: change.mode ?? found.node.mode,
       uid: change.uid ?? found.node.uid,
       gid: change.gid ?? found.node.gid,
-      ...(modified === undefined ? {} : { modifiedSeconds: modified.seconds, modifiedNanoseconds: modified.nanoseconds }),
-      ...(accessed === undefined ? {} : { accessedSeconds: accessed.seconds, accessedNanoseconds: accessed.nanoseconds }),
+      ...(modified === undefined
+        ? {}
+        : { modifiedSeconds: modified.seconds, modifiedNanoseconds: modified.nanoseconds }),
+      ...(accessed === undefined
+        ? {}
+        : { accessedSeconds: accessed.seconds, accessedNanoseconds: accessed.nanoseconds }),
       changedSeconds: now.seconds,
       changedNanoseconds: now.nanoseconds,
     };
@@ -52,7 +55,10 @@ export async function setAttributes(
       items: [itemOf(row, CHANGE_KIND.attributes, { before: where, after: where })],
     };
     const hash = await hashOf(context, space, row);
-    return { change: changeOf(space, caller, 'attributes', now, parts), answer: recordOf(found.path, row, hash, after) };
+    return {
+      change: changeOf(space, caller, 'attributes', now, parts),
+      answer: recordOf(found.path, row, hash, after),
+    };
   });
 }
 
@@ -77,7 +83,9 @@ function planAttributes(
     after.set(key, row);
   }
   if (after.size > ATTRIBUTES_MAX) {
-    throw new Fault('too-large', `A file may have ${ATTRIBUTES_MAX} attributes; this would make ${after.size}.`, { count: after.size });
+    throw new Fault('too-large', `A file may have ${ATTRIBUTES_MAX} attributes; this would make ${after.size}.`, {
+      count: after.size,
+    });
   }
   return { puts, deletes, after: [...after.values()] };
 }
@@ -100,13 +108,20 @@ export interface MakeFolderOptions {
   readonly idempotencyKey?: string | undefined;
 }
 
-export async function makeFolder(context: Context, space: Space, caller: Caller, path: Path, options: MakeFolderOptions): Promise<FileRecord> {
+export async function makeFolder(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  path: Path,
+  options: MakeFolderOptions,
+): Promise<FileRecord> {
   const text = textOfPath(path);
   const request = ['makeFolder', text, options.parents === true, options.permissions ?? null];
   return decideOnce(context, space, `Making the folder ${text}`, { key: options.idempotencyKey, request }, async () => {
     const found = await findPath(context, space, path);
     if (found !== undefined) {
-      if (options.parents === true && found.node.kind === NODE_KIND.folder) return { answer: recordOf(path, found.node, null) };
+      if (options.parents === true && found.node.kind === NODE_KIND.folder)
+        return { answer: recordOf(path, found.node, null) };
       throw existsFault(found);
     }
     const now = context.clock.now();

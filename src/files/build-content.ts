@@ -45,7 +45,12 @@ export interface Built extends AsyncDisposable {
 }
 
 /** @throws Fault `mismatch` for an announcement that did not come true, `too-large`, and whatever the source throws. */
-export async function buildContent(context: Context, space: Space, source: ByteSource, options: BuildOptions): Promise<Built> {
+export async function buildContent(
+  context: Context,
+  space: Space,
+  source: ByteSource,
+  options: BuildOptions,
+): Promise<Built> {
   const announced = options.announced.size;
   if (announced !== undefined) checkSize(context, announced);
   const content = await context.ids.content(space.space);
@@ -62,7 +67,11 @@ export async function buildContent(context: Context, space: Space, source: ByteS
 function checkSize(context: Context, size: number): void {
   const bytesMax = context.options.fileBytesMax;
   if (size <= bytesMax) return;
-  throw new Fault('too-large', `The file has ${size} bytes or more; the most that one file may have here is ${bytesMax}.`, { size, bytesMax });
+  throw new Fault(
+    'too-large',
+    `The file has ${size} bytes or more; the most that one file may have here is ${bytesMax}.`,
+    { size, bytesMax },
+  );
 }
 
 class ContentBuilder implements AsyncDisposable {
@@ -82,7 +91,11 @@ class ContentBuilder implements AsyncDisposable {
     this.#space = space;
     this.#content = content;
     this.#options = options;
-    this.#writer = context.chunks.newWriter({ level: options.level, size: options.announced.size, signal: options.signal });
+    this.#writer = context.chunks.newWriter({
+      level: options.level,
+      size: options.announced.size,
+      signal: options.signal,
+    });
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -112,7 +125,11 @@ class ContentBuilder implements AsyncDisposable {
       size,
       hash,
       reap: this.#isHidden ? [{ table: 'reaps', key: [this.#space.space, REAP_KIND.content, this.#content] }] : [],
-      puts: [{ table: 'contents', mode: this.#isHidden ? 'replace' : 'insert', row }, ...puts, ...this.#extents(drafts)],
+      puts: [
+        { table: 'contents', mode: this.#isHidden ? 'replace' : 'insert', row },
+        ...puts,
+        ...this.#extents(drafts),
+      ],
       linked: () => {
         this.#isLinked = true;
       },
@@ -129,7 +146,11 @@ class ContentBuilder implements AsyncDisposable {
     const { space } = this.#space;
     const hidden: readonly Put[] = isFirst
       ? [
-          { table: 'contents', mode: 'insert', row: { space, content: this.#content, size: 0, refs: 0, base: null, hash: null } },
+          {
+            table: 'contents',
+            mode: 'insert',
+            row: { space, content: this.#content, size: 0, refs: 0, base: null, hash: null },
+          },
           {
             table: 'reaps',
             mode: 'insert',
@@ -184,7 +205,11 @@ class ContentBuilder implements AsyncDisposable {
 async function abandon(context: Context, space: Space, content: ContentId): Promise<void> {
   const row = { space: space.space, kind: REAP_KIND.content, target: content, owner: '', died: 0 };
   try {
-    await commit(context, { space: space.space, now: context.clock.now(), puts: [{ table: 'reaps', mode: 'replace', row }] });
+    await commit(context, {
+      space: space.space,
+      now: context.clock.now(),
+      puts: [{ table: 'reaps', mode: 'replace', row }],
+    });
     context.onUnreachable();
   } catch (error) {
     context.log.warn('files.abandon-failed', { content, error: String(error) });

@@ -32,7 +32,11 @@ export async function decide<T>(context: Context, what: string, plan: () => Prom
       if (number > 3) await context.clock.sleep(context.random.below(Math.min(50, number)) + 1);
     }
   }
-  throw new Fault('busy', `${what} could not be done: others changed the same place ${DECISIONS_MAX} times meanwhile. Try again.`, { what });
+  throw new Fault(
+    'busy',
+    `${what} could not be done: others changed the same place ${DECISIONS_MAX} times meanwhile. Try again.`,
+    { what },
+  );
 }
 
 /** A stale expectation of ours: decide again. A conflict that the user must see is thrown by the plan itself. */
@@ -61,7 +65,11 @@ export async function decideOnce<T>(
     const before = await context.meta.get('idempotency', [space.space, key]);
     if (before !== undefined && before.expiresSeconds > context.clock.now().seconds) {
       if (before.fingerprint === fingerprint) return { answer: JSON.parse(before.answer) as T };
-      throw new Fault('conflict', 'The idempotency key was used for another request. Use a fresh key for each request.', { key });
+      throw new Fault(
+        'conflict',
+        'The idempotency key was used for another request. Use a fresh key for each request.',
+        { key },
+      );
     }
     const decision = await plan();
     if (decision.change === undefined) return decision;
@@ -77,9 +85,19 @@ export async function decideOnce<T>(
     const expects =
       before === undefined
         ? ([{ kind: 'absent', table: 'idempotency', key: [space.space, key] }] as const)
-        : ([{ kind: 'row', table: 'idempotency', key: [space.space, key], equals: { expiresSeconds: before.expiresSeconds } }] as const);
+        : ([
+            {
+              kind: 'row',
+              table: 'idempotency',
+              key: [space.space, key],
+              equals: { expiresSeconds: before.expiresSeconds },
+            },
+          ] as const);
     const { change } = decision;
-    return { ...decision, change: { ...change, expects: [...expects, ...(change.expects ?? [])], puts: [...(change.puts ?? []), put] } };
+    return {
+      ...decision,
+      change: { ...change, expects: [...expects, ...(change.expects ?? [])], puts: [...(change.puts ?? []), put] },
+    };
   });
 }
 

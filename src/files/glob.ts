@@ -55,7 +55,8 @@ function expandChoices(pattern: string): readonly string[] {
       const choice = firstChoice(text, pattern);
       if (choice === undefined) done.push(text);
       else for (const option of choice.options) next.push(choice.before + option + choice.after);
-      if (next.length + done.length > GLOB_CHOICES_MAX) throw invalid(pattern, `has more than ${GLOB_CHOICES_MAX} choices`);
+      if (next.length + done.length > GLOB_CHOICES_MAX)
+        throw invalid(pattern, `has more than ${GLOB_CHOICES_MAX} choices`);
     }
     open = next;
   }
@@ -150,6 +151,7 @@ function matchName(tokens: readonly Token[], name: readonly string[]): boolean {
 
 function matchOne(token: Token, character: string): boolean {
   if (token.kind === 'character') return token.character === character;
-  if (token.kind === 'set') return token.ranges.some(([low, high]) => low <= character && character <= high) !== token.isNegated;
+  if (token.kind === 'set')
+    return token.ranges.some(([low, high]) => low <= character && character <= high) !== token.isNegated;
   return token.kind === 'any';
 }

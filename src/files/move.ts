@@ -10,17 +10,30 @@ import { planUnlinkFound } from './remove.ts';
 import { ancestorsOf, type Found, findPath, getPath, type Place } from './tree.ts';
 import { existsFault, placeFor, withoutUnmade } from './write.ts';
 
-export async function move(context: Context, space: Space, caller: Caller, from: Path, to: Path, options: MoveOptions): Promise<FileRecord> {
+export async function move(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  from: Path,
+  to: Path,
+  options: MoveOptions,
+): Promise<FileRecord> {
   const [source, goal] = [textOfPath(from), textOfPath(to)];
   const request = ['move', source, goal, options.overwrite === true];
   return decideOnce(context, space, `Moving ${source}`, { key: options.idempotencyKey, request }, async () => {
     const found = await getPath(context, space, from);
-    if (found.entry === undefined) throw new Fault('invalid', 'The root folder itself cannot be moved.', { path: source });
+    if (found.entry === undefined)
+      throw new Fault('invalid', 'The root folder itself cannot be moved.', { path: source });
     checkVersion(source, options.expectedVersion, found.node.version);
     checkNotInside(found, to, 'moved');
     const target = await findPath(context, space, to);
     const hash = await hashOf(context, space, found.node);
-    if (target?.entry?.parent === found.entry.parent && target.node.node === found.node.node && from.length === to.length && source === goal) {
+    if (
+      target?.entry?.parent === found.entry.parent &&
+      target.node.node === found.node.node &&
+      from.length === to.length &&
+      source === goal
+    ) {
       return { answer: recordOf(to, found.node, hash) };
     }
     if (target !== undefined) checkReplaceable(found.node, target, options.overwrite === true);
@@ -40,14 +53,19 @@ export async function move(context: Context, space: Space, caller: Caller, from:
 }
 
 function replacing(node: NodeRow, target: Found | undefined): NodeRow {
-  return target === undefined || target.node.kind !== NODE_KIND.file ? node : { ...node, replacedNode: target.node.node };
+  return target === undefined || target.node.kind !== NODE_KIND.file
+    ? node
+    : { ...node, replacedNode: target.node.node };
 }
 
 /** @throws Fault `invalid` for a folder that would come to stand inside itself. */
 export function checkNotInside(found: Found, to: Path, what: string): void {
   if (found.node.kind !== NODE_KIND.folder || !isWithin(to, found.path) || to.length === found.path.length) return;
   const [source, goal] = [textOfPath(found.path), textOfPath(to)];
-  throw new Fault('invalid', `The folder ${source} cannot be ${what} to ${goal}, which lies inside it.`, { path: source, to_path: goal });
+  throw new Fault('invalid', `The folder ${source} cannot be ${what} to ${goal}, which lies inside it.`, {
+    path: source,
+    to_path: goal,
+  });
 }
 
 /** @throws Fault `exists`, `is-folder`, `not-folder`. */
@@ -55,8 +73,12 @@ export function checkReplaceable(source: NodeRow, target: Found, overwrite: bool
   if (!overwrite) throw existsFault(target);
   const text = textOfPath(target.path);
   const [isFolder, isTargetFolder] = [source.kind === NODE_KIND.folder, target.node.kind === NODE_KIND.folder];
-  if (isTargetFolder && !isFolder) throw new Fault('is-folder', `${text} is a folder; a ${kindOf(source)} cannot take its place.`, { path: text });
-  if (isFolder && !isTargetFolder) throw new Fault('not-folder', `${text} is a ${kindOf(target.node)}; a folder cannot take its place.`, { path: text });
+  if (isTargetFolder && !isFolder)
+    throw new Fault('is-folder', `${text} is a folder; a ${kindOf(source)} cannot take its place.`, { path: text });
+  if (isFolder && !isTargetFolder)
+    throw new Fault('not-folder', `${text} is a ${kindOf(target.node)}; a folder cannot take its place.`, {
+      path: text,
+    });
 }
 
 export function freeExpect(space: Space, place: Place): Expect {
@@ -66,5 +88,10 @@ export function freeExpect(space: Space, place: Place): Expect {
 /** Two folders moved into each other at once would cut both off: the chain above the goal must stand as it was read. */
 async function chainExpects(context: Context, space: Space, folder: NodeRow): Promise<readonly Expect[]> {
   const chain = await ancestorsOf(context, space, folder);
-  return chain.map((row) => ({ kind: 'row', table: 'nodes', key: [space.space, row.node], equals: { parent: row.parent } }));
+  return chain.map((row) => ({
+    kind: 'row',
+    table: 'nodes',
+    key: [space.space, row.node],
+    equals: { parent: row.parent },
+  }));
 }

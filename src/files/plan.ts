@@ -36,7 +36,15 @@ export interface Parts {
   readonly historyBytes: number;
 }
 
-export const NO_PARTS: Parts = { expects: [], touches: [], puts: [], deletes: [], items: [], liveBytes: 0, historyBytes: 0 };
+export const NO_PARTS: Parts = {
+  expects: [],
+  touches: [],
+  puts: [],
+  deletes: [],
+  items: [],
+  liveBytes: 0,
+  historyBytes: 0,
+};
 
 export function joinParts(all: readonly Partial<Parts>[]): Parts {
   return {
@@ -139,7 +147,12 @@ export function planCreate(space: Space, place: Pick<Place, 'parent' | 'name'>, 
 
 /** The node must be as it was read; its row says when it last changed. */
 export function expectNode(node: NodeRow): Expect {
-  return { kind: 'row', table: 'nodes', key: [node.space, node.node], equals: { born: node.born, version: node.version } };
+  return {
+    kind: 'row',
+    table: 'nodes',
+    key: [node.space, node.node],
+    equals: { born: node.born, version: node.version },
+  };
 }
 
 export function expectEntry(entry: EntryRow): Expect {
@@ -225,7 +238,12 @@ export function planUnlink(
   const { space, parent, name } = entry;
   const isLast = node.kind === NODE_KIND.folder || node.links <= 1;
   const kept = isLast ? keep(node, now, options.heir ?? null) : { puts: [], historyBytes: 0 };
-  const row: NodeRow = { ...node, links: node.links - 1, changedSeconds: now.seconds, changedNanoseconds: now.nanoseconds };
+  const row: NodeRow = {
+    ...node,
+    links: node.links - 1,
+    changedSeconds: now.seconds,
+    changedNanoseconds: now.nanoseconds,
+  };
   return {
     expects: [
       expectEntry(entry),
@@ -255,14 +273,25 @@ export function planUnlinkTree(entry: EntryRow, node: NodeRow): Partial<Parts> {
   return {
     expects: [expectEntry(entry)],
     touches: [{ space, folder: parent, links: -1 }],
-    puts: [{ table: 'reaps', mode: 'insert', row: { space, kind: REAP_KIND.folder, target: node.node, owner: '', died: THIS_COMMIT } }],
+    puts: [
+      {
+        table: 'reaps',
+        mode: 'insert',
+        row: { space, kind: REAP_KIND.folder, target: node.node, owner: '', died: THIS_COMMIT },
+      },
+    ],
     deletes: [{ table: 'entries', key: [space, parent, name] }],
     items: [itemOf(node, CHANGE_KIND.remove, { before: { parent, name } })],
   };
 }
 
 /** A node moves from one name to a free one. */
-export function planMove(entry: EntryRow, node: NodeRow, to: Pick<Place, 'parent' | 'name'>, now: Moment): { readonly parts: Partial<Parts>; readonly row: NodeRow } {
+export function planMove(
+  entry: EntryRow,
+  node: NodeRow,
+  to: Pick<Place, 'parent' | 'name'>,
+  now: Moment,
+): { readonly parts: Partial<Parts>; readonly row: NodeRow } {
   const { space } = entry;
   const isFolder = node.kind === NODE_KIND.folder;
   const row: NodeRow = {

@@ -83,7 +83,11 @@ export async function* readContent(
   } catch (error) {
     throw nameFile(error, found);
   }
-  if (left !== 0) throw nameFile(new Fault('corrupt', 'The extents of a content do not add up to its size.', { content, left }), found);
+  if (left !== 0)
+    throw nameFile(
+      new Fault('corrupt', 'The extents of a content do not add up to its size.', { content, left }),
+      found,
+    );
 }
 
 function nameFile(error: unknown, found: Found): unknown {
@@ -139,17 +143,31 @@ function segmentOf(context: Context, extent: ExtentRow, skip: number, length: nu
     const from = extent.chunkOffset + skip;
     return { kind: 'bytes', bytes: plain.subarray(from, from + length) };
   }
-  const about = { content: extent.content, offset: extent.offset, kind: extent.kind, chunk: extent.chunk === null ? null : hexOf(extent.chunk) };
+  const about = {
+    content: extent.content,
+    offset: extent.offset,
+    kind: extent.kind,
+    chunk: extent.chunk === null ? null : hexOf(extent.chunk),
+  };
   throw new Fault('corrupt', 'An extent names neither a chunk nor bytes.', about);
 }
 
 /** Extents that end behind `offset`, in order. */
-export async function* extentsFrom(context: Context, space: Space, content: ContentId, offset: number): AsyncGenerator<ExtentRow> {
+export async function* extentsFrom(
+  context: Context,
+  space: Space,
+  content: ContentId,
+  offset: number,
+): AsyncGenerator<ExtentRow> {
   let from: { readonly from: readonly [number] } | { readonly after: readonly [number] } = {
     from: [Math.max(0, offset - EXTENT_BYTES_MAX)],
   };
   for (;;) {
-    const page: readonly ExtentRow[] = await context.meta.scan('extents', { prefix: [space.space, content], ...from, limit: PAGE_EXTENTS });
+    const page: readonly ExtentRow[] = await context.meta.scan('extents', {
+      prefix: [space.space, content],
+      ...from,
+      limit: PAGE_EXTENTS,
+    });
     yield* page;
     const last: ExtentRow | undefined = page.at(-1);
     if (last === undefined || page.length < PAGE_EXTENTS) return;

@@ -1,5 +1,14 @@
 /** From rows to what goes over the wire: file records, in text form and ISO 8601. */
-import { FILE_KINDS, type FileKind, type FileRecord, type Path, percentOfBytes, textOfBytes, textOfPath, urlOfPath } from '../api/index.ts';
+import {
+  FILE_KINDS,
+  type FileKind,
+  type FileRecord,
+  type Path,
+  percentOfBytes,
+  textOfBytes,
+  textOfPath,
+  urlOfPath,
+} from '../api/index.ts';
 import { hexOf, isoOfMoment, type Moment, textOfUtf8 } from '../base/index.ts';
 import { type AttributeRow, NODE_KIND, type NodeKind, type NodeRow } from '../meta/index.ts';
 import type { Context, Space } from './context.ts';
@@ -33,7 +42,12 @@ export async function hashOf(context: Context, space: Space, node: NodeRow): Pro
   return content?.hash == null ? null : hexOf(content.hash);
 }
 
-export function recordOf(path: Path, node: NodeRow, hash: string | null, attributes?: readonly AttributeRow[]): FileRecord {
+export function recordOf(
+  path: Path,
+  node: NodeRow,
+  hash: string | null,
+  attributes?: readonly AttributeRow[],
+): FileRecord {
   const name = path.at(-1);
   const isText = path.every((part) => textOfUtf8(part) !== undefined);
   const isNameText = name === undefined || textOfUtf8(name) !== undefined;
@@ -68,7 +82,12 @@ export async function attributeRows(context: Context, space: Space, node: NodeRo
   return context.meta.scan('attributes', { prefix: [space.space, node.node], limit: ATTRIBUTES_MAX });
 }
 
-export async function recordOfFound(context: Context, space: Space, found: Found, withAttributes = false): Promise<FileRecord> {
+export async function recordOfFound(
+  context: Context,
+  space: Space,
+  found: Found,
+  withAttributes = false,
+): Promise<FileRecord> {
   const hash = await hashOf(context, space, found.node);
   const attributes = withAttributes ? await attributeRows(context, space, found.node) : undefined;
   return recordOf(found.path, found.node, hash, attributes);

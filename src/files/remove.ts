@@ -17,17 +17,28 @@ interface Count {
   readonly bytes: number;
 }
 
-export async function remove(context: Context, space: Space, caller: Caller, path: Path, options: RemoveOptions): Promise<Removed> {
+export async function remove(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  path: Path,
+  options: RemoveOptions,
+): Promise<Removed> {
   const text = textOfPath(path);
   const request = ['remove', text, options.recursive === true, options.dryRun === true];
   return decideOnce(context, space, `Removing ${text}`, { key: options.idempotencyKey, request }, async () => {
     const found = await getPath(context, space, path);
-    if (found.entry === undefined) throw new Fault('invalid', 'The root folder itself cannot be removed.', { path: text });
+    if (found.entry === undefined)
+      throw new Fault('invalid', 'The root folder itself cannot be removed.', { path: text });
     checkVersion(text, options.expectedVersion, found.node.version);
     const count = await countUnder(context, space, found);
     const isEmpty = count.files + count.folders === 1;
     if (found.node.kind === NODE_KIND.folder && !isEmpty && options.recursive !== true) {
-      throw new Fault('not-empty', `The folder ${text} is not empty. Remove what is in it first, or ask for it recursively.`, { path: text });
+      throw new Fault(
+        'not-empty',
+        `The folder ${text} is not empty. Remove what is in it first, or ask for it recursively.`,
+        { path: text },
+      );
     }
     const answer: Removed = { path: text, ...count, dry_run: options.dryRun === true };
     if (options.dryRun === true) return { answer };
@@ -51,7 +62,10 @@ export async function planUnlinkFound(
 ): Promise<Partial<Parts>> {
   if (found.entry === undefined) throw new Fault('invalid', 'The root folder itself cannot be removed.', { path: '/' });
   const attributes = (await attributeRows(context, space, found.node)).map(({ name }) => name);
-  return planUnlink(found.entry, found.node, attributes, now, { isEmptyFolder: found.node.kind === NODE_KIND.folder, heir });
+  return planUnlink(found.entry, found.node, attributes, now, {
+    isEmptyFolder: found.node.kind === NODE_KIND.folder,
+    heir,
+  });
 }
 
 async function countUnder(context: Context, space: Space, found: Found): Promise<Count> {

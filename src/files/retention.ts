@@ -21,7 +21,11 @@ export interface RetentionRule {
 }
 
 /** Those of one node's versions (any order) that are to go. */
-export function versionsToDrop(versions: readonly VersionRow[], rule: RetentionRule, now: Moment): readonly VersionRow[] {
+export function versionsToDrop(
+  versions: readonly VersionRow[],
+  rule: RetentionRule,
+  now: Moment,
+): readonly VersionRow[] {
   const old = versions.filter(({ replacedSeconds }) => replacedSeconds <= now.seconds - rule.keptSeconds);
   const youngCount = versions.length - old.length;
   const keptOld = Math.max(0, rule.keptCount - youngCount);
@@ -29,7 +33,12 @@ export function versionsToDrop(versions: readonly VersionRow[], rule: RetentionR
 }
 
 /** Drops what a node has too many of, as part of the change that gives it one more. */
-export async function planThinning(context: Context, space: Space, node: NodeRow, now: Moment): Promise<Partial<Parts>> {
+export async function planThinning(
+  context: Context,
+  space: Space,
+  node: NodeRow,
+  now: Moment,
+): Promise<Partial<Parts>> {
   const { versionsKeptSeconds, versionsKeptCount } = context.options;
   const versions = await context.meta.scan('versions', { prefix: [space.space, node.node], limit: PLAN_VERSIONS_MAX });
   return dropParts(versionsToDrop(versions, { keptSeconds: versionsKeptSeconds, keptCount: versionsKeptCount }, now));
@@ -66,20 +75,34 @@ export async function sweepVersions(context: Context, space: Space, signal?: Abo
 }
 
 /** The file lives, or one that took its place by rename does, and so on. */
-async function hasLiveHeir(context: Context, space: Space, node: NodeId, versions: readonly VersionRow[]): Promise<boolean> {
+async function hasLiveHeir(
+  context: Context,
+  space: Space,
+  node: NodeId,
+  versions: readonly VersionRow[],
+): Promise<boolean> {
   let at: NodeId | null = node;
   let heir = versions.at(-1)?.heir ?? null;
   for (let depth = 0; at !== null && depth < HEIRS_MAX; depth++) {
     if ((await context.meta.get('nodes', [space.space, at])) !== undefined) return true;
     at = heir;
     if (at === null) return false;
-    const [next]: readonly VersionRow[] = await context.meta.scan('versions', { prefix: [space.space, at], limit: 1, reverse: true });
+    const [next]: readonly VersionRow[] = await context.meta.scan('versions', {
+      prefix: [space.space, at],
+      limit: 1,
+      reverse: true,
+    });
     heir = next?.heir ?? null;
   }
   return false;
 }
 
-async function sweepNodes(context: Context, space: Space, page: readonly VersionRow[], nodes: readonly NodeId[]): Promise<number> {
+async function sweepNodes(
+  context: Context,
+  space: Space,
+  page: readonly VersionRow[],
+  nodes: readonly NodeId[],
+): Promise<number> {
   const now = context.clock.now();
   const { versionsKeptSeconds: keptSeconds, versionsKeptCount } = context.options;
   const drop: VersionRow[] = [];

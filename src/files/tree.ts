@@ -31,7 +31,9 @@ export function notFound(path: Path): Fault {
 }
 
 function notFolder(path: Path): Fault {
-  return new Fault('not-folder', `${textOfPath(path)} is not a folder, so nothing can be in it.`, { path: textOfPath(path) });
+  return new Fault('not-folder', `${textOfPath(path)} is not a folder, so nothing can be in it.`, {
+    path: textOfPath(path),
+  });
 }
 
 export async function nodeRow(context: Context, space: Space, node: NodeId): Promise<NodeRow | undefined> {
@@ -40,7 +42,10 @@ export async function nodeRow(context: Context, space: Space, node: NodeId): Pro
 
 export async function rootNode(context: Context, space: Space): Promise<NodeRow> {
   const root = await nodeRow(context, space, space.root);
-  if (root === undefined) throw new Fault('corrupt', 'The metadata of the root folder is missing. Run `holdfast check`.', { node: space.root });
+  if (root === undefined)
+    throw new Fault('corrupt', 'The metadata of the root folder is missing. Run `holdfast check`.', {
+      node: space.root,
+    });
   return root;
 }
 
@@ -56,10 +61,14 @@ export async function findPath(context: Context, space: Space, path: Path): Prom
     if (node === undefined) {
       const again = await context.meta.get('entries', [space.space, found.node.node, name]);
       if (again?.node !== entry.node) return findPath(context, space, path);
-      throw new Fault('corrupt', `The metadata of ${textOfPath(path.slice(0, depth + 1))} is missing. Run \`holdfast check\`.`, {
-        path: textOfPath(path),
-        node: entry.node,
-      });
+      throw new Fault(
+        'corrupt',
+        `The metadata of ${textOfPath(path.slice(0, depth + 1))} is missing. Run \`holdfast check\`.`,
+        {
+          path: textOfPath(path),
+          node: entry.node,
+        },
+      );
     }
     found = { path: path.slice(0, depth + 1), node, entry };
   }
@@ -76,7 +85,8 @@ export async function getPath(context: Context, space: Space, path: Path): Promi
 /** The folder that a path's last name stands in, or will. @throws Fault `not-found`, `not-folder`, `invalid` for the root. */
 export async function getPlace(context: Context, space: Space, path: Path): Promise<Place> {
   const name = path.at(-1);
-  if (name === undefined) throw new Fault('invalid', 'The root folder itself cannot be made, moved or replaced.', { path: '/' });
+  if (name === undefined)
+    throw new Fault('invalid', 'The root folder itself cannot be made, moved or replaced.', { path: '/' });
   const parent = await getPath(context, space, path.slice(0, -1));
   if (parent.node.kind !== NODE_KIND.folder) throw notFolder(parent.path);
   return { path, parent: parent.node, name };
@@ -100,7 +110,8 @@ export async function pathOfNode(context: Context, space: Space, node: NodeId): 
 export async function getNode(context: Context, space: Space, node: NodeId): Promise<Found> {
   const row = await nodeRow(context, space, node);
   const path = row === undefined ? undefined : await pathOfNode(context, space, node);
-  if (row === undefined || path === undefined) throw new Fault('not-found', `There is no file with the id ${node}.`, { file_id: node });
+  if (row === undefined || path === undefined)
+    throw new Fault('not-found', `There is no file with the id ${node}.`, { file_id: node });
   if (path.length === 0) return { path, node: row, entry: undefined };
   const [entry] = await context.meta.scan('entriesByNode', { prefix: [space.space, node], limit: 1 });
   return { path, node: row, entry };
@@ -149,7 +160,12 @@ export interface WalkOptions {
  * Everything under a folder, the folder itself not: names in byte order, what is in a subfolder right behind it.
  * Memory: one page a level.
  */
-export async function* walk(context: Context, space: Space, folder: Found, options: WalkOptions = {}): AsyncGenerator<Found> {
+export async function* walk(
+  context: Context,
+  space: Space,
+  folder: Found,
+  options: WalkOptions = {},
+): AsyncGenerator<Found> {
   const [first, ...rest] = options.after?.slice(folder.path.length) ?? [];
   if (first !== undefined && options.recursive !== false) {
     const entry = await context.meta.get('entries', [space.space, folder.node.node, first]);

@@ -1,7 +1,14 @@
 /** The older versions of a file: listing them, newest first, through files that replaced each other; and going back. */
 import { type Expecting, type FileRecord, textOfPath, type VersionPage, type VersionRecord } from '../api/index.ts';
 import { Fault, hexOf, isoOfMoment } from '../base/index.ts';
-import { CHANGE_KIND, type CommitNumber, type ContentId, NODE_KIND, type NodeId, type VersionRow } from '../meta/index.ts';
+import {
+  CHANGE_KIND,
+  type CommitNumber,
+  type ContentId,
+  NODE_KIND,
+  type NodeId,
+  type VersionRow,
+} from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { cursorOf, type Position, positionOf } from './cursor.ts';
 import { checkVersion, decideOnce } from './decide.ts';
@@ -31,7 +38,8 @@ export async function listVersions(
   options: { readonly cursor?: string | undefined; readonly limit: number },
 ): Promise<VersionPage> {
   const path = textOfPath(found.path);
-  if (found.node.kind !== NODE_KIND.file) throw new Fault('is-folder', `${path} is not a file; only files have versions.`, { path });
+  if (found.node.kind !== NODE_KIND.file)
+    throw new Fault('is-folder', `${path} is not a file; only files have versions.`, { path });
   const after = positionOf(options.cursor);
   const versions: VersionRecord[] = [];
   let last: Position | undefined;
@@ -150,7 +158,12 @@ export async function restore(
     const guards: Partial<Parts> = {
       expects: [
         // The version may be thinned away meanwhile; the content must still be there to be named again.
-        { kind: 'row', table: 'versions', key: [space.space, wanted.node, wanted.version], equals: { content: wanted.content } },
+        {
+          kind: 'row',
+          table: 'versions',
+          key: [space.space, wanted.node, wanted.version],
+          equals: { content: wanted.content },
+        },
         { kind: 'reachable', space: space.space, folder: where.parent },
       ],
     };

@@ -22,7 +22,9 @@ export function momentOf(text: string | undefined, what: string): Moment | undef
   if (text === undefined) return undefined;
   const moment = momentOfIso(text);
   if (moment !== undefined) return moment;
-  throw new Fault('invalid', `${what} ${JSON.stringify(text)} is not a moment; write it like 2026-01-31T12:00:00Z.`, { [what]: text });
+  throw new Fault('invalid', `${what} ${JSON.stringify(text)} is not a moment; write it like 2026-01-31T12:00:00Z.`, {
+    [what]: text,
+  });
 }
 
 /** @throws Fault as WriteOptions says; nothing is visible then. */
@@ -57,7 +59,11 @@ export async function writeFile(
         ? await planNewFile(context, space, path, built, fresh, options, now)
         : await planNewVersion(context, space, found, built, fresh, now);
     const kind = found === undefined ? 'create' : 'write';
-    return { change: changeOf(space, caller, kind, now, withContent(parts, built)), answer: record, onCommitted: () => built.linked() };
+    return {
+      change: changeOf(space, caller, kind, now, withContent(parts, built)),
+      answer: record,
+      onCommitted: () => built.linked(),
+    };
   });
 }
 
@@ -92,10 +98,20 @@ async function planNewFile(
     uid: context.options.uid,
     gid: context.options.gid,
   });
-  return { parts: withoutUnmade(joinParts([...parts, planCreate(space, place, row)])), record: recordOf(path, row, hexOf(built.hash)) };
+  return {
+    parts: withoutUnmade(joinParts([...parts, planCreate(space, place, row)])),
+    record: recordOf(path, row, hexOf(built.hash)),
+  };
 }
 
-async function planNewVersion(context: Context, space: Space, found: Found, built: Built, fresh: Fresh, now: Moment): Promise<PlannedFile> {
+async function planNewVersion(
+  context: Context,
+  space: Space,
+  found: Found,
+  built: Built,
+  fresh: Fresh,
+  now: Moment,
+): Promise<PlannedFile> {
   const where = { parent: found.entry?.parent ?? space.root, name: found.path.at(-1) ?? new Uint8Array() };
   const { parts, row } = planReplace(found.node, where, fresh, now);
   const thinning = await planThinning(context, space, found.node, now);
@@ -114,18 +130,31 @@ export function withContent(parts: Parts, built: Built): Parts {
 }
 
 /** What stands at the goal now; @throws the fault that the mode and the expected version ask for. */
-async function checkGoal(context: Context, space: Space, path: Path, options: WriteOptions): Promise<Found | undefined> {
+async function checkGoal(
+  context: Context,
+  space: Space,
+  path: Path,
+  options: WriteOptions,
+): Promise<Found | undefined> {
   const text = textOfPath(path);
   const found = await findPath(context, space, path);
   if (found === undefined && options.parents !== true) await getPlace(context, space, path);
-  if (found?.node.kind === NODE_KIND.folder) throw new Fault('is-folder', `${text} is a folder; a file cannot take its place.`, { path: text });
+  if (found?.node.kind === NODE_KIND.folder)
+    throw new Fault('is-folder', `${text} is a folder; a file cannot take its place.`, { path: text });
   if (options.mode === 'create' && found !== undefined) throw existsFault(found);
   if (options.mode === 'replace' && found === undefined) {
-    throw new Fault('not-found', `There is no file at ${text} to replace. Make it first, or ask for "make or replace".`, { path: text });
+    throw new Fault(
+      'not-found',
+      `There is no file at ${text} to replace. Make it first, or ask for "make or replace".`,
+      { path: text },
+    );
   }
   checkVersion(text, options.expectedVersion, found?.node.version);
   if (found !== undefined && found.node.kind !== NODE_KIND.file) {
-    throw new Fault('exists', `${text} is a ${kindOf(found.node)}, not a file; remove it first.`, { path: text, kind: kindOf(found.node) });
+    throw new Fault('exists', `${text} is a ${kindOf(found.node)}, not a file; remove it first.`, {
+      path: text,
+      kind: kindOf(found.node),
+    });
   }
   return found;
 }
@@ -175,8 +204,12 @@ interface PlannedPlace {
  * expected of it, and touches of it become part of its row.
  */
 export function withoutUnmade(parts: Parts): Parts {
-  const made = new Set(parts.puts.flatMap((put) => (put.table === 'nodes' && put.mode === 'insert' ? [put.row.node] : [])));
-  const links = new Map(parts.touches.filter(({ folder }) => made.has(folder)).map(({ folder, links }) => [folder, links]));
+  const made = new Set(
+    parts.puts.flatMap((put) => (put.table === 'nodes' && put.mode === 'insert' ? [put.row.node] : [])),
+  );
+  const links = new Map(
+    parts.touches.filter(({ folder }) => made.has(folder)).map(({ folder, links }) => [folder, links]),
+  );
   return {
     ...parts,
     expects: parts.expects.filter((expect) => !(expect.kind === 'reachable' && made.has(expect.folder))),
@@ -204,7 +237,9 @@ export async function foldersFor(
     if (found === undefined) depth--;
   }
   if (found.node.kind !== NODE_KIND.folder) {
-    throw new Fault('not-folder', `${textOfPath(found.path)} is not a folder, so nothing can be in it.`, { path: textOfPath(found.path) });
+    throw new Fault('not-folder', `${textOfPath(found.path)} is not a folder, so nothing can be in it.`, {
+      path: textOfPath(found.path),
+    });
   }
   const above = found.node;
   const parts: Partial<Parts>[] = [];

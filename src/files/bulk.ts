@@ -1,0 +1,308 @@
+/**
+ * Many small things at once: contents are built side by side within bounds, and what is ready goes into one commit. Each
+ * item stands or fails alone: when a commit of many is refused, its items are done one by one.
+ * Results come in the order of the items, each once it is durable.
+ */
+import {
+  type BulkItem,
+  type BulkResult,
+  bytesOfText,
+  type FileRecord,
+  type Path,
+  pathOfText,
+  textOfPath,
+} from '../api/index.ts';
+import { Fault, hexOf, type Moment } from '../base/index.ts';
+import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
+import { makeFolder } from './attributes.ts';
+import { type Built, buildContent } from './build-content.ts';
+import { type Caller, type Context, commit, type Space } from './context.ts';
+import { changeOf, joinParts, newNode, type Parts, planCreate, planReplace } from './plan.ts';
+import { recordOf } from './record.ts';
+import { planThinning } from './retention.ts';
+import { findPath, type Place } from './tree.ts';
+import { existsFault, momentOf, placeFor, withContent, withoutUnmade } from './write.ts';
+
+/** Contents that are built side by side. */
+const BUILDS_MAX = 16;
+/** What one commit carries at most: items, bytes of their contents, rows. */
+const BATCH_ITEMS_MAX = 512;
+const BATCH_BYTES_MAX = 32 * 1024 * 1024;
+const BATCH_ROWS_MAX = 8_000;
+const FOLDER_MODE_DEFAULT = 0o755;
+const FILE_MODE_DEFAULT = 0o644;
+const SYMLINK_MODE = 0o777;
+
+/** An item whose content, if it has one, is ready. */
+interface Ready {
+  readonly item: BulkItem;
+  readonly path: Path;
+  readonly modified: Moment | undefined;
+  readonly built: Built | undefined;
+}
+
+type Prepared = { readonly ready: Ready } | { readonly item: BulkItem; readonly fault: Error };
+
+export async function* writeMany(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
+  signal?: AbortSignal,
+): AsyncGenerator<BulkResult> {
+  let batch: Prepared[] = [];
+  let [bytes, rows] = [0, 0];
+  // The commit of one batch runs while the next is built.
+  let committing: Promise<readonly BulkResult[]> = Promise.resolve([]);
+  try {
+    for await (const prepared of prepareAll(context, space, items, signal)) {
+      batch.push(prepared);
+      if ('ready' in prepared) {
+        bytes += prepared.ready.built?.size ?? 0;
+        rows += (prepared.ready.built?.puts.length ?? 0) + 4;
+      }
+      if (batch.length < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX && rows < BATCH_ROWS_MAX) continue;
+      const results = await committing;
+      committing = commitBatch(context, space, caller, batch, signal);
+      // Failures surface where the results are awaited, not as an unhandled rejection before.
+      committing.catch(() => undefined);
+      [batch, bytes, rows] = [[], 0, 0];
+      yield* results;
+    }
+    yield* await committing;
+    const last = batch;
+    batch = [];
+    yield* await commitBatch(context, space, caller, last, signal);
+  } finally {
+    await committing.catch(() => undefined);
+    for (const prepared of batch) if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Builds contents ahead, a bounded number at once, and hands them on in the order of the items. */
+async function* prepareAll(
+  context: Context,
+  space: Space,
+  items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
+  signal?: AbortSignal,
+): AsyncGenerator<Prepared> {
+  const ahead: Promise<Prepared>[] = [];
+  try {
+    for await (const item of items) {
+      ahead.push(prepare(context, space, item, signal));
+      const first = ahead.length >= BUILDS_MAX ? ahead.shift() : undefined;
+      if (first !== undefined) yield await first;
+    }
+    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) yield await next;
+  } finally {
+    for (const prepared of await Promise.all(ahead))
+      if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
+  }
+}
+
+async function prepare(context: Context, space: Space, item: BulkItem, signal?: AbortSignal): Promise<Prepared> {
+  try {
+    const path = pathOfText(item.path);
+    const modified = momentOf(item.modified, 'modified');
+    if (item.kind !== 'file') return { ready: { item, path, modified, built: undefined } };
+    const source = (await item.source?.()) ?? [];
+    const level = context.options.compression.levelOf(path);
+    const built = await buildContent(context, space, source, { level, announced: { size: item.size }, signal });
+    return { ready: { item, path, modified, built } };
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    return { item, fault: error as Error };
+  }
+}
+
+async function commitBatch(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  batch: readonly Prepared[],
+  signal?: AbortSignal,
+): Promise<readonly BulkResult[]> {
+  const ready = batch.flatMap((prepared) => ('ready' in prepared ? [prepared.ready] : []));
+  try {
+    const results =
+      (await tryTogether(context, space, caller, ready)) ?? (await oneByOne(context, space, caller, ready, signal));
+    const rest = results.values();
+    return batch.map((prepared): BulkResult => {
+      if ('ready' in prepared) return rest.next().value as BulkResult;
+      return { path: prepared.item.path, ok: false, fault: prepared.fault };
+    });
+  } finally {
+    for (const { built } of ready) await built?.[Symbol.asyncDispose]();
+  }
+}
+
+/** All in one commit; `undefined` when that was refused and nothing was done. */
+async function tryTogether(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  ready: readonly Ready[],
+): Promise<readonly BulkResult[] | undefined> {
+  if (ready.length === 0) return [];
+  const now = context.clock.now();
+  const plan = new BatchPlan(context, space, now);
+  const results: BulkResult[] = [];
+  for (const item of ready) {
+    try {
+      results.push({ path: item.item.path, ok: true, record: await plan.add(item) });
+    } catch (error) {
+      if (error === SAME_TWICE) return undefined;
+      if (!Fault.is(error)) throw error;
+      results.push({ path: item.item.path, ok: false, fault: error });
+    }
+  }
+  const parts = plan.parts();
+  if (parts.items.length === 0) return results;
+  try {
+    await commit(context, changeOf(space, caller, 'bulk-write', now, parts));
+  } catch (error) {
+    if (Fault.is(error, 'conflict', 'quota', 'gone')) return undefined;
+    throw error;
+  }
+  for (const [index, result] of results.entries()) if (result.ok) ready[index]?.built?.linked();
+  return results;
+}
+
+const SAME_TWICE = new Error('one path twice in a batch');
+
+/** The plan of one commit for many items, which see the folders that came before them. */
+class BatchPlan {
+  readonly #context: Context;
+  readonly #space: Space;
+  readonly #now: Moment;
+  readonly #parts: Partial<Parts>[] = [];
+  readonly #folders = new Map<string, NodeRow>();
+  readonly #seen = new Set<string>();
+
+  constructor(context: Context, space: Space, now: Moment) {
+    this.#context = context;
+    this.#space = space;
+    this.#now = now;
+  }
+
+  parts(): Parts {
+    return withoutUnmade(joinParts(this.#parts));
+  }
+
+  async add(ready: Ready): Promise<FileRecord> {
+    const text = textOfPath(ready.path);
+    if (this.#seen.has(text)) throw SAME_TWICE;
+    this.#seen.add(text);
+    const name = ready.path.at(-1);
+    if (name === undefined) throw new Fault('exists', 'The root folder is there already.', { path: text });
+    const parent = await this.#folder(ready.path.slice(0, -1));
+    return this.#addAt({ path: ready.path, parent, name }, ready);
+  }
+
+  async #folder(path: Path): Promise<NodeRow> {
+    const text = textOfPath(path);
+    const known = this.#folders.get(text);
+    if (known !== undefined) return known;
+    const found = await findPath(this.#context, this.#space, path);
+    if (found === undefined) throw new Fault('not-found', `There is no folder ${text}.`, { path: text });
+    if (found.node.kind !== NODE_KIND.folder)
+      throw new Fault('not-folder', `${text} is not a folder, so nothing can be in it.`, { path: text });
+    this.#folders.set(text, found.node);
+    return found.node;
+  }
+
+  async #addAt(place: Place, ready: Ready): Promise<FileRecord> {
+    const { item, built } = ready;
+    const text = textOfPath(place.path);
+    const isMade = place.parent.born === 0;
+    const entry = isMade
+      ? undefined
+      : await this.#context.meta.get('entries', [this.#space.space, place.parent.node, place.name]);
+    const node =
+      entry === undefined ? undefined : await this.#context.meta.get('nodes', [this.#space.space, entry.node]);
+    if (entry === undefined || node === undefined) return this.#addNew(place, ready);
+    const found = { path: place.path, node, entry };
+    if (item.kind === 'folder' && node.kind === NODE_KIND.folder) {
+      this.#folders.set(text, node);
+      return recordOf(place.path, node, null);
+    }
+    if (item.kind === 'file' && node.kind === NODE_KIND.file && built !== undefined) {
+      const fresh = { ...built, modified: ready.modified ?? this.#now, mode: item.permissions };
+      const { parts, row } = planReplace(node, { parent: place.parent.node, name: place.name }, fresh, this.#now);
+      const thinning = await planThinning(this.#context, this.#space, node, this.#now);
+      const reachable: Partial<Parts> = {
+        expects: [{ kind: 'reachable', space: this.#space.space, folder: place.parent.node }],
+      };
+      this.#parts.push(withContent(joinParts([parts, reachable, thinning]), built));
+      return recordOf(place.path, row, hexOf(built.hash));
+    }
+    throw existsFault(found);
+  }
+
+  async #addNew(place: Place, ready: Ready): Promise<FileRecord> {
+    const { item, built } = ready;
+    const node: NodeId = await this.#context.ids.node(this.#space.space);
+    const target = item.kind === 'symlink' ? bytesOfText(item.target ?? '') : null;
+    const kind =
+      item.kind === 'folder' ? NODE_KIND.folder : item.kind === 'symlink' ? NODE_KIND.symlink : NODE_KIND.file;
+    const row = newNode(this.#space, place.parent.node, this.#now, {
+      node,
+      kind,
+      mode:
+        item.permissions ?? { file: FILE_MODE_DEFAULT, folder: FOLDER_MODE_DEFAULT, symlink: SYMLINK_MODE }[item.kind],
+      uid: this.#context.options.uid,
+      gid: this.#context.options.gid,
+      size: built?.size ?? target?.length ?? 0,
+      content: built?.content ?? null,
+      target,
+      modified: ready.modified,
+    });
+    const parts = joinParts([planCreate(this.#space, place, row)]);
+    this.#parts.push(built === undefined ? parts : withContent(parts, built));
+    if (item.kind === 'folder') this.#folders.set(textOfPath(place.path), row);
+    return recordOf(place.path, row, built === undefined ? null : hexOf(built.hash));
+  }
+}
+
+async function oneByOne(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  ready: readonly Ready[],
+  signal?: AbortSignal,
+): Promise<readonly BulkResult[]> {
+  const results: BulkResult[] = [];
+  for (const one of ready) {
+    if (signal?.aborted) throw Fault.aborted(signal, 'Writing many files');
+    results.push(await alone(context, space, caller, one));
+  }
+  return results;
+}
+
+const ALONE_TRIES_MAX = 20;
+
+async function alone(context: Context, space: Space, caller: Caller, ready: Ready): Promise<BulkResult> {
+  const { path } = ready.item;
+  try {
+    if (ready.item.kind === 'folder') {
+      const options = { parents: true, permissions: ready.item.permissions };
+      await placeFor(context, space, ready.path, false, context.clock.now());
+      return { path, ok: true, record: await makeFolder(context, space, caller, ready.path, options) };
+    }
+    for (let number = 1; ; number++) {
+      const now = context.clock.now();
+      const plan = new BatchPlan(context, space, now);
+      const record = await plan.add(ready);
+      try {
+        await commit(context, changeOf(space, caller, 'write', now, plan.parts()));
+        ready.built?.linked();
+        return { path, ok: true, record };
+      } catch (error) {
+        if (!Fault.is(error, 'conflict') || number === ALONE_TRIES_MAX) throw error;
+      }
+    }
+  } catch (error) {
+    if (!Fault.is(error)) throw error;
+    return { path, ok: false, fault: error };
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * Copying: metadata only, whatever the size; both sides share their contents until one of them changes. One file is one
+ * commit. A folder is built hidden in bounded steps and linked in one commit, so that nobody ever sees half of it.
+ */
+import { type FileRecord, type MoveOptions, type Path, textOfPath } from '../api/index.ts';
+import { Fault, type Moment } from '../base/index.ts';
+import {
+  type Change,
+  type EntryRow,
+  NODE_KIND,
+  type NodeId,
+  type NodeRow,
+  type Put,
+  REAP_KIND,
+  THIS_COMMIT,
+} from '../meta/index.ts';
+import { type Caller, type Context, commit, type Space } from './context.ts';
+import { checkVersion, decideOnce } from './decide.ts';
+import { checkNotInside, checkReplaceable, freeExpect } from './move.ts';
+import { changeOf, expectEntry, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
+import { attributeRows, hashOf, modifiedOf, recordOf } from './record.ts';
+import { planThinning } from './retention.ts';
+import { entriesOf, type Found, findPath, getPath } from './tree.ts';
+import { existsFault, placeFor, withoutUnmade } from './write.ts';
+
+/** Rows that one hidden step puts, about; a node with its entry and attributes stays together. */
+const STEP_ROWS = 1_000;
+
+export async function copy(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  from: Path,
+  to: Path,
+  options: MoveOptions,
+): Promise<FileRecord> {
+  const found = await getPath(context, space, from);
+  if (found.node.kind === NODE_KIND.folder) return copyFolder(context, space, caller, found, to, options);
+  const [source, goal] = [textOfPath(from), textOfPath(to)];
+  const request = ['copy', source, goal, options.overwrite === true];
+  return decideOnce(context, space, `Copying ${source}`, { key: options.idempotencyKey, request }, async () => {
+    const now = context.clock.now();
+    const current = await getPath(context, space, from);
+    checkVersion(source, options.expectedVersion, current.node.version);
+    const target = await findPath(context, space, to);
+    if (target === undefined) return planCopy(context, space, caller, current, to, options, now);
+    checkReplaceable(current.node, target, options.overwrite === true);
+    const hash = await hashOf(context, space, current.node);
+    if (target.node.node === current.node.node) return { answer: recordOf(to, target.node, hash) };
+    if (current.node.content === null || target.node.content === null) throw existsFault(target);
+    const where = { parent: target.entry?.parent ?? space.root, name: to.at(-1) ?? new Uint8Array() };
+    const fresh = { content: current.node.content, size: current.node.size, modified: modifiedOf(current.node) };
+    const { parts, row } = planReplace(target.node, where, fresh, now);
+    const guards: Partial<Parts> = {
+      expects: [expectSource(current), { kind: 'reachable', space: space.space, folder: where.parent }],
+    };
+    const plan = joinParts([guards, parts, await planThinning(context, space, target.node, now)]);
+    return { change: changeOf(space, caller, 'copy', now, plan), answer: recordOf(to, row, hash) };
+  });
+}
+
+/** The content that is shared must still be the source's when the copy names it. */
+function expectSource(found: Found): NonNullable<Change['expects']>[number] {
+  const { space, node, content } = found.node;
+  return { kind: 'row', table: 'nodes', key: [space, node], equals: { content } };
+}
+
+async function planCopy(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  source: Found,
+  to: Path,
+  options: MoveOptions,
+  now: Moment,
+): Promise<{ readonly change: Change; readonly answer: FileRecord }> {
+  const { place, parts } = await placeFor(context, space, to, options.parents === true, now);
+  const row = await twin(context, space, source.node, place.parent.node, now);
+  const guards: Partial<Parts> = {
+    expects: [expectSource(source)],
+    puts: await attributeTwins(context, space, source.node, row.node),
+  };
+  const plan = withoutUnmade(joinParts([...parts, planCreate(space, place, row), guards]));
+  const hash = await hashOf(context, space, source.node);
+  return { change: changeOf(space, caller, 'copy', now, plan), answer: recordOf(to, row, hash) };
+}
+
+/** A new node with everything of an old one but its names and history. */
+async function twin(context: Context, space: Space, node: NodeRow, parent: NodeId, now: Moment): Promise<NodeRow> {
+  const isFolder = node.kind === NODE_KIND.folder;
+  return {
+    ...node,
+    node: await context.ids.node(space.space),
+    parent: isFolder ? parent : null,
+    links: isFolder ? 2 : 1,
+    version: 1,
+    versionCommit: THIS_COMMIT,
+    replacedNode: null,
+    changedSeconds: now.seconds,
+    changedNanoseconds: now.nanoseconds,
+    createdSeconds: now.seconds,
+    createdNanoseconds: now.nanoseconds,
+    born: 0,
+  };
+}
+
+async function attributeTwins(context: Context, space: Space, source: NodeRow, node: NodeId): Promise<readonly Put[]> {
+  const rows = await attributeRows(context, space, source);
+  return rows.map((row) => ({ table: 'attributes', mode: 'insert', row: { ...row, node, born: 0 } }));
+}
+
+async function copyFolder(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  found: Found,
+  to: Path,
+  options: MoveOptions,
+): Promise<FileRecord> {
+  const [source, goal] = [textOfPath(found.path), textOfPath(to)];
+  checkNotInside(found, to, 'copied');
+  checkVersion(source, options.expectedVersion, found.node.version);
+  const request = ['copy', source, goal, options.overwrite === true];
+  const before = await findPath(context, space, to);
+  if (before !== undefined && options.idempotencyKey === undefined) throw existsFault(before);
+  if (options.parents !== true) await placeFor(context, space, to, false, context.clock.now());
+  const root = await twin(context, space, found.node, space.root, context.clock.now());
+  let isLinked = false;
+  try {
+    const links = await buildHidden(context, space, found, root, options.signal);
+    return await decideOnce(context, space, `Copying ${source}`, { key: options.idempotencyKey, request }, async () => {
+      const target = await findPath(context, space, to);
+      if (target !== undefined) throw existsFault(target);
+      const now = context.clock.now();
+      const { place, parts: folders } = await placeFor(context, space, to, options.parents === true, now);
+      const row: NodeRow = { ...root, parent: place.parent.node, links };
+      const entry: EntryRow = {
+        space: space.space,
+        parent: place.parent.node,
+        name: place.name,
+        node: row.node,
+        kind: row.kind,
+        born: 0,
+      };
+      const created = planCreate(space, place, row);
+      const link: Partial<Parts> = {
+        ...created,
+        expects: [freeExpect(space, place), { kind: 'reachable', space: space.space, folder: place.parent.node }],
+        puts: [
+          { table: 'nodes', mode: 'replace', row },
+          { table: 'entries', mode: 'insert', row: entry },
+        ],
+        deletes: [{ table: 'reaps', key: [space.space, REAP_KIND.folder, root.node] }],
+      };
+      const plan = withoutUnmade(joinParts([...folders, link]));
+      const change = changeOf(space, caller, 'copy', now, plan);
+      const onCommitted = (): void => {
+        isLinked = true;
+      };
+      return { change, answer: recordOf(to, row, null), onCommitted };
+    });
+  } finally {
+    if (!isLinked) await abandonFolder(context, space, root.node);
+  }
+}
+
+/** Builds the copy of a folder's inside under a node that nobody can reach; answers the links of that node. */
+async function buildHidden(
+  context: Context,
+  space: Space,
+  found: Found,
+  root: NodeRow,
+  signal?: AbortSignal,
+): Promise<number> {
+  let puts: Put[] = [
+    { table: 'nodes', mode: 'insert', row: root },
+    {
+      table: 'reaps',
+      mode: 'insert',
+      row: { space: space.space, kind: REAP_KIND.folder, target: root.node, owner: context.owner, died: THIS_COMMIT },
+    },
+    ...(await attributeTwins(context, space, found.node, root.node)),
+  ];
+  let bytes = 0;
+  const flush = async (): Promise<void> => {
+    if (signal?.aborted) throw Fault.aborted(signal, 'Copying a folder');
+    await commit(context, { space: space.space, now: context.clock.now(), puts, bytes: { live: bytes, history: 0 } });
+    puts = [];
+    bytes = 0;
+  };
+  const build = async (folder: Found, copyOf: NodeRow): Promise<number> => {
+    let links = 2;
+    for await (const child of entriesOf(context, space, folder)) {
+      const now = context.clock.now();
+      let row = await twin(context, space, child.node, copyOf.node, now);
+      if (child.node.kind === NODE_KIND.folder) {
+        links++;
+        row = { ...row, links: 2 + (await countFolders(context, space, child)) };
+      }
+      const entry: EntryRow = {
+        space: space.space,
+        parent: copyOf.node,
+        name: child.entry?.name ?? new Uint8Array(),
+        node: row.node,
+        kind: row.kind,
+        born: 0,
+      };
+      puts.push(
+        { table: 'nodes', mode: 'insert', row },
+        { table: 'entries', mode: 'insert', row: entry },
+        ...(await attributeTwins(context, space, child.node, row.node)),
+      );
+      bytes += row.size;
+      if (puts.length >= STEP_ROWS) await flush();
+      if (child.node.kind === NODE_KIND.folder) await build(child, row);
+    }
+    return links;
+  };
+  const links = await build(found, root);
+  await flush();
+  return links;
+}
+
+async function countFolders(context: Context, space: Space, folder: Found): Promise<number> {
+  let count = 0;
+  for await (const { node } of entriesOf(context, space, folder)) if (node.kind === NODE_KIND.folder) count++;
+  return count;
+}
+
+/** Gives a hidden folder to the reaper; the next opening does when this fails. */
+async function abandonFolder(context: Context, space: Space, folder: NodeId): Promise<void> {
+  const key = [space.space, REAP_KIND.folder, folder] as const;
+  const row = await context.meta.get('reaps', key);
+  if (row === undefined) return;
+  // Keeps the note "was never linked": what is in it has no versions worth keeping.
+  const change: Change = {
+    space: space.space,
+    now: context.clock.now(),
+    expects: [{ kind: 'row', table: 'reaps', key }],
+    puts: [{ table: 'reaps', mode: 'replace', row: { ...row, owner: ABANDONED } }],
+  };
+  try {
+    await commit(context, change);
+    context.onUnreachable();
+  } catch (error) {
+    context.log.warn('files.abandon-failed', { folder, error: String(error) });
+  }
+}
+
+/** Owner of something hidden whose builder gave it up. */
+export const ABANDONED = '-';

@@ -1,0 +1,173 @@
+/**
+ * The file system itself, opened on metadata and chunks: the spaces of its users, and the work that goes on behind
+ * their operations (taking apart what is unreachable, thinning old versions). Doors reach it through fileService.
+ */
+import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
+import type { ChunkStore } from '../chunks/index.ts';
+import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
+import { type Context, commit, type FilesOptions, type Space } from './context.ts';
+import { IdSource } from './id-source.ts';
+import { Reaper, releaseDeadBuilds } from './reaper.ts';
+import { sweepVersions } from './retention.ts';
+
+/** The one user until there are accounts. */
+export const OWNER = 'owner';
+const OWNER_SPACE = 1;
+const ONLY_REALM = 1;
+/** How often kept versions are looked over. */
+const SWEEP_MS = 3600 * 1000;
+const ROOT_MODE = 0o755;
+
+export interface OpenFilesOptions {
+  readonly meta: MetaStore;
+  readonly groups: Groups;
+  readonly chunks: ChunkStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly options: FilesOptions;
+  /** Go on with work behind the operations: reaping at once, sweeping now and then. False for a short command. */
+  readonly background?: boolean;
+}
+
+export class Files implements AsyncDisposable {
+  readonly context: Context;
+  readonly #spaces: Map<string, Space>;
+  readonly #reaper: Reaper;
+  readonly #isBackground: boolean;
+  #sweepTimer: Disposable | undefined;
+  #sweep: Promise<unknown> = Promise.resolve();
+  readonly #closing = new AbortController();
+
+  constructor(options: OpenFilesOptions, spaces: readonly (readonly [string, Space])[], ids: IdSource) {
+    this.#spaces = new Map(spaces);
+    this.#isBackground = options.background ?? true;
+    this.#reaper = new Reaper(
+      () => this.context,
+      () => [...this.#spaces.values()],
+    );
+    this.context = {
+      ...options,
+      ids,
+      owner: hexOf(options.random.bytes(8)),
+      reading: new Map(),
+      onUnreachable: () => {
+        if (this.#isBackground) this.#reaper.kick();
+      },
+    };
+  }
+
+  /** Takes over what dead processes left and starts the work behind the operations. */
+  async start(): Promise<void> {
+    for (const space of this.#spaces.values()) await releaseDeadBuilds(this.context, space);
+    if (!this.#isBackground) return;
+    this.#reaper.kick();
+    this.#planSweep();
+  }
+
+  /** @throws Fault `not-found` for a user that has no space. */
+  spaceOf(user: string): Space {
+    const space = this.#spaces.get(user);
+    if (space === undefined) throw new Fault('not-found', `There is no user ${JSON.stringify(user)}.`, { user });
+    return space;
+  }
+
+  get spaces(): readonly Space[] {
+    return [...this.#spaces.values()];
+  }
+
+  /** Resolves when everything unreachable has been taken apart (what is being read excepted). */
+  async reapNow(): Promise<void> {
+    await this.#reaper.drain();
+  }
+
+  /** Thins kept versions of all users now; answers how many went. */
+  async sweepNow(): Promise<number> {
+    let dropped = 0;
+    for (const space of this.spaces) dropped += await sweepVersions(this.context, space, this.#closing.signal);
+    return dropped;
+  }
+
+  #planSweep(): void {
+    this.#sweepTimer = this.context.clock.after(SWEEP_MS, () => {
+      this.#sweep = this.sweepNow()
+        .catch((error: unknown) => this.context.log.warn('files.sweep-failed', { error: String(error) }))
+        .finally(() => {
+          if (!this.#closing.signal.aborted) this.#planSweep();
+        });
+    });
+  }
+
+  /** Ends the work behind; what is left of it goes on at the next opening. Metadata and chunks stay open. */
+  async close(): Promise<void> {
+    this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
+    this.#sweepTimer?.[Symbol.dispose]();
+    await this.#sweep;
+    await this.#reaper.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Opens the file system; the first opening of a store makes the owner's space. */
+export async function openFiles(options: OpenFilesOptions): Promise<Files> {
+  const ids = new IdSource(options.meta);
+  const row = (await options.meta.get('spaces', [OWNER_SPACE])) ?? (await makeSpace(options, ids));
+  const space: Space = { space: row.space, realm: row.realm, root: row.root };
+  const files = new Files(options, [[row.name, space]], ids);
+  await files.start();
+  return files;
+}
+
+async function makeSpace(options: OpenFilesOptions, ids: IdSource): Promise<SpaceRow> {
+  const now = options.clock.now();
+  const root = await ids.node(OWNER_SPACE);
+  const row: SpaceRow = {
+    space: OWNER_SPACE,
+    realm: ONLY_REALM,
+    name: OWNER,
+    root,
+    head: 0,
+    headSeconds: now.seconds,
+    headNanoseconds: now.nanoseconds,
+    liveBytes: 0,
+    historyBytes: 0,
+    quotaBytes: null,
+  };
+  const folder = {
+    space: OWNER_SPACE,
+    node: root,
+    kind: NODE_KIND.folder,
+    parent: root,
+    mode: ROOT_MODE,
+    uid: options.options.uid,
+    gid: options.options.gid,
+    links: 2,
+    size: 0,
+    content: null,
+    version: 1,
+    versionCommit: THIS_COMMIT,
+    replacedNode: null,
+    modifiedSeconds: now.seconds,
+    modifiedNanoseconds: now.nanoseconds,
+    changedSeconds: now.seconds,
+    changedNanoseconds: now.nanoseconds,
+    accessedSeconds: now.seconds,
+    accessedNanoseconds: now.nanoseconds,
+    createdSeconds: now.seconds,
+    createdNanoseconds: now.nanoseconds,
+    device: 0,
+    target: null,
+    born: 0,
+  };
+  await commit(options as unknown as Context, {
+    now,
+    puts: [
+      { table: 'spaces', mode: 'insert', row },
+      { table: 'nodes', mode: 'insert', row: folder },
+    ],
+  });
+  return row;
+}

@@ -1,0 +1,189 @@
+/**
+ * The room's face to the doors: FileService in wire terms, for one caller. Parses paths and bounds, picks the space of
+ * the caller's user, and leaves every rule to the operations.
+ */
+import {
+  type CallOptions,
+  type FileRead,
+  type FileService,
+  type ListOptions,
+  type ListPage,
+  pathOfText,
+  type ReadOptions,
+  type SearchQuery,
+  type ServerInfo,
+  type Target,
+  textOfBytes,
+  textOfPath,
+} from '../api/index.ts';
+import { Fault } from '../base/index.ts';
+import { type ContentId, NODE_KIND } from '../meta/index.ts';
+import { makeFolder, setAttributes } from './attributes.ts';
+import { writeMany } from './bulk.ts';
+import type { Caller, Context, Space } from './context.ts';
+import { copy } from './copy.ts';
+import { cursorOf, positionOf } from './cursor.ts';
+import type { Files } from './files.ts';
+import { globOf } from './glob.ts';
+import { move } from './move.ts';
+import { markReading, type Range, readContent } from './read-content.ts';
+import { kindOf, recordOfFound } from './record.ts';
+import { remove } from './remove.ts';
+import { check, stats } from './report.ts';
+import { search } from './search.ts';
+import { entriesOf, type Found, getNode, getPath, walk } from './tree.ts';
+import { getVersion, listVersions, restore } from './versions.ts';
+import { writeFile } from './write.ts';
+
+export const PAGE_ENTRIES_MAX = 1_000;
+const VERSIONS_PAGE_MAX = 1_000;
+
+export function fileService(files: Files, caller: Caller, info: () => ServerInfo): FileService {
+  const { context } = files;
+  const space = files.spaceOf(caller.user);
+  const find = (target: Target): Promise<Found> =>
+    'path' in target ? getPath(context, space, pathOfText(target.path)) : getNode(context, space, target.id);
+  return {
+    info: async () => info(),
+    stat: async (target, options) => recordOfFound(context, space, await find(target), options?.withAttributes),
+    list: async (target, options = {}) => list(context, space, await find(target), options),
+    manifest: (target, options) => manifest(context, space, () => find(target), options),
+    makeFolder: async (path, options = {}) => makeFolder(context, space, caller, pathOfText(path), options),
+    write: async (path, source, options) => writeFile(context, space, caller, pathOfText(path), source, options),
+    writeMany: (items, options) => writeMany(context, space, caller, items, options?.signal),
+    read: async (target, options = {}) => read(context, space, await find(target), options),
+    setAttributes: (target, change, options = {}) =>
+      setAttributes(context, space, caller, () => find(target), change, options),
+    move: async (from, to, options = {}) => move(context, space, caller, pathOfText(from), pathOfText(to), options),
+    copy: async (from, to, options = {}) => copy(context, space, caller, pathOfText(from), pathOfText(to), options),
+    remove: async (path, options = {}) => remove(context, space, caller, pathOfText(path), options),
+    search: async (query) => searchFrom(context, space, query),
+    versions: async (target, options = {}) =>
+      listVersions(context, space, await find(target), {
+        cursor: options.cursor,
+        limit: limitOf(options.limit, VERSIONS_PAGE_MAX),
+      }),
+    restore: (target, version, options = {}) => restore(context, space, caller, () => find(target), version, options),
+    stats: () => stats(context, files.spaces),
+    check: (options = {}) => check(context, files.spaces, options),
+  };
+}
+
+function limitOf(limit: number | undefined, most: number): number {
+  if (limit === undefined) return most;
+  if (Number.isInteger(limit) && limit >= 1 && limit <= most) return limit;
+  throw new Fault('invalid', `The limit ${limit} cannot be used: it takes a whole number from 1 to ${most}.`, {
+    limit,
+    limitMax: most,
+  });
+}
+
+function checkFolder(found: Found): void {
+  if (found.node.kind === NODE_KIND.folder) return;
+  const path = textOfPath(found.path);
+  throw new Fault('not-folder', `${path} is a ${kindOf(found.node)}, not a folder.`, { path });
+}
+
+async function list(context: Context, space: Space, found: Found, options: ListOptions): Promise<ListPage> {
+  checkFolder(found);
+  const limit = limitOf(options.limit, PAGE_ENTRIES_MAX);
+  const glob = options.glob === undefined ? undefined : globOf(options.glob);
+  const position = positionOf(options.cursor);
+  const after = position === undefined ? undefined : new Uint8Array(Buffer.from(String(position[0]), 'base64url'));
+  const path = textOfPath(found.path);
+  const entries = [];
+  let last: Uint8Array | undefined;
+  for await (const child of entriesOf(context, space, found, after)) {
+    if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Listing a folder');
+    if (entries.length === limit)
+      return { path, entries, next: cursorOf([Buffer.from(last ?? []).toString('base64url')]) };
+    const name = child.entry?.name ?? new Uint8Array();
+    last = name;
+    if (options.kind !== undefined && kindOf(child.node) !== options.kind) continue;
+    if (glob !== undefined && !glob.matches(textOfBytes(name))) continue;
+    entries.push(await recordOfFound(context, space, child, options.withAttributes));
+  }
+  return { path, entries };
+}
+
+async function* manifest(
+  context: Context,
+  space: Space,
+  find: () => Promise<Found>,
+  options: CallOptions = {},
+): ReturnType<FileService['manifest']> extends AsyncIterable<infer T> ? AsyncGenerator<T> : never {
+  const found = await find();
+  checkFolder(found);
+  for await (const child of walk(context, space, found)) {
+    if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Listing everything');
+    yield await recordOfFound(context, space, child);
+  }
+}
+
+async function searchFrom(context: Context, space: Space, query: SearchQuery): Promise<ListPage> {
+  const start = await getPath(context, space, pathOfText(query.path ?? '/'));
+  checkFolder(start);
+  return search(context, space, start, query, limitOf(query.limit, PAGE_ENTRIES_MAX));
+}
+
+async function read(context: Context, space: Space, found: Found, options: ReadOptions): Promise<FileRead> {
+  const path = textOfPath(found.path);
+  if (found.node.kind === NODE_KIND.folder)
+    throw new Fault('is-folder', `${path} is a folder; its entries can be listed, not read.`, { path });
+  if (found.node.content === null)
+    throw new Fault('invalid', `${path} is a ${kindOf(found.node)}; it has no bytes to read.`, { path });
+  const wanted =
+    options.version === undefined || options.version === found.node.version
+      ? { content: found.node.content, size: found.node.size, version: found.node.version }
+      : await getVersion(context, space, found, options.version);
+  const range = rangeOf(wanted.size, options, path);
+  const hash = await hashOfContent(context, space, wanted.content);
+  const record = {
+    ...(await recordOfFound(context, space, found)),
+    size: wanted.size,
+    version: wanted.version,
+    xxhash3: hash,
+  };
+  return { record, bytes: bytesOf(context, space, wanted.content, range, found, options.signal) };
+}
+
+async function hashOfContent(context: Context, space: Space, content: ContentId): Promise<string | null> {
+  const row = await context.meta.get('contents', [space.space, content]);
+  return row?.hash == null ? null : Buffer.from(row.hash).toString('hex');
+}
+
+/** Marks the content from the first byte asked for to the last; until then a content that nobody keeps may go. */
+async function* bytesOf(
+  context: Context,
+  space: Space,
+  content: ContentId,
+  range: Range,
+  found: Found,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  using _mark = markReading(context, space, content);
+  if ((await context.meta.get('contents', [space.space, content])) === undefined) {
+    const path = textOfPath(found.path);
+    throw new Fault(
+      'conflict',
+      `${path} was replaced before the first byte was read, and the old content is not kept. Read it again.`,
+      { path },
+    );
+  }
+  yield* readContent(context, space, content, range, found, signal);
+}
+
+function rangeOf(size: number, options: ReadOptions, path: string): Range {
+  const offset = options.offset ?? 0;
+  const length = options.length ?? Math.max(0, size - offset);
+  if (
+    Number.isSafeInteger(offset) &&
+    Number.isSafeInteger(length) &&
+    offset >= 0 &&
+    length >= 0 &&
+    offset + length <= size
+  )
+    return { offset, length };
+  const sentence = `${path} has ${size} bytes; ${length} bytes from ${offset} do not lie inside it.`;
+  throw new Fault('range', sentence, { path, size, offset, length });
+}
