@@ -2,4 +2,8 @@
 export * from './groups.ts';
 export * from './ids.ts';
 export * from './meta-store.ts';
+export { openNodeSqlite, openSqliteFile } from './node-sqlite.ts';
 export * from './rows.ts';
+export type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
+export { openSqliteMeta, type SqliteMeta, type SqliteMetaOptions } from './sqlite-meta.ts';
+export { INDEXES, TABLES } from './tables.ts';

@@ -89,7 +89,10 @@ export interface Touch {
   readonly links: number;
 }
 
-/** Put into `commit`, `versionCommit`, `replacedBy` or `died` of a put row: replaced by the number this change's commit gets. */
+/**
+ * Put into `commit`, `versionCommit`, `replacedBy` of a put row, or `died` of a reaps row: stands for the number that this
+ * change's commit gets (for the space's head, when the change has no record).
+ */
 export const THIS_COMMIT: CommitNumber = 0;
 
 export interface ChangeItem {
@@ -119,12 +122,20 @@ export interface Change {
   readonly record?: CommitRecord;
   readonly expects?: readonly Expect[];
   readonly touches?: readonly Touch[];
-  /** Applied in order, after deletes. */
+  /**
+   * Applied in order, after deletes. What the engine counts (`refs`, `zeroSeconds`, live counters of packs, head and
+   * counters of spaces) is taken from a new row as given (0, but for a rebuild that counted itself), and what a row that
+   * replaces another says of it is ignored.
+   */
   readonly puts?: readonly Put[];
+  /** Applied in order, after touches. Deleting what is not there does nothing; what is still counted on is `conflict`. */
   readonly deletes?: readonly Delete[];
   /** Added to the space's counters; a change that raises them past the quota fails with `quota`. */
   readonly bytes?: { readonly live: number; readonly history: number };
-  /** For reaping: rows that a pin still needs go to history as if they had died then. */
+  /**
+   * For reaping: rows that a pin still needs go to history as if they had died then. Absent: the change's own commit, or
+   * the head for a change without a record, which counts as part of the head commit.
+   */
   readonly died?: CommitNumber;
 }
 
@@ -150,9 +161,10 @@ export interface MetaStore extends MetaReader, AsyncDisposable {
   };
   /**
    * Applies a group in one durable transaction, in order; answers one outcome a change, in order. Rejects only when the
-   * whole group failed (`full`, `io`, `read-only`): then nothing of it was done.
+   * whole group failed (`full`, `io`, `read-only`): then nothing of it was done. The group also fails, with the change's
+   * own fault, when one of the first `essential` changes does (0 when absent): the others stand on them.
    */
-  commit(changes: readonly Change[]): Maybe<readonly Outcome[]>;
+  commit(changes: readonly Change[], options?: { readonly essential?: number }): Maybe<readonly Outcome[]>;
   /** Takes `count` ids of a kind for this process, durably, before any is used; answers the first. Never answers one twice. */
   leaseIds(kind: string, count: number): Maybe<number>;
   /** Reads everything and names what is damaged: the engine's own structure, row checksums, counters that do not add up. */

@@ -90,7 +90,7 @@ export interface ContentRow {
   readonly space: SpaceId;
   readonly content: ContentId;
   readonly size: number;
-  /** Counted by the engine (also refs, zeroSeconds, liveBytes, liveCount below): what a put says is ignored. Rows that name this content (nodes, versions, their history). The engine counts; at 0 it is queued in reaps. */
+  /** Rows that name this content (nodes, versions, their history). The engine counts; at 0 it is queued in reaps. */
   readonly refs: number;
   /** Where bytes come from that no own extent covers: another content, or null for zeros. */
   readonly base: ContentId | null;

@@ -1,0 +1,222 @@
+/**
+ * What a change means, written once for all engines: a generator that reads rows, decides, and then writes rows. All
+ * reads and refusals come before the first write, so that a refused change has done nothing and needs no undoing.
+ *
+ * Numbers. A change with a record draws head + 1 and becomes a commit. A change without one is an inner step: it shows
+ * users nothing, so it counts as part of the head commit. Its rows are born at the head, and what it displaces dies at
+ * the head (not at head + 1: then the old row and the new one would both be visible at the head). A reaper hands in
+ * `died`, the commit that made things unreachable, since a pin must see them up to there and not beyond.
+ *
+ * History. A displaced row goes to the history table when a pin covers a commit c with born ≤ c < died. Rows born in
+ * the commit that displaces them were visible at none, and are gone. So are extents of a content that nobody names, not
+ * even in history: no commit leads to them.
+ *
+ * References, quota and counters are counted in the same step, in counting.ts.
+ */
+import { assert, compareMoments, Fault, type Moment } from '../base/index.ts';
+import { settleChunks, settleContents } from './counting.ts';
+import { checkExpect, staleFault } from './expects.ts';
+import type { CommitNumber, SpaceId } from './ids.ts';
+import { CHANGE_ROWS_MAX, type Change, type CommitRecord, type Put, THIS_COMMIT, type Touch } from './meta-store.ts';
+import { Overlay, type Slot } from './overlay.ts';
+import { isPinned, type PinCache } from './pins.ts';
+import type { Steps } from './requests.ts';
+import { NODE_KIND, type PinRow, type SpaceRow } from './rows.ts';
+import { type Row, type Table, table } from './tables.ts';
+
+export interface Applied {
+  /** The space's head after the change; 0 for a change outside any space. */
+  readonly commit: CommitNumber;
+  readonly time: Moment;
+}
+
+/** One change under way. */
+export interface Run {
+  readonly change: Change;
+  readonly overlay: Overlay;
+  readonly space: SpaceRow | undefined;
+  readonly number: CommitNumber;
+  readonly died: CommitNumber;
+  readonly time: Moment;
+}
+
+/** @throws Fault `conflict`, `gone`, `quota`: then no write was yielded. */
+export function* applyChange(change: Change, pins: PinCache): Steps<Applied> {
+  assertBounded(change);
+  const overlay = new Overlay();
+  for (const expect of change.expects ?? []) yield* checkExpect(expect, overlay);
+  const run = yield* beginRun(change, overlay);
+  for (const touch of change.touches ?? []) yield* applyTouch(run, touch);
+  for (const gone of change.deletes ?? []) {
+    assertOwnSpace(run, table(gone.table), gone.key[0]);
+    yield* overlay.delete(gone.table, gone.key);
+  }
+  for (const put of change.puts ?? []) yield* applyPut(run, put);
+  if (change.record !== undefined) yield* writeRecord(run, change.record);
+  yield* settleSpace(run);
+  yield* settleLives(run, pins);
+  yield* overlay.writes();
+  if (run.space !== undefined && namesPins(change)) pins.forget(run.space.space);
+  return { commit: run.number, time: run.time };
+}
+
+function assertBounded(change: Change): void {
+  const rows = (change.puts?.length ?? 0) + (change.deletes?.length ?? 0);
+  assert(rows <= CHANGE_ROWS_MAX, 'a change puts and deletes no more rows than it may', { rows, CHANGE_ROWS_MAX });
+}
+
+function* beginRun(change: Change, overlay: Overlay): Steps<Run> {
+  if (change.space === undefined) {
+    assert(change.record === undefined, 'a change with a record has a space');
+    return { change, overlay, space: undefined, number: 0, died: 0, time: change.now };
+  }
+  const space = (yield* overlay.read('spaces', [change.space])) ?? spaceOfPuts(change, change.space);
+  if (space === undefined) throw staleFault('row', 'spaces', [change.space], null);
+  const headTime: Moment = { seconds: space.headSeconds, nanoseconds: space.headNanoseconds };
+  if (change.record === undefined)
+    return { change, overlay, space, number: space.head, died: change.died ?? space.head, time: headTime };
+  const time = compareMoments(change.now, headTime) > 0 ? change.now : headTime;
+  return { change, overlay, space, number: space.head + 1, died: change.died ?? space.head + 1, time };
+}
+
+/** A change may make the very space it works in. */
+function spaceOfPuts(change: Change, space: SpaceId): SpaceRow | undefined {
+  const put = change.puts?.find((candidate) => candidate.table === 'spaces' && candidate.row.space === space);
+  return put?.table === 'spaces' ? put.row : undefined;
+}
+
+/** Rows with a life or with references are counted and numbered by their own space, so they change with it only. */
+function assertOwnSpace(run: Run, of: Table, space: unknown): void {
+  if (!of.minds || of.key[0] !== 'space' || of.name === 'spaces') return;
+  assert(run.space?.space === space, 'a change touches rows of its own space only', { table: of.name, space });
+}
+
+function* applyTouch(run: Run, touch: Touch): Steps<void> {
+  assertOwnSpace(run, table('nodes'), touch.space);
+  const row = yield* run.overlay.read('nodes', [touch.space, touch.folder]);
+  if (row?.kind !== NODE_KIND.folder) throw staleFault('touch', 'nodes', [touch.space, touch.folder], null);
+  const { now } = run.change;
+  const modified = laterOf(now, { seconds: row.modifiedSeconds, nanoseconds: row.modifiedNanoseconds });
+  const changed = laterOf(now, { seconds: row.changedSeconds, nanoseconds: row.changedNanoseconds });
+  const touched = {
+    ...row,
+    links: row.links + touch.links,
+    modifiedSeconds: modified.seconds,
+    modifiedNanoseconds: modified.nanoseconds,
+    changedSeconds: changed.seconds,
+    changedNanoseconds: changed.nanoseconds,
+    born: run.number,
+  };
+  yield* run.overlay.put('nodes', touched, 'replace');
+}
+
+function laterOf(a: Moment, b: Moment): Moment {
+  return compareMoments(a, b) >= 0 ? a : b;
+}
+
+function* applyPut(run: Run, put: Put): Steps<void> {
+  const of = table(put.table);
+  const row: Record<string, Row[string]> = { ...(put.row as unknown as Row) };
+  assertOwnSpace(run, of, row.space);
+  for (const column of of.commitColumns) if (row[column] === THIS_COMMIT) row[column] = run.number;
+  if (of.hasBorn) row.born = run.number;
+  if (of.counted.length > 0 && put.mode === 'replace') yield* keepCounted(run, of, row);
+  yield* run.overlay.put(put.table, row, put.mode);
+}
+
+/** Whoever replaces a counted row has read it some time ago; the figures of now stay. */
+function* keepCounted(run: Run, of: Table, row: Record<string, Row[string]>): Steps<void> {
+  const key = of.key.map((column) => row[column]);
+  const current = (yield* run.overlay.read(of.name, key as never)) as Row | undefined;
+  if (current !== undefined) for (const column of of.counted) row[column] = current[column] ?? null;
+}
+
+function* writeRecord(run: Run, record: CommitRecord): Steps<void> {
+  const { overlay, number: commit, time } = run;
+  const space = run.space?.space ?? 0;
+  const { actor, door, request, kind, operation = '' } = record;
+  const row: Row = { space, commit, ...time, actor, door, request, kind, operation };
+  yield* overlay.put('commits', row, 'insert');
+  for (const [sequence, item] of record.items.entries()) {
+    const line: Row = {
+      space,
+      commit,
+      sequence,
+      node: item.node,
+      kind: item.kind,
+      parentBefore: item.before?.parent ?? null,
+      nameBefore: item.before?.name ?? null,
+      parentAfter: item.after?.parent ?? null,
+      nameAfter: item.after?.name ?? null,
+      version: item.version ?? null,
+    };
+    yield* overlay.put('changes', line, 'insert');
+  }
+}
+
+/** Moves the head, adds to the counters, refuses what passes the quota. */
+function* settleSpace(run: Run): Steps<void> {
+  const { change, overlay } = run;
+  if (run.space === undefined || (change.record === undefined && change.bytes === undefined)) return;
+  const row = yield* overlay.read('spaces', [run.space.space]);
+  assert(row !== undefined, 'a space is not removed by a change that adds to it', { space: run.space.space });
+  const live = change.bytes?.live ?? 0;
+  const history = change.bytes?.history ?? 0;
+  const liveBytes = row.liveBytes + live;
+  const historyBytes = row.historyBytes + history;
+  assert(liveBytes >= 0 && historyBytes >= 0, 'the bytes of a space never fall below zero', {
+    liveBytes,
+    historyBytes,
+  });
+  if (row.quotaBytes !== null && live + history > 0 && liveBytes + historyBytes > row.quotaBytes)
+    throw quotaFault(row, { quotaBytes: row.quotaBytes, liveBytes, historyBytes });
+  const head = { head: run.number, headSeconds: run.time.seconds, headNanoseconds: run.time.nanoseconds };
+  yield* overlay.put('spaces', { ...row, ...head, liveBytes, historyBytes }, 'replace');
+}
+
+function quotaFault(
+  space: SpaceRow,
+  after: { readonly quotaBytes: number; readonly liveBytes: number; readonly historyBytes: number },
+): Fault {
+  const usedBytes = space.liveBytes + space.historyBytes;
+  const neededBytes = after.liveBytes + after.historyBytes;
+  const sentence =
+    `${space.name} may hold ${after.quotaBytes} bytes, files and kept versions together; it holds ${usedBytes} and ` +
+    `would hold ${neededBytes}. Remove files or versions, or raise the quota.`;
+  return new Fault('quota', sentence, { space: space.space, usedBytes, neededBytes, ...after });
+}
+
+/** Decides for every displaced row whether it goes to history or is gone, and counts what rows name. */
+function* settleLives(run: Run, pins: PinCache): Steps<void> {
+  const slots = run.overlay.changed();
+  const displaced = slots.some((slot) => slot.before !== undefined && table(slot.table).history !== undefined);
+  const held = displaced && run.space !== undefined ? yield* pins.of(run.space.space) : [];
+  const kept = new Set<Slot>();
+  for (const slot of slots) if (slot.table !== 'extents' && isNeeded(run, slot, held)) yield* keepPast(run, slot, kept);
+  // Contents are counted first: extents of one that nobody names any more need no history.
+  yield* settleContents(run, slots, kept);
+  for (const slot of slots) {
+    if (slot.table !== 'extents' || !isNeeded(run, slot, held)) continue;
+    const content = yield* run.overlay.read('contents', [slot.before?.space as number, slot.before?.content as number]);
+    if (content !== undefined && content.refs > 0) yield* keepPast(run, slot, kept);
+  }
+  yield* settleChunks(run, slots, kept);
+}
+
+function isNeeded(run: Run, slot: Slot, held: readonly PinRow[]): boolean {
+  if (slot.before === undefined || table(slot.table).history === undefined) return false;
+  const born = slot.before.born as number;
+  return isPinned(held, { born, died: run.died, nowSeconds: run.change.now.seconds });
+}
+
+function* keepPast(run: Run, slot: Slot, kept: Set<Slot>): Steps<void> {
+  const history = table(slot.table).history;
+  assert(history !== undefined && slot.before !== undefined, 'only rows with a past go to history');
+  yield* run.overlay.put(history, { ...slot.before, died: run.died }, 'insert');
+  kept.add(slot);
+}
+
+function namesPins(change: Change): boolean {
+  const isPin = (row: { readonly table: string }): boolean => row.table === 'pins';
+  return (change.puts?.some(isPin) ?? false) || (change.deletes?.some(isPin) ?? false);
+}

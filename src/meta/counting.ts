@@ -1,0 +1,201 @@
+/**
+ * Counted references. A reference is one row that names a chunk or a content; a row that moves to history goes on
+ * naming it. Per change, what is lowered and raised is first added up, then every counted row is read and written once:
+ * contents first (one that falls to 0 is queued in reaps), then chunks, then the packs whose living share they change.
+ *
+ * A raise needs the named row: an absent chunk is Fault `gone` (store it anew), an absent content, or one that is
+ * already queued to be taken apart, is `conflict` (decide anew). A counted row that is deleted must end unnamed.
+ * Lowering what is absent does nothing: then the index was lost, and whoever rebuilds it counts what is left.
+ */
+import { Fault, hexOf } from '../base/index.ts';
+import type { Run } from './apply.ts';
+import { staleFault } from './expects.ts';
+import type { ChunkId, CommitNumber, ContentId, PackId, RealmId, SpaceId } from './ids.ts';
+import type { Slot } from './overlay.ts';
+import type { Steps } from './requests.ts';
+import { keyString } from './row-key.ts';
+import { type ChunkRow, type ContentRow, type PackRow, REAP_KIND, type TableName } from './rows.ts';
+import { shownKey, shownPlace } from './show.ts';
+import { type Key, type Row, table } from './tables.ts';
+
+interface Delta {
+  readonly key: Key;
+  refs: number;
+  /** The counted row itself changes too, so it is looked at whatever the difference. */
+  isChanged: boolean;
+}
+
+/** Differences of references by the key of what is named. */
+class Tally {
+  readonly #deltas = new Map<string, Delta>();
+
+  at(key: Key): Delta {
+    const id = keyString(key);
+    const known = this.#deltas.get(id);
+    if (known !== undefined) return known;
+    const delta: Delta = { key, refs: 0, isChanged: false };
+    this.#deltas.set(id, delta);
+    return delta;
+  }
+
+  differing(): readonly Delta[] {
+    return this.#deltas
+      .values()
+      .filter((delta) => delta.refs !== 0 || delta.isChanged)
+      .toArray();
+  }
+}
+
+/** What the changed rows no longer name and newly name; `kept` are those whose row before went to history. */
+function tallyOf(to: 'chunks' | 'contents', slots: readonly Slot[], kept: ReadonlySet<Slot>, run: Run): Tally {
+  const tally = new Tally();
+  for (const slot of slots) {
+    if (slot.table === to) tally.at(slot.key).isChanged = true;
+    if (table(slot.table).references?.to !== to) continue;
+    const before = kept.has(slot) ? undefined : namedKey(slot.table, slot.before, run);
+    const after = namedKey(slot.table, slot.after, run);
+    if (before !== undefined) tally.at(before).refs--;
+    if (after !== undefined) tally.at(after).refs++;
+  }
+  return tally;
+}
+
+function namedKey(name: TableName, row: Row | undefined, run: Run): Key | undefined {
+  const references = table(name).references;
+  const target = references === undefined ? null : (row?.[references.column] ?? null);
+  if (row === undefined || target === null) return undefined;
+  const owner = name === 'chunks' ? row.realm : references?.to === 'chunks' ? run.space?.realm : row.space;
+  return [owner as number, target];
+}
+
+export function* settleContents(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): Steps<void> {
+  for (const delta of tallyOf('contents', slots, kept, run).differing()) yield* settleContent(run, delta);
+}
+
+function* settleContent(run: Run, delta: Delta): Steps<void> {
+  const key = delta.key as readonly [SpaceId, ContentId];
+  const slot = yield* run.overlay.slot('contents', key);
+  const before = slot.before as ContentRow | undefined;
+  const row = (slot.after ?? before) as ContentRow | undefined;
+  if (row === undefined) {
+    if (delta.refs > 0) throw staleFault('row', 'contents', key, null);
+    return;
+  }
+  const refs = row.refs + delta.refs;
+  if (refs < 0) throw countFault('contents', key, { refs });
+  if (slot.after === undefined) return mustBeUnnamed('contents', key, refs);
+  if (refs > 0 && before?.refs === 0) yield* mustNotBeQueued(run, key);
+  if (refs === 0 && before?.refs !== 0) yield* queueContent(run, key, run.died);
+  if (refs !== row.refs) yield* run.overlay.put('contents', { ...row, refs }, 'replace');
+}
+
+/** Somebody may be taking it apart already. A row with an owner is the note of who builds it. */
+function* mustNotBeQueued(run: Run, key: readonly [SpaceId, ContentId]): Steps<void> {
+  const reap = yield* run.overlay.read('reaps', [key[0], REAP_KIND.content, key[1]]);
+  if (reap?.owner === '') throw staleFault('row', 'contents', key, { refs: 0, reaped: true });
+}
+
+/** One that is being built stays its builder's, who may die: then its rows died now at the earliest. */
+function* queueContent(run: Run, key: readonly [SpaceId, ContentId], died: CommitNumber): Steps<void> {
+  const [space, target] = key;
+  const reap = yield* run.overlay.read('reaps', [space, REAP_KIND.content, target]);
+  const row = {
+    space,
+    kind: REAP_KIND.content,
+    target,
+    owner: reap?.owner ?? '',
+    died: Math.max(died, reap?.died ?? 0),
+  };
+  yield* run.overlay.put('reaps', row, 'replace');
+}
+
+/** What chunks of one pack add to its living share. */
+interface PackDelta {
+  readonly key: readonly [RealmId, PackId];
+  bytes: number;
+  count: number;
+  /** Chunks that come to life here. */
+  readonly raised: ChunkId[];
+}
+
+export function* settleChunks(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): Steps<void> {
+  const packs = new Map<string, PackDelta>();
+  const gone: ChunkId[] = [];
+  for (const delta of tallyOf('chunks', slots, kept, run).differing()) yield* settleChunk(run, delta, packs, gone);
+  if (gone.length > 0) throw goneFault(gone, {});
+  for (const slot of slots) if (slot.table === 'packs') packAt(packs, slot.key as PackDelta['key']);
+  for (const delta of packs.values()) yield* settlePack(run, delta);
+}
+
+function* settleChunk(run: Run, delta: Delta, packs: Map<string, PackDelta>, gone: ChunkId[]): Steps<void> {
+  const key = delta.key as readonly [RealmId, ChunkId];
+  const slot = yield* run.overlay.slot('chunks', key);
+  const before = slot.before as ChunkRow | undefined;
+  const row = (slot.after ?? before) as ChunkRow | undefined;
+  if (row === undefined) {
+    if (delta.refs > 0) gone.push(key[1]);
+    return;
+  }
+  const refs = row.refs + delta.refs;
+  if (refs < 0) throw countFault('chunks', key, { refs });
+  addLiving(packs, before, -1);
+  if (slot.after === undefined) return mustBeUnnamed('chunks', key, refs);
+  const after = { ...row, refs, zeroSeconds: refs > 0 ? null : (row.zeroSeconds ?? run.change.now.seconds) };
+  addLiving(packs, after, 1);
+  if (before === undefined || before.base !== after.base || delta.isChanged) yield* mustHaveBase(run, after, gone);
+  yield* run.overlay.put('chunks', after, 'replace');
+}
+
+/** The base may have been removed, or stored anew with another depth, since the record was written against it. */
+function* mustHaveBase(run: Run, row: ChunkRow, gone: ChunkId[]): Steps<void> {
+  if (row.base === null) return;
+  const base = yield* run.overlay.read('chunks', [row.realm, row.base]);
+  if (base === undefined || base.depth >= row.depth) gone.push(row.base);
+}
+
+function packAt(packs: Map<string, PackDelta>, key: PackDelta['key']): PackDelta {
+  const id = keyString(key);
+  const known = packs.get(id) ?? { key, bytes: 0, count: 0, raised: [] };
+  packs.set(id, known);
+  return known;
+}
+
+function addLiving(packs: Map<string, PackDelta>, row: ChunkRow | undefined, sign: 1 | -1): void {
+  if (row === undefined || row.refs === 0) return;
+  const delta = packAt(packs, [row.realm, row.pack]);
+  delta.bytes += sign * row.storedLength;
+  delta.count += sign;
+  if (sign === 1) delta.raised.push(row.id);
+}
+
+function* settlePack(run: Run, delta: PackDelta): Steps<void> {
+  const slot = yield* run.overlay.slot('packs', delta.key);
+  const row = (slot.after ?? slot.before) as PackRow | undefined;
+  if (row === undefined) {
+    // Its bytes went away between the append and this commit, or it was never committed: they must be stored anew.
+    if (delta.count > 0) throw goneFault(delta.raised, { pack: delta.key[1] });
+    return;
+  }
+  const liveBytes = row.liveBytes + delta.bytes;
+  const liveCount = row.liveCount + delta.count;
+  if (liveBytes < 0 || liveCount < 0) throw countFault('packs', delta.key, { liveBytes, liveCount });
+  if (slot.after === undefined) return mustBeUnnamed('packs', delta.key, liveCount);
+  if (delta.bytes === 0 && delta.count === 0) return;
+  yield* run.overlay.put('packs', { ...row, liveBytes, liveCount }, 'replace');
+}
+
+function mustBeUnnamed(name: TableName, key: Key, refs: number): void {
+  if (refs !== 0) throw staleFault('row', name, key, { refs });
+}
+
+function goneFault(chunks: readonly ChunkId[], about: Readonly<Record<string, unknown>>): Fault {
+  const ids = [...new Set(chunks.map(hexOf))];
+  const what = ids.length === 1 ? `The chunk ${ids[0]} is` : `${ids.length} chunks are`;
+  return new Fault('gone', `${what} no longer in the store. Store the bytes anew.`, { ...about, chunks: ids });
+}
+
+function countFault(name: TableName, key: Key, counts: Readonly<Record<string, number>>): Fault {
+  const of = table(name);
+  const sentence = `The references of ${shownPlace(of, key)} do not add up: they would fall below zero. Run a check.`;
+  return new Fault('corrupt', sentence, { table: name, key: shownKey(of, key), ...counts });
+}

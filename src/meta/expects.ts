@@ -1,0 +1,101 @@
+/**
+ * What a change takes for granted, checked inside the transaction that applies it. A stale expectation is Fault
+ * `conflict`, whose `about` says which expectation, of which table and key, and what was found instead (null: no row).
+ */
+import { equalBytes, Fault, never } from '../base/index.ts';
+import type { NodeId, SpaceId } from './ids.ts';
+import type { Expect } from './meta-store.ts';
+import type { Overlay } from './overlay.ts';
+import { type Steps, scan } from './requests.ts';
+import { NODE_KIND, REAP_KIND, type TableName } from './rows.ts';
+import { shownKey, shownPlace, shownValue } from './show.ts';
+import { type Key, type Row, table, type Value } from './tables.ts';
+
+/** Folders above one another; more is a circle, which only damage can make. */
+export const FOLDER_DEPTH_MAX = 100_000;
+
+export function* checkExpect(expect: Expect, overlay: Overlay): Steps<void> {
+  switch (expect.kind) {
+    case 'row':
+      return yield* checkRow(expect, overlay);
+    case 'absent':
+      return yield* checkAbsent(expect, overlay);
+    case 'empty':
+      return yield* checkEmpty(expect.space, expect.folder);
+    case 'reachable':
+      return yield* checkReachable(expect.space, expect.folder, overlay);
+    default:
+      never(expect, 'expectation');
+  }
+}
+
+function* checkRow(expect: Extract<Expect, { kind: 'row' }>, overlay: Overlay): Steps<void> {
+  const row = (yield* overlay.read(expect.table, expect.key as never)) as Row | undefined;
+  if (row === undefined) throw staleFault('row', expect.table, expect.key, null);
+  if (expect.equals === undefined) return;
+  const different = Object.entries(expect.equals).filter(
+    ([column, value]) => value !== undefined && !equalValues(row[column], value as Value),
+  );
+  if (different.length === 0) return;
+  const found = Object.fromEntries(different.map(([column]) => [column, shownValue(column, row[column])]));
+  throw staleFault('row', expect.table, expect.key, found);
+}
+
+function* checkAbsent(expect: Extract<Expect, { kind: 'absent' }>, overlay: Overlay): Steps<void> {
+  const row = (yield* overlay.read(expect.table, expect.key as never)) as Row | undefined;
+  if (row === undefined) return;
+  const found = Object.fromEntries(Object.entries(row).map(([column, value]) => [column, shownValue(column, value)]));
+  throw staleFault('absent', expect.table, expect.key, found);
+}
+
+function* checkEmpty(space: SpaceId, folder: NodeId): Steps<void> {
+  const [first] = yield* scan('entries', { prefix: [space, folder], limit: 1 });
+  if (first === undefined) return;
+  const found = { name: shownValue('name', first.name), node: first.node };
+  throw staleFault('empty', 'nodes', [space, folder], found);
+}
+
+/**
+ * A folder can be reached when it has a row, and neither it nor a folder above it is being taken apart: a folder that
+ * is unlinked whole has a reaps row until its last row is gone. So without such a row in the space, a row is enough.
+ */
+function* checkReachable(space: SpaceId, folder: NodeId, overlay: Overlay): Steps<void> {
+  const [reap] = yield* scan('reaps', { prefix: [space, REAP_KIND.folder], limit: 1 });
+  let at = folder;
+  for (let depth = 0; depth <= FOLDER_DEPTH_MAX; depth++) {
+    const row = yield* overlay.read('nodes', [space, at]);
+    if (row?.kind !== NODE_KIND.folder || row.parent === null)
+      throw staleFault('reachable', 'nodes', [space, folder], row === undefined ? null : { node: at, kind: row.kind });
+    if (reap === undefined) return;
+    const pending = yield* overlay.read('reaps', [space, REAP_KIND.folder, at]);
+    if (pending !== undefined) throw staleFault('reachable', 'nodes', [space, folder], { node: at, reaped: true });
+    if (row.parent === at) return;
+    at = row.parent;
+  }
+  const sentence = `The folders above node ${folder} of space ${space} form a circle. Run a check of the metadata.`;
+  throw new Fault('corrupt', sentence, { table: 'nodes', space, folder });
+}
+
+const SENTENCES: Readonly<Record<Expect['kind'] | 'touch', string>> = {
+  row: 'is not as it was when this change was decided',
+  absent: 'has come to be since this change was decided',
+  empty: 'is not an empty folder any more',
+  reachable: 'was unlinked, or a folder above it was',
+  touch: 'is not a folder any more',
+};
+
+export function staleFault(
+  expectation: Expect['kind'] | 'touch',
+  name: TableName,
+  key: Key,
+  found: Readonly<Record<string, unknown>> | null,
+): Fault {
+  const of = table(name);
+  const sentence = `${shownPlace(of, key)} ${SENTENCES[expectation]}. Read again and decide anew.`;
+  return new Fault('conflict', sentence, { expectation, table: name, key: shownKey(of, key), found });
+}
+
+export function equalValues(a: Value | undefined, b: Value | undefined): boolean {
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return equalBytes(a, b);
+  return a === b;
+}

@@ -1,0 +1,54 @@
+/**
+ * What a change asks of an engine, one row request at a time. The meaning of a change is a generator that yields these
+ * and is handed the answers; an engine drives it synchronously (SQLite, memory) or with awaits between. A change makes
+ * all its reads before its first write, so a change that is refused has written nothing.
+ */
+import type { RowOf, ScanRange } from './meta-store.ts';
+import type { IndexName, Keys, Rows, TableName } from './rows.ts';
+import type { Key, Row } from './tables.ts';
+
+/** `insert`: the engine asserts that there is none. `update`: there is one. `either`: there may be one. */
+export type WriteMode = 'insert' | 'update' | 'either';
+
+export type RowRequest =
+  | { readonly kind: 'get'; readonly table: TableName; readonly key: Key }
+  | { readonly kind: 'scan'; readonly name: TableName | IndexName; readonly range: AnyRange }
+  | { readonly kind: 'put'; readonly table: TableName; readonly row: Row; readonly mode: WriteMode }
+  | { readonly kind: 'delete'; readonly table: TableName; readonly key: Key };
+
+/** A scan range whose columns the type system no longer knows. */
+export interface AnyRange {
+  readonly prefix: Key;
+  readonly after?: Key;
+  readonly from?: Key;
+  readonly limit: number;
+  readonly reverse?: boolean;
+}
+
+export type Steps<T> = Generator<RowRequest, T, unknown>;
+
+/** The committed row, or this group's own. */
+export function* get<T extends TableName>(table: T, key: Keys[T]): Steps<Rows[T] | undefined> {
+  return (yield { kind: 'get', table, key }) as Rows[T] | undefined;
+}
+
+export function* scan<Name extends TableName | IndexName>(
+  name: Name,
+  range: ScanRange<Name>,
+): Steps<readonly RowOf<Name>[]> {
+  return (yield { kind: 'scan', name, range: range as AnyRange }) as readonly RowOf<Name>[];
+}
+
+/** Runs the steps to their end with an engine that answers at once. */
+export function drive<T>(steps: Steps<T>, answer: (request: RowRequest) => unknown): T {
+  let step = steps.next();
+  while (!step.done) step = steps.next(answer(step.value));
+  return step.value;
+}
+
+/** The same with an engine that takes its time. */
+export async function driveAsync<T>(steps: Steps<T>, answer: (request: RowRequest) => unknown): Promise<T> {
+  let step = steps.next();
+  while (!step.done) step = steps.next(await answer(step.value));
+  return step.value;
+}

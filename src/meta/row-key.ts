@@ -1,0 +1,36 @@
+/**
+ * A key as one string whose order (by UTF-16 unit, as JavaScript compares strings) is the order of keys: numbers by
+ * value, text and bytes byte-wise, a prefix before what it begins. Used as the key of maps and as the order of the
+ * memory engine; never stored.
+ *
+ * A number (0 to 2^53 − 1) takes four units of 14 bits, most significant first; a byte b the unit b + 1; the unit 0
+ * ends a run of bytes. No unit reaches KEY_AFTER, so `prefix + KEY_AFTER` comes after every key that begins with it.
+ */
+import { assert, utf8 } from '../base/index.ts';
+import type { Key, KeyPart } from './tables.ts';
+
+export const KEY_AFTER = '\uffff';
+
+export function keyString(key: Key): string {
+  let text = '';
+  for (const part of key) text += partString(part);
+  return text;
+}
+
+function partString(part: KeyPart): string {
+  if (typeof part === 'number') return numberString(part);
+  return bytesString(typeof part === 'string' ? utf8(part) : part);
+}
+
+function numberString(value: number): string {
+  assert(Number.isSafeInteger(value) && value >= 0, 'a key column is a whole number from 0 to 2^53 − 1', { value });
+  const high = Math.floor(value / 0x1000_0000);
+  const low = value % 0x1000_0000;
+  return String.fromCharCode(high >>> 14, high & 0x3fff, low >>> 14, low & 0x3fff);
+}
+
+function bytesString(bytes: Uint8Array): string {
+  let text = '';
+  for (let i = 0; i < bytes.length; i++) text += String.fromCharCode((bytes[i] ?? 0) + 1);
+  return `${text}\0`;
+}

@@ -1,0 +1,302 @@
+/**
+ * Metadata in SQLite: the engine of a store that one process keeps. A group is one transaction, begun and committed
+ * within one synchronous call, so that reads on the same connection never see half of one; a commit has synced the log
+ * when it answers (WAL, synchronous FULL). Every row carries a checksum, written with it and checked on every read.
+ *
+ * A change makes all its reads before its first write, so one that is refused needs no savepoint: it has done nothing.
+ * When the commit itself fails on the disk, what reached it is unknown and stays so: the engine takes no more commits.
+ */
+import { assert, Fault } from '../base/index.ts';
+import { applyChange } from './apply.ts';
+import {
+  type Change,
+  type MetaProblem,
+  type MetaStore,
+  type Outcome,
+  type RowOf,
+  SCAN_ROWS_MAX,
+  type ScanRange,
+} from './meta-store.ts';
+import { PinCache } from './pins.ts';
+import { type AnyRange, drive, type RowRequest } from './requests.ts';
+import { checksumOf } from './row-checksum.ts';
+import type { IndexName, Keys, Rows, TableName } from './rows.ts';
+import { openSchema, type Schema } from './schema.ts';
+import { shownKey, shownPlace } from './show.ts';
+import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
+import { faultOfSql, sqlCodeOf } from './sql-fault.ts';
+import { deleteSql, getSql, insertSql, scanSql } from './sql-text.ts';
+import { checkSqlite } from './sqlite-check.ts';
+import { type Key, keyOf, type Row, type Table, table, wayOf } from './tables.ts';
+
+export interface SqliteMetaOptions {
+  /** Bytes of pages kept in memory; 16 MiB when absent. */
+  readonly cacheBytes?: number;
+  /** Log bytes after which pages are moved into the database; 16 MiB when absent. */
+  readonly logBytes?: number;
+  /** For tests of upgrades. */
+  readonly schema?: Schema;
+}
+
+const PAGE_BYTES = 4_096;
+const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
+const LOG_BYTES_DEFAULT = 16 * 1024 * 1024;
+/** A log that a large group made longer than this is cut when it is next reused. */
+const LOG_BYTES_KEPT = 64 * 1024 * 1024;
+
+const SQLITE_CONSTRAINT = 19;
+const SQLITE_IOERR = 10;
+
+/** Opens or creates the metadata; closes `db` when it is closed itself. @throws Fault `incompatible`, `corrupt`, `io`, `locked`. */
+export function openSqliteMeta(db: SqlDatabase, options: SqliteMetaOptions = {}): SqliteMeta {
+  try {
+    configure(db, options);
+    openSchema(db, options.schema);
+    return new SqliteMeta(db);
+  } catch (error) {
+    throw faultOfSql(error, 'open');
+  }
+}
+
+function configure(db: SqlDatabase, options: SqliteMetaOptions): void {
+  const cacheKib = Math.ceil((options.cacheBytes ?? CACHE_BYTES_DEFAULT) / 1024);
+  const logPages = Math.ceil((options.logBytes ?? LOG_BYTES_DEFAULT) / PAGE_BYTES);
+  // Exclusive locking comes first: then the log's index lives in memory instead of a third file.
+  db.exec(`
+    PRAGMA page_size = ${PAGE_BYTES};
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA cache_size = -${cacheKib};
+    PRAGMA wal_autocheckpoint = ${logPages};
+    PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};
+    PRAGMA trusted_schema = OFF;
+    PRAGMA cell_size_check = ON;
+  `);
+}
+
+/** A table's statements, and the array its values travel in. */
+interface Prepared {
+  readonly table: Table;
+  readonly get: SqlStatement;
+  readonly insert: SqlStatement;
+  readonly replace: SqlStatement;
+  readonly delete: SqlStatement;
+  readonly values: SqlValue[];
+}
+
+export class SqliteMeta implements MetaStore {
+  readonly abilities = { synchronousReads: true };
+  readonly #db: SqlDatabase;
+  readonly #tables = new Map<TableName, Prepared>();
+  /** By the shape of the scan: tables and indexes × prefix × bound × direction, so it is bounded. */
+  readonly #scans = new Map<string, SqlStatement>();
+  readonly #pins = new PinCache();
+  readonly #begin: SqlStatement;
+  readonly #commit: SqlStatement;
+  /** Set when a commit failed on the disk. */
+  #broken: Fault | undefined;
+  #isClosed = false;
+
+  constructor(db: SqlDatabase) {
+    this.#db = db;
+    this.#begin = db.prepare('BEGIN IMMEDIATE');
+    this.#commit = db.prepare('COMMIT');
+  }
+
+  get<T extends TableName>(name: T, key: Keys[T]): Rows[T] | undefined {
+    try {
+      return this.#get(name, key) as Rows[T] | undefined;
+    } catch (error) {
+      throw faultOfSql(error, `read ${name}`);
+    }
+  }
+
+  scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): readonly RowOf<Name>[] {
+    try {
+      return this.#scan(name, range as AnyRange) as unknown as readonly RowOf<Name>[];
+    } catch (error) {
+      throw faultOfSql(error, `scan ${name}`);
+    }
+  }
+
+  commit(changes: readonly Change[], options: { readonly essential?: number } = {}): readonly Outcome[] {
+    return this.#transaction(() =>
+      changes.map((change, index) => {
+        const outcome = this.#apply(change);
+        if (!outcome.ok && index < (options.essential ?? 0)) throw outcome.fault;
+        return outcome;
+      }),
+    );
+  }
+
+  /** Errors of SQLite itself pass: they end the whole group. */
+  #apply(change: Change): Outcome {
+    let hasWritten = false;
+    try {
+      const applied = drive(applyChange(change, this.#pins), (request) => {
+        hasWritten ||= request.kind === 'put' || request.kind === 'delete';
+        return this.#answer(request);
+      });
+      return { ok: true, ...applied };
+    } catch (error) {
+      if (!Fault.is(error) || hasWritten) throw error;
+      return { ok: false, fault: error };
+    }
+  }
+
+  #transaction<T>(act: () => T): T {
+    if (this.#broken !== undefined) throw this.#broken;
+    try {
+      this.#begin.run([]);
+      const answer = act();
+      this.#commitDurably();
+      return answer;
+    } catch (error) {
+      this.#pins.clear();
+      this.#rollBack(error);
+      throw faultOfSql(error, 'commit');
+    }
+  }
+
+  #commitDurably(): void {
+    try {
+      this.#commit.run([]);
+    } catch (error) {
+      if (((sqlCodeOf(error) ?? 0) & 0xff) === SQLITE_IOERR) {
+        const sentence =
+          'The disk refused to make a metadata commit durable. What it kept is unknown until the store is opened anew; ' +
+          'nothing more is taken until then.';
+        this.#broken = new Fault('io', sentence, { sqlite: sqlCodeOf(error) }, error);
+        throw this.#broken;
+      }
+      throw error;
+    }
+  }
+
+  #rollBack(cause: unknown): void {
+    try {
+      this.#db.exec('ROLLBACK');
+    } catch (error) {
+      // SQLite rolls back on its own after some errors, and says then that no transaction is active.
+      if (sqlCodeOf(error) === undefined) throw new AggregateError([cause, error], 'Rolling back failed as well.');
+    }
+  }
+
+  #answer(request: RowRequest): unknown {
+    switch (request.kind) {
+      case 'get':
+        return this.#get(request.table, request.key);
+      case 'scan':
+        return this.#scan(request.name, request.range);
+      case 'put':
+        return this.#put(request);
+      default:
+        return this.#prepared(request.table).delete.run(request.key);
+    }
+  }
+
+  #get(name: TableName, key: Key): Row | undefined {
+    const prepared = this.#prepared(name);
+    const values = prepared.get.get(key);
+    return values === undefined ? undefined : rowOf(prepared.table, values);
+  }
+
+  #put(request: Extract<RowRequest, { kind: 'put' }>): void {
+    const prepared = this.#prepared(request.table);
+    const { values, table: of } = prepared;
+    const count = of.columns.length;
+    for (let i = 0; i < count; i++) values[i] = request.row[of.columns[i] ?? ''] as SqlValue;
+    const checksum = checksumOf(of, values);
+    assert(checksum !== undefined, 'a row has the columns of its table', { table: of.name, row: request.row });
+    values[count] = checksum;
+    try {
+      (request.mode === 'insert' ? prepared.insert : prepared.replace).run(values);
+    } catch (error) {
+      const isThere = ((sqlCodeOf(error) ?? 0) & 0xff) === SQLITE_CONSTRAINT;
+      assert(!isThere, 'a row that is inserted is not there yet', { place: shownPlace(of, keyOf(of, request.row)) });
+      throw error;
+    }
+  }
+
+  #scan(name: TableName | IndexName, range: AnyRange): readonly Row[] {
+    const { prefix, after, from, limit, reverse = false } = range;
+    assert(limit >= 1 && limit <= SCAN_ROWS_MAX, 'a scan asks for 1 to SCAN_ROWS_MAX rows', { limit });
+    assert(after === undefined || from === undefined, 'a scan starts after or from, not both');
+    const bound = after ?? from ?? [];
+    const id = `${name} ${prefix.length} ${bound.length} ${from !== undefined} ${reverse}`;
+    let statement = this.#scans.get(id);
+    if (statement === undefined) {
+      const shape = {
+        prefixCount: prefix.length,
+        boundCount: bound.length,
+        isInclusive: from !== undefined,
+        isReverse: reverse,
+      };
+      statement = this.#db.prepare(scanSql(wayOf(name), shape));
+      this.#scans.set(id, statement);
+    }
+    const of = wayOf(name).table;
+    return statement.all([...prefix, ...bound, limit]).map((values) => rowOf(of, values));
+  }
+
+  #prepared(name: TableName): Prepared {
+    const known = this.#tables.get(name);
+    if (known !== undefined) return known;
+    const of = table(name);
+    const prepared: Prepared = {
+      table: of,
+      get: this.#db.prepare(getSql(of)),
+      insert: this.#db.prepare(insertSql(of, false)),
+      replace: this.#db.prepare(insertSql(of, true)),
+      delete: this.#db.prepare(deleteSql(of)),
+      values: new Array<SqlValue>(of.columns.length + 1).fill(null),
+    };
+    this.#tables.set(name, prepared);
+    return prepared;
+  }
+
+  leaseIds(kind: string, count: number): number {
+    assert(Number.isSafeInteger(count) && count >= 1, 'at least one id is leased', { count });
+    return this.#transaction(() => {
+      const first = (this.#get('counters', [kind])?.next as number | undefined) ?? 1;
+      assert(Number.isSafeInteger(first + count), 'ids stay below 2^53', { kind });
+      this.#put({ kind: 'put', table: 'counters', row: { name: kind, next: first + count }, mode: 'either' });
+      return first;
+    });
+  }
+
+  check(options: { readonly signal?: AbortSignal } = {}): AsyncIterable<MetaProblem> {
+    return checkSqlite(this.#db, options.signal);
+  }
+
+  sizeBytes(): number {
+    return this.#db.sizeBytes();
+  }
+
+  /** Moves the log into the database. Safe twice. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#db.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** @throws Fault `corrupt` when the row's own checksum does not match. */
+function rowOf(of: Table, values: readonly SqlValue[]): Row {
+  const { columns } = of;
+  if (checksumOf(of, values) !== values[columns.length]) throw damagedRow(of, values);
+  const row: Record<string, SqlValue> = {};
+  for (let i = 0; i < columns.length; i++) row[columns[i] ?? ''] = values[i] ?? null;
+  return row;
+}
+
+function damagedRow(of: Table, values: readonly SqlValue[]): Fault {
+  const key = of.key.map((column) => values[of.columns.indexOf(column)] ?? 0) as Key;
+  const sentence = `The metadata row ${shownPlace(of, key)} is damaged: its checksum does not match. Run a check.`;
+  return new Fault('corrupt', sentence, { table: of.name, key: shownKey(of, key) });
+}
