@@ -17,7 +17,7 @@ import {
 import { type Caller, type Context, commit, type Space } from './context.ts';
 import { checkVersion, decideOnce } from './decide.ts';
 import { checkNotInside, checkReplaceable, freeExpect } from './move.ts';
-import { changeOf, expectEntry, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
+import { changeOf, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
 import { attributeRows, hashOf, modifiedOf, recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
 import { entriesOf, type Found, findPath, getPath } from './tree.ts';
