@@ -1,8 +1,8 @@
 /**
  * The disk as Holdfast sees it: the few calls of an operating system that its own files need, so that the same code
  * runs on a real folder and on a seeded disk that loses what was not synced, tears writes, fills up or fails.
- * Paths are `/`-separated and relative to the disk's own root. Errors are Faults: `not-found`, `exists`, `full`,
- * `read-only`, `denied`, `io`.
+ * Paths are `/`-separated and relative to the disk's own root, which is ''. Errors are Faults: `not-found`, `exists`,
+ * `not-empty`, `not-folder`, `is-folder`, `full`, `read-only`, `denied`, and `io` for all else.
  *
  * Durability, as POSIX gives it and no more: bytes of a file are durable after `sync` of its handle; a name (made,
  * renamed or removed) is durable after `syncFolder` of its folder.

@@ -6,7 +6,7 @@
  */
 
 /**
- * 1–512 characters out of `a-z 0-9 . _ - /`; segments between slashes are not empty, not `.` and not `..`.
+ * 1–512 characters out of `a-z 0-9 . _ - /`; segments between slashes have 1–200 characters and are not `.` or `..`.
  * `checkObjectName` is the judge.
  */
 export type ObjectName = string;
@@ -45,7 +45,9 @@ export interface Appender extends AsyncDisposable {
   readonly lengthBytes: number;
   /**
    * Adds all parts behind what is there. Visible to `get` when it resolves, durable after `sync`.
+   * Calls take effect in their order, also when they overlap.
    * After a fault the appender is dead: the object's length is known only by a new appender or `head`.
+   * @throws Fault `not-found` when the object was deleted meanwhile.
    */
   append(parts: readonly Uint8Array[]): Promise<void>;
   /** All that was appended before the call survives a power cut once it resolves; a fault here is final. */
@@ -53,6 +55,7 @@ export interface Appender extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Requests with a name, range or limit outside the rules answer Fault `invalid`; after `close`, `unavailable`. */
 export interface ObjectStore extends AsyncDisposable {
   readonly abilities: ObjectAbilities;
   /** Durable when it resolves. @throws Fault `exists` when there is such an object; `full`, `read-only`, `io`. */
@@ -78,7 +81,8 @@ export interface ObjectStore extends AsyncDisposable {
   /**
    * Opens an object for appending at `at` bytes: 0 makes it (its name is durable after the first `sync`), and whatever
    * stands behind `at` is dropped first (the torn tail of a crash). @throws Fault `not-found` when `at` > 0 and there is
-   * no such object; `corrupt` when it is shorter than `at`; `unsupported` without the ability.
+   * no such object; `corrupt` when it is shorter than `at`; `locked` while another appender of this store has it;
+   * `unsupported` without the ability.
    */
   append(name: ObjectName, at: number): Promise<Appender>;
   close(): Promise<void>;
