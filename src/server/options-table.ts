@@ -35,8 +35,8 @@ export const SERVER_OPTIONS = {
     doc: 'How much memory to use: small keeps a process below 256 MiB and is slower.',
   },
   max_file_size: {
-    type: { kind: 'bytes', min: 1, max: 2 ** 50, words: ['none'] },
-    default: 'none',
+    type: { kind: 'bytes', min: 1, max: 2 ** 44 },
+    default: 2 ** 44,
     doc: 'Bytes that one file may have.',
   },
   'http.host': {
@@ -58,38 +58,33 @@ export const SERVER_OPTIONS = {
   },
   'http.json_max': {
     type: { kind: 'bytes', min: KIB, max: 64 * MIB },
-    default: MIB,
+    default: 64 * KIB,
     doc: 'Bytes that the JSON body of a request may have.',
   },
   'http.connections_max': {
     type: { kind: 'integer', min: 1, max: 100_000 },
     default: 4096,
-    doc: 'Connections open at once; more wait in the system.',
-  },
-  'http.requests_max': {
-    type: { kind: 'integer', min: 1, max: 100_000 },
-    default: 1024,
-    doc: 'Requests answered at once; more are refused with 503 and Retry-After.',
+    doc: 'Connections open at once, on the address and on the control socket each; more are closed at once.',
   },
   'http.header_timeout': {
     type: { kind: 'duration', minMs: SECOND, maxMs: 10 * MINUTE },
-    default: 30 * SECOND,
+    default: 15 * SECOND,
     doc: 'How long a request may take to send its header.',
   },
   'http.stall_timeout': {
     type: { kind: 'duration', minMs: SECOND, maxMs: DAY },
-    default: 2 * MINUTE,
-    doc: 'How long a body under way may pause before its connection is cut.',
-  },
-  'http.idle_timeout': {
-    type: { kind: 'duration', minMs: SECOND, maxMs: DAY },
     default: MINUTE,
+    doc: 'How long a body or an answer may stand still because of the client. The whole of it may take as long as it likes.',
+  },
+  'http.keep_alive': {
+    type: { kind: 'duration', minMs: SECOND, maxMs: DAY },
+    default: 72 * SECOND,
     doc: 'How long a connection may stay open between requests.',
   },
   'http.drain_timeout': {
     type: { kind: 'duration', minMs: 0, maxMs: DAY },
     default: 30 * SECOND,
-    doc: 'How long requests under way may go on after a signal to stop.',
+    doc: 'How long requests under way may go on after a signal to stop; a second signal cuts it short.',
   },
   'compression.level': {
     type: LEVEL,
@@ -109,37 +104,37 @@ export const SERVER_OPTIONS = {
   'chunks.cache': {
     type: { kind: 'bytes', min: 0, max: 64 * GIB },
     default: undefined,
-    doc: 'Bytes of decoded chunks kept in memory; the memory profile decides when not set.',
+    doc: 'Bytes of decoded chunks kept in memory: 16MiB when not set, 4MiB with small memory.',
+  },
+  'chunks.index_cache': {
+    type: { kind: 'bytes', min: 0, max: 64 * GIB },
+    default: undefined,
+    doc: 'Bytes of pack indexes kept in memory: 8MiB when not set, 2MiB with small memory.',
+  },
+  'chunks.read_ahead': {
+    type: { kind: 'bytes', min: 256 * KIB, max: GIB },
+    default: undefined,
+    doc: 'Bytes that reading a file fetches ahead of its reader: 8MiB when not set, 2MiB with small memory.',
   },
   'chunks.pack_size': {
-    type: { kind: 'bytes', min: MIB, max: 4 * GIB },
+    type: { kind: 'bytes', min: MIB, max: 2 * GIB },
     default: undefined,
-    doc: 'Bytes at which a pack is sealed and the next one begun; the memory profile decides when not set.',
+    doc: 'Bytes at which a pack is sealed and the next one begun: 64MiB when not set.',
+  },
+  'chunks.unsynced': {
+    type: { kind: 'bytes', min: MIB, max: GIB },
+    default: undefined,
+    doc: 'Bytes written to packs and not yet synced at most: 16MiB when not set, 8MiB with small memory.',
   },
   'chunks.workers': {
     type: { kind: 'integer', min: 0, max: 256 },
     default: undefined,
-    doc: 'Threads that compress; as many as there are processors, at most 4, when not set.',
+    doc: 'Threads that compress, 0 for none but the main one: 2 when not set, 1 with small memory.',
   },
   'meta.cache': {
     type: { kind: 'bytes', min: MIB, max: 64 * GIB },
     default: undefined,
-    doc: 'Bytes of metadata pages kept in memory; the memory profile decides when not set.',
-  },
-  'group.chunks': {
-    type: { kind: 'integer', min: 1, max: 100_000 },
-    default: 3_000,
-    doc: 'Chunks after which a group of changes is made durable.',
-  },
-  'group.bytes': {
-    type: { kind: 'bytes', min: MIB, max: GIB },
-    default: 32 * MIB,
-    doc: 'Bytes after which a group of changes is made durable.',
-  },
-  'group.delay': {
-    type: { kind: 'duration', minMs: 0, maxMs: MINUTE },
-    default: 500,
-    doc: 'Time after which a group of changes is made durable when nobody waits for it; who waits never waits this long.',
+    doc: 'Bytes of metadata pages kept in memory: 16MiB when not set, 4MiB with small memory.',
   },
   'versions.keep_for': {
     type: { kind: 'duration', minMs: 0, maxMs: 36_500 * DAY },
@@ -150,6 +145,11 @@ export const SERVER_OPTIONS = {
     type: { kind: 'integer', min: 0, max: 1_000_000 },
     default: 20,
     doc: 'How many older versions of a file are kept beyond that time.',
+  },
+  'idempotency.keep_for': {
+    type: { kind: 'duration', minMs: MINUTE, maxMs: 366 * DAY },
+    default: DAY,
+    doc: 'How long the answer to a request with an idempotency key is remembered.',
   },
   'create.ids': {
     type: { kind: 'choice', values: ID_ALGORITHMS },
@@ -184,8 +184,8 @@ export const OPTION_TITLES: Readonly<Record<string, string>> = {
   compression: 'Compression',
   chunks: 'Chunks and packs',
   meta: 'Metadata',
-  group: 'Groups of changes',
   versions: 'Versions',
+  idempotency: 'Requests that are sent twice',
   create: 'Making a store',
   log: 'Log',
 };
