@@ -67,9 +67,14 @@ function plainValue(value: unknown): unknown {
 function toldError(error: Error): string {
   const sentences: string[] = [];
   for (let one: unknown = error; one !== undefined && sentences.length < CAUSES_MAX; ) {
-    const isBug = one instanceof Error && !('code' in one);
-    sentences.push(isBug ? (one.stack ?? one.message) : one instanceof Error ? one.message : String(one));
+    sentences.push(toldOne(one));
     one = one instanceof Error ? one.cause : undefined;
   }
   return sentences.join(' ← ');
+}
+
+function toldOne(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // Faults and errors of the system carry a code.
+  return 'code' in error ? error.message : (error.stack ?? error.message);
 }
