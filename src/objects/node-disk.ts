@@ -7,6 +7,7 @@
 import { type FileHandle, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { assert } from '../base/index.ts';
+import { inByteOrder } from './byte-order.ts';
 import type { Disk, DiskFile, DiskOpenMode, DiskStat } from './disk.ts';
 import { diskFault, errnoOf } from './disk-fault.ts';
 
@@ -171,12 +172,6 @@ function behind(parts: readonly Uint8Array[], count: number): Uint8Array[] {
     left -= part.length;
   }
   return [];
-}
-
-/** UTF-16 order, which sort() keeps, differs from byte order only beyond the surrogates. */
-function inByteOrder(names: string[]): string[] {
-  const isPlain = names.every((name) => !/[\ud800-\uffff]/.test(name));
-  return isPlain ? names.sort() : names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
 function isOneOf(error: unknown, ...codes: readonly string[]): boolean {

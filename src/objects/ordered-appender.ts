@@ -75,7 +75,8 @@ export class OrderedAppender implements Appender {
       await work();
     } catch (error) {
       const sentence = `An append to object ${this.#work.name} failed before, so how long it is has become unknown. Open a new appender, or look at head.`;
-      this.end(new Fault('io', sentence, { name: this.#work.name }, error));
+      // The code stays: whoever comes later has to do the same about it (free room, make a new object).
+      this.end(new Fault(Fault.is(error) ? error.code : 'io', sentence, { name: this.#work.name }, error));
       throw error;
     }
     // Ended meanwhile: what was done is not to be relied on.

@@ -9,7 +9,7 @@
  */
 import { type Clock, equalBytes, Fault, type Random, retry } from '../base/index.ts';
 import { aroundObjects, type ObjectRequest } from './around-objects.ts';
-import type { ObjectName, ObjectStore } from './object-store.ts';
+import type { ObjectInfo, ObjectStore } from './object-store.ts';
 
 export interface RetryObjectsOptions {
   readonly clock: Clock;
@@ -27,89 +27,57 @@ export interface RetryObjectsOptions {
 /** A byte-wise comparison reads this much at a time. */
 const COMPARE_BYTES = 1024 * 1024;
 
-/** One attempt at a request, told its number, from 1. */
-type Attempt<T> = (number: number) => Promise<T>;
-
 export function retryObjects(inner: ObjectStore, options: RetryObjectsOptions): ObjectStore {
   const isPassing = options.isPassing ?? ((error) => Fault.is(error, 'unavailable', 'timeout', 'busy'));
-  const again = <T>(attempt: Attempt<T>, signal?: AbortSignal, mayRepeat = () => true): Promise<T> =>
+  const again = <T>(request: Pick<ObjectRequest, 'signal' | 'isRepeatable'>, attempt: Attempt<T>): Promise<T> =>
     retry(attempt, {
       clock: options.clock,
       random: options.random,
       attemptsMax: options.attemptsMax ?? 5,
       delayMs: options.delayMs ?? 100,
       delayMsMax: options.delayMsMax ?? 10_000,
-      isPassing: (error) => isPassing(error) && mayRepeat(),
-      signal,
+      isPassing: (error) => isPassing(error) && (request.isRepeatable?.() ?? true),
+      signal: request.signal,
     });
-  const isFinal = ({ operation }: ObjectRequest): boolean =>
-    operation === 'append-bytes' || operation === 'append-sync';
-  const repeated = aroundObjects(inner, (request, work) => (isFinal(request) ? work() : again(work, request.signal)));
-
-  const putWhole = (name: ObjectName, bytes: Uint8Array, signal?: AbortSignal): Promise<void> => {
-    const isSame = async (): Promise<boolean> => {
-      const found = await repeated.head(name);
-      return found?.lengthBytes === bytes.length && (await holds(repeated, name, bytes));
-    };
-    return again((number) => unlessDone(number, inner.put(name, bytes, withSignal(signal)), isSame), signal);
-  };
-  const putStream = (name: ObjectName, bytes: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void> => {
-    const source = watched(bytes);
-    return again(
-      () => inner.put(name, source, withSignal(signal)),
-      signal,
-      () => !source.isStarted,
-    );
-  };
-  return {
-    ...repeated,
-    put: (name, bytes, { signal } = {}) =>
-      bytes instanceof Uint8Array ? putWhole(name, bytes, signal) : putStream(name, bytes, signal),
-    copy: (from, to) => again((number) => unlessDone(number, inner.copy(from, to), () => isCopy(repeated, from, to))),
-  };
+  const head: Looks['head'] = (name) => again({}, () => inner.head(name));
+  const get: Looks['get'] = (name, range) => again({}, () => inner.get(name, range));
+  return aroundObjects(inner, (request, work) =>
+    again(request, async (number) => {
+      try {
+        return await work();
+      } catch (error) {
+        if (number === 1 || !Fault.is(error, 'exists') || !(await isDone(request, { head, get }))) throw error;
+        // Put and copy answer nothing, and no other request answers `exists`.
+        return undefined as never;
+      }
+    }),
+  );
 }
 
-/** Takes `exists` as success when an earlier attempt may have done the work, and did. */
-async function unlessDone(number: number, work: Promise<void>, isDone: () => Promise<boolean>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (number === 1 || !Fault.is(error, 'exists') || !(await isDone())) throw error;
+/** One attempt at a request, told its number, from 1. */
+type Attempt<T> = (number: number) => Promise<T>;
+type Looks = Pick<ObjectStore, 'head' | 'get'>;
+
+/** Whether the object that is there is what the request was to make. */
+async function isDone({ name = '', bytes, from }: ObjectRequest, store: Looks): Promise<boolean> {
+  const target = await store.head(name);
+  if (bytes !== undefined) {
+    const part = async (offset: number, length: number): Promise<Uint8Array> => bytes.subarray(offset, offset + length);
+    return target?.lengthBytes === bytes.length && (await holds(store, target, part));
   }
+  if (from === undefined || target === undefined) return false;
+  const part = (offset: number, length: number): Promise<Uint8Array> => store.get(from, { offset, length });
+  return (await store.head(from))?.lengthBytes === target.lengthBytes && (await holds(store, target, part));
 }
 
-async function holds(store: ObjectStore, name: ObjectName, bytes: Uint8Array): Promise<boolean> {
-  for (let offset = 0; offset < bytes.length; offset += COMPARE_BYTES) {
-    const part = bytes.subarray(offset, offset + COMPARE_BYTES);
-    if (!equalBytes(part, await store.get(name, { offset, length: part.length }))) return false;
-  }
-  return true;
-}
-
-async function isCopy(store: ObjectStore, from: ObjectName, to: ObjectName): Promise<boolean> {
-  const [source, target] = [await store.head(from), await store.head(to)];
-  if (source === undefined || target === undefined || source.lengthBytes !== target.lengthBytes) return false;
-  for (let offset = 0; offset < source.lengthBytes; offset += COMPARE_BYTES) {
-    const length = Math.min(COMPARE_BYTES, source.lengthBytes - offset);
-    if (!equalBytes(await store.get(from, { offset, length }), await store.get(to, { offset, length }))) return false;
+async function holds(
+  store: Looks,
+  target: ObjectInfo,
+  wanted: (offset: number, length: number) => Promise<Uint8Array>,
+): Promise<boolean> {
+  for (let offset = 0; offset < target.lengthBytes; offset += COMPARE_BYTES) {
+    const length = Math.min(COMPARE_BYTES, target.lengthBytes - offset);
+    if (!equalBytes(await wanted(offset, length), await store.get(target.name, { offset, length }))) return false;
   }
   return true;
-}
-
-/** The same stream, knowing whether anybody has asked it for bytes. */
-function watched(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> & { readonly isStarted: boolean } {
-  let isStarted = false;
-  return {
-    get isStarted() {
-      return isStarted;
-    },
-    [Symbol.asyncIterator]() {
-      isStarted = true;
-      return bytes[Symbol.asyncIterator]();
-    },
-  };
-}
-
-function withSignal(signal: AbortSignal | undefined): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
 }

@@ -8,7 +8,8 @@
  *
  * What survives is said in seeded-bytes.ts (bytes of files) and seeded-names.ts (names).
  */
-import { type Clock, concatBytes, ManualClock, msOfMoment, type Random, seededRandom } from '../base/index.ts';
+import { assert, type Clock, concatBytes, ManualClock, msOfMoment, type Random, seededRandom } from '../base/index.ts';
+import { inByteOrder } from './byte-order.ts';
 import type { Disk, DiskFile, DiskOpenMode, DiskStat } from './disk.ts';
 import { diskFault } from './disk-fault.ts';
 import {
@@ -54,6 +55,7 @@ export class SeededDisk implements Disk {
   #bytesMax: number;
   #mutationCount = 0;
   #isCut = false;
+  #watch: (() => void) | undefined;
 
   constructor(options: SeededDiskOptions, names?: SeededNames) {
     this.#random = seededRandom(options.seed);
@@ -78,6 +80,20 @@ export class SeededDisk implements Disk {
 
   setBytesMax(bytesMax: number): void {
     this.#bytesMax = bytesMax;
+  }
+
+  /**
+   * Calls `before` ahead of every changing call, while the disk is still as it was: `crash()` there gives what a power
+   * cut in that call would leave, without ending the run. One watcher at a time, until it is disposed.
+   */
+  watch(before: () => void): Disposable {
+    assert(this.#watch === undefined, 'a seeded disk has one watcher at a time');
+    this.#watch = before;
+    return {
+      [Symbol.dispose]: () => {
+        this.#watch = undefined;
+      },
+    };
   }
 
   /** The `n`th changing call from now (1 is the next) fails; a write may have written any prefix, a sync loses bytes. */
@@ -128,7 +144,7 @@ export class SeededDisk implements Disk {
     const node = this.#names.find(path);
     if (node === undefined) return [];
     if (node.kind !== 'folder') throw diskFault('ENOTDIR', 'Listing', path);
-    return [...node.entries.keys()].sort();
+    return inByteOrder([...node.entries.keys()]);
   }
 
   makeFolderSync(path: string): void {
@@ -223,6 +239,7 @@ export class SeededDisk implements Disk {
 
   /** Counts a changing call. @throws the fault that is set for it. */
   #nextFate(did: string, path: string, onFailure: () => void = () => {}): 'go' | 'cut' {
+    this.#watch?.();
     this.#mutationCount++;
     const fate = this.#fates.get(this.#mutationCount) ?? 'go';
     if (fate === 'go' || fate === 'cut') return fate;
