@@ -1,0 +1,490 @@
+/**
+ * The command table: every verb with its arguments, flags, examples, exit codes and JSON lines. Nothing else says what
+ * can be typed; the verbs themselves are loaded only when they run.
+ */
+import type { OptionTable } from '../base/index.ts';
+import type { Command } from './command.ts';
+
+const SWITCH = { kind: 'boolean' } as const;
+
+/** Flags that every command takes. */
+export const GLOBAL_FLAGS = {
+  json: { type: SWITCH, default: false, doc: 'Write JSON lines to standard output, and errors as JSON to standard error.' },
+  quiet: { type: SWITCH, default: false, doc: 'Say nothing but data and errors.', flags: ['--quiet', '-q'] },
+  verbose: { type: SWITCH, default: false, doc: 'Name every item, and where an error came from.', flags: ['--verbose', '-v'] },
+  progress: { type: SWITCH, default: true, doc: 'Show progress on a terminal.' },
+  help: { type: SWITCH, default: false, doc: 'Show help for the command.', flags: ['--help', '-h'] },
+} as const satisfies OptionTable;
+
+/** Flags of commands that need a store. All other options of the configuration are flags of theirs too. */
+export const STORE_FLAGS = {
+  store: {
+    type: { kind: 'text', holds: 'folder' },
+    default: './holdfast-data',
+    doc: 'The folder of the store. When another process holds it, the command works through that process.',
+  },
+  server: {
+    type: { kind: 'text', holds: 'url' },
+    default: undefined,
+    doc: 'Work through the server at this URL instead of opening a store.',
+  },
+  config: {
+    type: { kind: 'text', holds: 'file' },
+    default: undefined,
+    doc: 'Read this configuration file instead of looking for one.',
+  },
+} as const satisfies OptionTable;
+
+export const INIT_FLAGS = {
+  id_algorithm: {
+    type: { kind: 'choice', values: ['blake3', 'xxh3-128'] },
+    default: undefined,
+    doc: 'What names chunks, for good: blake3 (default), or xxh3-128, which is faster and must be trusted more; see below.',
+  },
+} as const satisfies OptionTable;
+
+export const SERVE_FLAGS = {
+  create: { type: SWITCH, default: true, doc: 'Make the store when there is none.' },
+} as const satisfies OptionTable;
+
+const DRY_RUN = { type: SWITCH, default: false, doc: 'Say what would be done, and do nothing.', flags: ['--dry-run', '-n'] } as const;
+const EXCLUDE = {
+  type: { kind: 'list', countMax: 1_000, shown: 'GLOB' },
+  default: [],
+  doc: 'Leave out what matches: a name, or a path below the source when the glob has a slash. May be repeated.',
+} as const;
+const CHECKSUM_DOC = 'Trust no times: read files of equal size and compare their XXH3.';
+
+export const PUT_FLAGS = {
+  checksum: { type: SWITCH, default: false, doc: CHECKSUM_DOC, flags: ['--checksum', '-c'] },
+  exclude: EXCLUDE,
+  dry_run: DRY_RUN,
+} as const satisfies OptionTable;
+
+export const GET_FLAGS = {
+  checksum: { type: SWITCH, default: false, doc: CHECKSUM_DOC, flags: ['--checksum', '-c'] },
+  clobber: { type: SWITCH, default: true, doc: 'Replace local files that differ; --no-clobber leaves them and names them.' },
+  fsync: { type: SWITCH, default: false, doc: 'Wait until every file and folder is safely on the local disk.' },
+  version: {
+    type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
+    default: undefined,
+    doc: 'This version of one file instead of the current one.',
+  },
+  dry_run: DRY_RUN,
+} as const satisfies OptionTable;
+
+export const CAT_FLAGS = {
+  version: GET_FLAGS.version,
+  offset: { type: { kind: 'bytes', min: 0, max: Number.MAX_SAFE_INTEGER }, default: 0, doc: 'Begin at this byte.' },
+  length: {
+    type: { kind: 'bytes', min: 0, max: Number.MAX_SAFE_INTEGER },
+    default: undefined,
+    doc: 'At most this many bytes; to the end when not given.',
+  },
+} as const satisfies OptionTable;
+
+const NULL = { type: SWITCH, default: false, doc: 'End names with a NUL byte instead of a new line.', flags: ['--null', '-0'] } as const;
+const RECURSIVE = ['--recursive', '-r', '-R'];
+
+export const LS_FLAGS = {
+  long: { type: SWITCH, default: false, doc: 'Mode, size, modification time (UTC) and version too.', flags: ['--long', '-l'] },
+  recursive: { type: SWITCH, default: false, doc: 'Everything below, with paths.', flags: RECURSIVE },
+  glob: { type: { kind: 'text', shown: 'GLOB' }, default: undefined, doc: 'Only names that match.' },
+  null: NULL,
+} as const satisfies OptionTable;
+
+export const STAT_FLAGS = {
+  attributes: { type: SWITCH, default: false, doc: 'Named attributes too.' },
+} as const satisfies OptionTable;
+
+export const MKDIR_FLAGS = {
+  parents: { type: SWITCH, default: false, doc: 'Make the folders above too; fine when it is there already.', flags: ['--parents', '-p'] },
+  mode: { type: { kind: 'text', shown: 'OCTAL' }, default: undefined, doc: 'Permission bits, such as 750.', flags: ['--mode', '-m'] },
+} as const satisfies OptionTable;
+
+export const RM_FLAGS = {
+  recursive: { type: SWITCH, default: false, doc: 'Folders with all that is in them.', flags: RECURSIVE },
+  force: { type: SWITCH, default: false, doc: 'What is not there is no error.', flags: ['--force', '-f'] },
+  dry_run: DRY_RUN,
+} as const satisfies OptionTable;
+
+export const MOVE_FLAGS = {
+  overwrite: { type: SWITCH, default: false, doc: 'Replace a file at the goal; it becomes an older version.' },
+  parents: { type: SWITCH, default: false, doc: 'Make the folders above the goal.', flags: ['--parents', '-p'] },
+} as const satisfies OptionTable;
+
+const WHEN = { kind: 'text', shown: 'WHEN' } as const;
+const BYTES = { kind: 'bytes', min: 0, max: Number.MAX_SAFE_INTEGER } as const;
+
+export const FIND_FLAGS = {
+  name: { type: { kind: 'text' }, default: undefined, doc: 'Part of the name, upper and lower case alike.' },
+  pattern: {
+    type: { kind: 'text', shown: 'GLOB' },
+    default: undefined,
+    doc: 'Glob over the name, or over the path below PATH when it has a slash (** crosses folders).',
+    flags: ['--pattern', '--glob'],
+  },
+  kind: {
+    type: { kind: 'choice', values: ['file', 'folder', 'symlink', 'fifo', 'socket', 'char-device', 'block-device'] },
+    default: undefined,
+    doc: 'Only this kind.',
+  },
+  size_min: { type: BYTES, default: undefined, doc: 'At least this large.' },
+  size_max: { type: BYTES, default: undefined, doc: 'At most this large.' },
+  modified_after: { type: WHEN, default: undefined, doc: 'Modified after this: ISO 8601, a date, or an age such as 7d.', flags: ['--modified-after', '--newer'] },
+  modified_before: { type: WHEN, default: undefined, doc: 'Modified before this.', flags: ['--modified-before', '--older'] },
+  attribute: { type: { kind: 'text', shown: 'NAME[=VALUE]' }, default: undefined, doc: 'Has this named attribute, with this value when one is given.' },
+  recursive: { type: SWITCH, default: true, doc: 'Look into subfolders.' },
+  limit: { type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER }, default: undefined, doc: 'Stop after this many.' },
+  long: LS_FLAGS.long,
+  null: NULL,
+} as const satisfies OptionTable;
+
+export const VERSIONS_FLAGS = {
+  limit: { type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER }, default: undefined, doc: 'The newest so many.' },
+} as const satisfies OptionTable;
+
+export const RESTORE_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
+
+export const DIFF_FLAGS = {
+  stored: { type: SWITCH, default: false, doc: 'Both A and B are paths in the store.' },
+  checksum: { type: SWITCH, default: false, doc: CHECKSUM_DOC, flags: ['--checksum', '-c'] },
+  times: { type: SWITCH, default: false, doc: 'Other modification times are a difference too.' },
+  exclude: EXCLUDE,
+} as const satisfies OptionTable;
+
+export const CHECK_FLAGS = {
+  sample: { type: { kind: 'text', shown: 'SHARE' }, default: undefined, doc: 'Read only this share of the chunks, chosen by chance: 10% or 0.1.' },
+  rebuild_index: { type: SWITCH, default: false, doc: 'First write the chunk index anew from the packs.' },
+} as const satisfies OptionTable;
+
+export const CONFIG_FLAGS = {
+  origin: { type: SWITCH, default: false, doc: 'Say for each value where it comes from.' },
+} as const satisfies OptionTable;
+
+export const BENCH_FLAGS = {
+  size: { type: { kind: 'bytes', min: 1024 * 1024, max: 2 ** 40 }, default: 256 * 1024 * 1024, doc: 'Bytes of the large file.' },
+  files: { type: { kind: 'integer', min: 1, max: 1_000_000 }, default: 2_000, doc: 'How many small files.' },
+  folder: { type: { kind: 'text', holds: 'folder' }, default: undefined, doc: 'Where to work; a fresh folder in it is removed at the end.' },
+} as const satisfies OptionTable;
+
+export const HELP_FLAGS = {
+  markdown: { type: SWITCH, default: false, doc: 'The whole reference as Markdown: what docs/cli.md holds.' },
+} as const satisfies OptionTable;
+
+const RECORD = 'the record of a file or folder, as the HTTP interface has it (`path`, `kind`, `size`, `modified`, `version`, `xxhash3`, …)';
+const ITEM = '`{"event":"item","action","kind","path","local","bytes"}` for each item; `action` is';
+const SUMMARY = '`{"event":"summary","verb","files","folders","symlinks","bytes","kept","skipped","failed","seconds"}` at the end';
+
+export const COMMANDS: readonly Command[] = [
+  {
+    verb: 'init',
+    summary: 'Make a store',
+    details: [
+      'Makes an empty store in a new or empty folder: DIR, or what --store or the configuration names. How chunks are named and cut is chosen here and never changes for that store.',
+      'Chunk names (--id-algorithm). blake3 is the default: keyed with a secret of the store, it tells outsiders nothing, and nobody can make two contents of one name. xxh3-128 is faster (about a tenth on a first put), but its names can be forged at will by somebody who chooses file contents and knows or guesses the secret seed. Such a store therefore compares all bytes whenever it believes to have a chunk already, never answers a client who asks what it has, never repairs itself from what comes in, and takes one account only. Take it only where nobody else writes.',
+      'Chunk borders (--chunker). ultracdc is the default and the faster one; it has nothing to key, so somebody who sees the packs may recognise a file they know by the lengths of its chunks. fastcdc draws its borders by a table keyed per store, and hides that.',
+    ],
+    arguments: [{ name: 'DIR', kind: 'local', summary: 'The folder of the new store.', count: { min: 0, max: 1 } }],
+    flags: INIT_FLAGS,
+    examples: [
+      { line: 'holdfast init /srv/files', says: 'Makes a store with the defaults.' },
+      { line: 'holdfast init --chunker fastcdc ./store', says: 'Makes one whose chunk borders are keyed.' },
+    ],
+    exits: ['conflict', 'full', 'denied', 'io'],
+    json: ['`{"event":"made","store","store_id","id_algorithm","chunker"}`'],
+    needs: 'folder',
+    load: () => import('./verbs/init.ts'),
+  },
+  {
+    verb: 'serve',
+    summary: 'Serve a store over HTTP, and to other commands on this machine',
+    details: [
+      'Runs until SIGTERM or Ctrl+C, then lets requests under way finish. Other commands on the same store work through it (DIR/control.sock).',
+    ],
+    arguments: [],
+    flags: SERVE_FLAGS,
+    examples: [
+      { line: 'holdfast serve', says: 'Serves ./holdfast-data on 127.0.0.1:8420, making it first when there is none.' },
+      { line: 'holdfast serve --store /srv/files --port 9000', says: 'Serves another store on another port.' },
+    ],
+    exits: ['notFound', 'conflict', 'full', 'denied', 'io', 'incompatible'],
+    json: ['`{"event":"serving","url","store","store_id"}` once it answers'],
+    needs: 'folder',
+    load: () => import('./verbs/serve.ts'),
+  },
+  {
+    verb: 'put',
+    summary: 'Copy local files and folders into the store',
+    details: [
+      'Folders go with all that is in them; modes and modification times (to the nanosecond) are kept, symlinks stay symlinks. FIFOs, sockets and devices are skipped and named. What the store has and the source has not stays: put never removes.',
+      'A file of which the store has one of equal size, modification time and mode is not read. With --checksum every file of equal size is read and compared.',
+      'Where things go: DEST with a trailing slash, or several sources: each goes into DEST under its own name. One source and DEST without a slash: the source becomes DEST (a folder is merged into it when it is there), so that the same command a second time only brings it up to date; a file whose DEST is an existing folder goes into it. A folder with a trailing slash (or `.`) means what is in it. Without DEST things go into the root. Missing folders above are made.',
+      'A file that cannot be read, or changes while it is read, is named, and the exit code is 5; all others are stored.',
+    ],
+    arguments: [
+      { name: 'SOURCE', kind: 'local', summary: 'Local file or folder; `-` for standard input.', count: { min: 1, max: 10_000 } },
+      { name: 'DEST', kind: 'stored', summary: 'Where it goes; the root when there is only one word.', count: { min: 0, max: 1 } },
+    ],
+    flags: PUT_FLAGS,
+    examples: [
+      { line: 'holdfast put photos /photos', says: 'Stores the folder photos as /photos; run it again to bring it up to date.' },
+      { line: 'holdfast put a.txt b.txt /notes/', says: 'Stores two files in /notes.' },
+      { line: 'pg_dump db | holdfast put - /dumps/db.sql', says: 'Stores what comes from standard input.' },
+    ],
+    exits: ['notFound', 'conflict', 'partly', 'full', 'denied', 'io'],
+    json: [`${ITEM} stored, made, linked, updated, kept, special, vanished or failed`, SUMMARY],
+    needs: 'store',
+    load: () => import('./verbs/put.ts'),
+  },
+  {
+    verb: 'get',
+    summary: 'Copy files and folders out of the store',
+    details: [
+      'Modes and modification times are restored, symlinks stay symlinks; owners, setuid and setgid bits are not. Each file is written under a temporary name (.holdfast-…) beside its goal and then renamed, so that there is never a half file under its own name. Long runs of zeros become holes.',
+      'A local file of equal size, modification time and mode is left alone. Where things go follows the rules of put; without DEST they go into the current folder.',
+    ],
+    arguments: [
+      { name: 'SOURCE', kind: 'stored', summary: 'Path in the store.', count: { min: 1, max: 10_000 } },
+      { name: 'DEST', kind: 'local', summary: 'Where it goes; `-` for standard output. The current folder when there is only one word.', count: { min: 0, max: 1 } },
+    ],
+    flags: GET_FLAGS,
+    examples: [
+      { line: 'holdfast get /photos ~/restored', says: 'Brings the folder back as ~/restored.' },
+      { line: 'holdfast get --version 3 /notes/a.txt old.txt', says: 'Brings an older version back under another name.' },
+    ],
+    exits: ['notFound', 'conflict', 'partly', 'corrupt', 'full', 'denied', 'io', 'brokenPipe'],
+    json: [`${ITEM} fetched, made, linked, updated, kept, special, present or failed`, SUMMARY],
+    needs: 'store',
+    load: () => import('./verbs/get.ts'),
+  },
+  {
+    verb: 'cat',
+    summary: 'Write files to standard output',
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'File in the store.', count: { min: 1, max: 10_000 } }],
+    flags: CAT_FLAGS,
+    examples: [{ line: 'holdfast cat /dumps/db.sql | psql db', says: 'Feeds a stored file to another program.' }],
+    exits: ['notFound', 'conflict', 'corrupt', 'brokenPipe'],
+    needs: 'store',
+    load: () => import('./verbs/cat.ts'),
+  },
+  {
+    verb: 'ls',
+    summary: 'List a folder',
+    details: [
+      'Names stand in text form: bytes that are not UTF-8 as \\xHH. On a terminal they stand in columns, and characters that steer it are escaped too.',
+    ],
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'Folder or file; the root when absent.', count: { min: 0, max: 10_000 } }],
+    flags: LS_FLAGS,
+    examples: [{ line: 'holdfast ls -l /photos', says: 'Lists a folder with sizes and times.' }],
+    exits: ['notFound', 'brokenPipe'],
+    json: [`${RECORD}, one a line`],
+    needs: 'store',
+    load: () => import('./verbs/ls.ts'),
+  },
+  {
+    verb: 'stat',
+    summary: 'Show all that is known about a file or folder',
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'Path in the store.', count: { min: 1, max: 10_000 } }],
+    flags: STAT_FLAGS,
+    examples: [{ line: 'holdfast stat /notes/a.txt', says: 'Shows size, times, version and XXH3.' }],
+    exits: ['notFound', 'partly'],
+    json: [RECORD],
+    needs: 'store',
+    load: () => import('./verbs/stat.ts'),
+  },
+  {
+    verb: 'mkdir',
+    summary: 'Make folders',
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'Folder to make.', count: { min: 1, max: 10_000 } }],
+    flags: MKDIR_FLAGS,
+    examples: [{ line: 'holdfast mkdir -p /a/b/c', says: 'Makes a folder and those above it.' }],
+    exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
+    json: [RECORD],
+    needs: 'store',
+    load: () => import('./verbs/mkdir.ts'),
+  },
+  {
+    verb: 'rm',
+    summary: 'Remove files and folders',
+    details: ['A folder needs -r. With --dry-run nothing is removed, and what would be is counted.'],
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'What to remove.', count: { min: 1, max: 10_000 } }],
+    flags: RM_FLAGS,
+    examples: [{ line: 'holdfast rm -r --dry-run /old', says: 'Counts what removing /old would remove.' }],
+    exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
+    json: ['`{"path","files","folders","bytes","dry_run"}` for each PATH'],
+    needs: 'store',
+    load: () => import('./verbs/rm.ts'),
+  },
+  {
+    verb: 'mv',
+    summary: 'Move or rename files and folders',
+    details: [
+      'One row changes, whatever is in the folder. When DEST is a folder, or there are several sources, they go into it under their own names.',
+    ],
+    arguments: [
+      { name: 'SOURCE', kind: 'stored', summary: 'What to move.', count: { min: 1, max: 10_000 } },
+      { name: 'DEST', kind: 'stored', summary: 'New path, or the folder it goes into.' },
+    ],
+    flags: MOVE_FLAGS,
+    examples: [{ line: 'holdfast mv /draft.txt /final.txt', says: 'Renames a file; its versions go with it.' }],
+    exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
+    json: [RECORD],
+    needs: 'store',
+    load: () => import('./verbs/mv.ts'),
+  },
+  {
+    verb: 'cp',
+    summary: 'Copy files and folders within the store',
+    details: ['Copies share their bytes, so a copy costs no room and no time, whatever the size. Where things go follows mv.'],
+    arguments: [
+      { name: 'SOURCE', kind: 'stored', summary: 'What to copy.', count: { min: 1, max: 10_000 } },
+      { name: 'DEST', kind: 'stored', summary: 'Path of the copy, or the folder it goes into.' },
+    ],
+    flags: MOVE_FLAGS,
+    examples: [{ line: 'holdfast cp /site /site-before', says: 'Keeps a copy of a folder before work on it.' }],
+    exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
+    json: [RECORD],
+    needs: 'store',
+    load: () => import('./verbs/cp.ts'),
+  },
+  {
+    verb: 'find',
+    summary: 'Search by name, pattern, kind, size, time or attribute',
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'Where to start; the root when absent.', count: { min: 0, max: 1 } }],
+    flags: FIND_FLAGS,
+    examples: [
+      { line: 'holdfast find --pattern "*.jpg" --size-min 5MB /photos', says: 'Finds large pictures.' },
+      { line: 'holdfast find --kind file --newer 2d', says: 'Finds what changed in the last two days.' },
+    ],
+    exits: ['notFound', 'conflict', 'brokenPipe'],
+    json: [`${RECORD}, one a line`],
+    needs: 'store',
+    load: () => import('./verbs/find.ts'),
+  },
+  {
+    verb: 'versions',
+    summary: 'List the versions of a file, newest first',
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'File in the store.' }],
+    flags: VERSIONS_FLAGS,
+    examples: [{ line: 'holdfast versions /notes/a.txt', says: 'Shows which versions there are.' }],
+    exits: ['notFound', 'conflict', 'brokenPipe'],
+    json: ['`{"file_id","version","size","modified","xxhash3","commit","committed","actor","door","is_current"}`, one a line'],
+    needs: 'store',
+    load: () => import('./verbs/versions.ts'),
+  },
+  {
+    verb: 'restore',
+    summary: 'Make an older version of a file the current one',
+    details: ['The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one.'],
+    arguments: [
+      { name: 'PATH', kind: 'stored', summary: 'File in the store, with @VERSION when that is not its own word.' },
+      { name: 'VERSION', kind: 'text', summary: 'Number of the version, as versions lists it.', count: { min: 0, max: 1 } },
+    ],
+    flags: RESTORE_FLAGS,
+    examples: [{ line: 'holdfast restore /notes/a.txt@3', says: 'Makes version 3 current again.' }],
+    exits: ['notFound', 'conflict', 'denied', 'full'],
+    json: [RECORD],
+    needs: 'store',
+    load: () => import('./verbs/restore.ts'),
+  },
+  {
+    verb: 'diff',
+    summary: 'Compare a local tree with a stored one, or two stored ones',
+    details: [
+      'A is local and B is in the store; with --stored both are in the store. Each difference is a line: `+` only in B, `-` only in A, `~` in both but not equal, and why (content, kind, mode, target, with --times also time). Files of equal size and time count as equal; with other times their XXH3 decides.',
+    ],
+    arguments: [
+      { name: 'A', kind: 'local', summary: 'Local file or folder; with --stored a path in the store.' },
+      { name: 'B', kind: 'stored', summary: 'Path in the store.' },
+    ],
+    flags: DIFF_FLAGS,
+    examples: [
+      { line: 'holdfast diff photos /photos', says: 'Says what put would change.' },
+      { line: 'holdfast diff --stored /site-before /site', says: 'Compares two stored folders.' },
+    ],
+    exits: ['different', 'notFound', 'partly', 'io', 'brokenPipe'],
+    json: [
+      '`{"event":"difference","change":"added|removed|changed","why","path","kind"}` for each difference',
+      '`{"event":"summary","verb":"diff","added","removed","changed","equal"}` at the end',
+    ],
+    needs: 'store',
+    load: () => import('./verbs/diff.ts'),
+  },
+  {
+    verb: 'stats',
+    summary: 'Show how much is stored and what it takes on disk',
+    arguments: [],
+    flags: {},
+    examples: [{ line: 'holdfast stats', says: 'Shows logical, deduplicated, compressed and on-disk bytes, and their ratios.' }],
+    exits: [],
+    json: ['the figures of the HTTP interface (`logical_bytes`, `unique_bytes`, `stored_bytes`, `disk_bytes`, …)'],
+    needs: 'store',
+    load: () => import('./verbs/stats.ts'),
+  },
+  {
+    verb: 'check',
+    summary: 'Verify what is stored, and name what is damaged',
+    details: [
+      'Reads every chunk (or a sample) and verifies it, and counts references anew. Each problem is a line, with the files whose content needs what is damaged.',
+    ],
+    arguments: [],
+    flags: CHECK_FLAGS,
+    examples: [
+      { line: 'holdfast check', says: 'Reads and verifies everything.' },
+      { line: 'holdfast check --sample 10%', says: 'Verifies a tenth of the chunks.' },
+      { line: 'holdfast check --rebuild-index', says: 'Writes a lost chunk index anew, then verifies.' },
+    ],
+    exits: ['different', 'io'],
+    json: ['`{"event":"problem","code","error","chunk","pack","object","files","files_more"}` for each problem', '`{"event":"summary","verb":"check","is_clean","chunks_verified","bytes_verified","packs_verified","files_verified","orphan_bytes","problems","seconds"}` at the end'],
+    needs: 'store',
+    load: () => import('./verbs/check.ts'),
+  },
+  {
+    verb: 'config',
+    summary: 'Show the configuration that counts',
+    arguments: [{ name: 'show', kind: 'choice', choices: ['show'], summary: 'What to do; only this for now.', count: { min: 0, max: 1 } }],
+    flags: CONFIG_FLAGS,
+    examples: [{ line: 'holdfast config show --origin', says: 'Shows each value and where it comes from.' }],
+    exits: ['notFound'],
+    json: ['`{"name","value","origin"}` for each option'],
+    needs: 'folder',
+    load: () => import('./verbs/config.ts'),
+  },
+  {
+    verb: 'bench',
+    summary: 'Measure put and get on this machine, in a store of its own',
+    arguments: [],
+    flags: BENCH_FLAGS,
+    examples: [{ line: 'holdfast bench --size 1GiB', says: 'Measures with a file of 1 GiB and 2,000 small ones.' }],
+    exits: ['full', 'denied', 'io'],
+    json: ['`{"event":"result","what","seconds","bytes","files","bytes_per_second"}` for each measurement'],
+    needs: 'folder',
+    load: () => import('./verbs/bench.ts'),
+  },
+  {
+    verb: 'completion',
+    summary: 'Write a completion script for a shell',
+    details: ['bash: put `source <(holdfast completion bash)` into ~/.bashrc. zsh: `source <(holdfast completion zsh)` into ~/.zshrc, behind compinit.'],
+    arguments: [{ name: 'SHELL', kind: 'choice', choices: ['bash', 'zsh'], summary: 'bash or zsh.' }],
+    flags: {},
+    examples: [{ line: 'source <(holdfast completion bash)', says: 'Completes commands in this shell.' }],
+    exits: [],
+    needs: 'none',
+    load: () => import('./verbs/completion.ts'),
+  },
+  {
+    verb: 'help',
+    summary: 'Show help',
+    arguments: [{ name: 'VERB', kind: 'verb', summary: 'The command to explain.', count: { min: 0, max: 1 } }],
+    flags: HELP_FLAGS,
+    examples: [{ line: 'holdfast help put', says: 'Explains put.' }],
+    exits: [],
+    needs: 'none',
+    load: () => import('./verbs/help.ts'),
+  },
+];
+
+export function commandOf(verb: string): Command | undefined {
+  return COMMANDS.find((command) => command.verb === verb);
+}

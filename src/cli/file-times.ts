@@ -1,0 +1,60 @@
+/**
+ * Setting a file's modification time to the nanosecond. Node's own calls take seconds as a floating-point number, which
+ * is off by up to 120 ns for a present-day moment; then a file that went out and came back would no longer be equal to
+ * itself. So utimensat(2) is called directly where Node's foreign functions are there (Linux, 64 bit); where they are
+ * not, or do not do what they should, Node's call is used, and readers of times allow for TIME_TOLERANCE_NS.
+ */
+import { createRequire } from 'node:module';
+import { lstatSync, lutimesSync } from 'node:fs';
+import { systemPath } from './raw.ts';
+
+/** Moments nearer than this count as the same. */
+export const TIME_TOLERANCE_NS = 1_000n;
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+/** As nanoseconds of the access time: leave it alone. */
+const UTIME_OMIT = (1n << 30n) - 2n;
+
+/** Answers false when it did not work, for whatever reason. */
+type ExactCall = (path: string, mtimeNs: bigint) => boolean;
+
+let exact: ExactCall | undefined;
+let isExactTried = false;
+
+/** Of the path itself, also when it is a symlink. @throws what the system answers, as Node does. */
+export function setFileTimes(path: string, mtimeNs: bigint): void {
+  if (!isExactTried) {
+    isExactTried = true;
+    exact = loadExact();
+    // Trust is earned once: a layout of timespec other than we think would show here.
+    if (exact?.(path, mtimeNs) === true) {
+      if (lstatSync(systemPath(path), { bigint: true }).mtimeNs === mtimeNs) return;
+      exact = undefined;
+    }
+  }
+  if (exact?.(path, mtimeNs) === true) return;
+  const seconds = Number(mtimeNs) / 1e9;
+  lutimesSync(systemPath(path), seconds, seconds);
+}
+
+function loadExact(): ExactCall | undefined {
+  if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) return undefined;
+  try {
+    const { dlopen } = createRequire(import.meta.url)('node:ffi') as typeof import('node:ffi');
+    const { functions } = dlopen(null, {
+      utimensat: { arguments: ['i32', 'pointer', 'pointer', 'i32'], return: 'i32' },
+    });
+    // struct timespec[2]: access and modification, each seconds and nanoseconds of 64 bits.
+    const times = new BigInt64Array([0n, UTIME_OMIT, 0n, 0n]);
+    return (path, mtimeNs) => {
+      const nanoseconds = ((mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+      times[2] = (mtimeNs - nanoseconds) / 1_000_000_000n;
+      times[3] = nanoseconds;
+      return functions.utimensat(AT_FDCWD, Buffer.from(`${path}\0`, 'latin1'), times, AT_SYMLINK_NOFOLLOW) === 0;
+    };
+  } catch {
+    // An older Node, or one built or started without foreign functions.
+    return undefined;
+  }
+}

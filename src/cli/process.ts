@@ -1,0 +1,30 @@
+/**
+ * The process around one run: signals become one abort, which everything hears; a second one ends the process at once.
+ * The exit code is set when all is said, and the process ends by itself or, when something still holds it, soon after.
+ */
+import { systemClock, systemRandom } from '../base/index.ts';
+import { wordsOfProcess } from './arguments.ts';
+import { EXIT } from './exit-codes.ts';
+import { Interrupted, runProgram } from './program.ts';
+import { sinkOf } from './streams.ts';
+
+export async function runProcess(): Promise<void> {
+  const abort = new AbortController();
+  const onSignal = (exit: typeof EXIT.interrupted | typeof EXIT.terminated) => () => {
+    if (abort.signal.aborted) process.exit(exit);
+    abort.abort(new Interrupted(exit));
+  };
+  process.on('SIGINT', onSignal(EXIT.interrupted));
+  process.on('SIGTERM', onSignal(EXIT.terminated));
+  const exit = await runProgram(wordsOfProcess(process.argv), {
+    stdout: sinkOf(process.stdout),
+    stderr: sinkOf(process.stderr),
+    stdin: () => process.stdin,
+    clock: systemClock,
+    random: systemRandom,
+    signal: abort.signal,
+    disk: async () => (await import('./local-disk.ts')).realDisk,
+    server: async () => (await import('./compose.ts')).serverRoom,
+  });
+  process.exit(exit);
+}

@@ -1,0 +1,143 @@
+/**
+ * One run of the command line, from words to exit code. Everything from outside comes in through Surroundings, so that
+ * a test runs the whole program in its own process.
+ *
+ * Whatever happens ends in one exit code and at most one sentence: a Fault says its own, a reader that went away says
+ * nothing, an interruption says that it was one, and anything else is a bug and says so.
+ */
+import { type Clock, Fault, type OptionTable, type Random } from '../base/index.ts';
+import type { Command } from './command.ts';
+import type { Context } from './context.ts';
+import { EXIT, type ExitCode, exitOf } from './exit-codes.ts';
+import type { LocalDisk } from './local-disk.ts';
+import { type Parsed, parse } from './parse.ts';
+import { Progress } from './progress.ts';
+import { BrokenPipe, Say, type Sink } from './say.ts';
+import type { ReachedStore, ServerRoom } from './server-room.ts';
+import { VERSION } from './version.ts';
+
+export interface Surroundings {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  readonly stdin: () => AsyncIterable<Uint8Array>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  readonly disk: () => Promise<LocalDisk>;
+  readonly server: () => Promise<ServerRoom>;
+}
+
+/** The reason of the abort signal: which exit code the interruption has. */
+export class Interrupted extends Fault {
+  readonly exit: ExitCode;
+
+  constructor(exit: ExitCode) {
+    super('aborted', 'interrupted; what was finished before is stored.');
+    this.exit = exit;
+  }
+}
+
+/** Runs the program. Never throws. */
+export async function runProgram(words: readonly string[], around: Surroundings): Promise<ExitCode> {
+  let say = sayOf(around, { json: words.includes('--json'), quiet: false, verbose: words.includes('--verbose'), progress: false });
+  try {
+    const parsed = await parse(words, async (): Promise<OptionTable> => (await around.server()).options);
+    if (parsed.kind === 'run') say = sayOf(around, parsed.globals);
+    const exit = await runParsed(parsed, say, around);
+    await say.flush();
+    return exit;
+  } catch (error) {
+    return await endOf(error, say, around);
+  }
+}
+
+async function endOf(error: unknown, say: Say, around: Surroundings): Promise<ExitCode> {
+  if (error instanceof BrokenPipe) return EXIT.brokenPipe;
+  try {
+    say.progress.clear();
+    await say.flush();
+    const reason: unknown = around.signal.reason;
+    const isInterrupted = around.signal.aborted && reason instanceof Interrupted;
+    await say.problem(isInterrupted ? reason : error);
+    return isInterrupted ? reason.exit : exitOf(error);
+  } catch (second) {
+    // Nobody can be told any more.
+    return second instanceof BrokenPipe ? EXIT.brokenPipe : exitOf(error);
+  }
+}
+
+interface HowToSay {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly progress: boolean;
+}
+
+function sayOf(around: Surroundings, how: HowToSay): Say {
+  const { stdout, stderr, clock } = around;
+  const progress = new Progress({
+    write: (text) => void stderr.write(text).catch(() => {}),
+    columns: () => stderr.columns,
+    clock,
+    isOn: how.progress && !how.quiet && !how.json && stderr.isTerminal,
+  });
+  return new Say({ stdout, stderr, isJson: how.json, isQuiet: how.quiet, isVerbose: how.verbose, progress });
+}
+
+async function runParsed(parsed: Parsed, say: Say, around: Surroundings): Promise<ExitCode> {
+  if (parsed.kind === 'version') {
+    await say.raw(`holdfast ${VERSION}\n`);
+    return EXIT.ok;
+  }
+  if (parsed.kind === 'help') return sayHelp(parsed.command, say);
+  await using stores = new Stores(parsed, around);
+  const context: Context = {
+    reach: () => stores.reach(),
+    say,
+    disk: await around.disk(),
+    clock: around.clock,
+    random: around.random,
+    signal: around.signal,
+    stdin: around.stdin,
+    server: around.server,
+    asked: { file: parsed.configFile, flags: parsed.configFlags },
+  };
+  const verb = await parsed.command.load();
+  const given = { flags: parsed.flags, words: parsed.words };
+  // The table and the verb were checked against each other by types; here the link is by name.
+  const exit = await verb.run(given as never, context);
+  return exit ?? EXIT.ok;
+}
+
+async function sayHelp(command: Command | undefined, say: Say): Promise<ExitCode> {
+  const { helpOf, overview } = await import('./help.ts');
+  await say.raw(command === undefined ? overview(say.columns) : helpOf(command, say.columns));
+  return EXIT.ok;
+}
+
+/** The store of one run: reached at most once, let go at the end. */
+class Stores implements AsyncDisposable {
+  readonly #parsed: Extract<Parsed, { kind: 'run' }>;
+  readonly #around: Surroundings;
+  #reached: Promise<ReachedStore> | undefined;
+
+  constructor(parsed: Extract<Parsed, { kind: 'run' }>, around: Surroundings) {
+    this.#parsed = parsed;
+    this.#around = around;
+  }
+
+  async reach(): Promise<ReachedStore['service']> {
+    this.#reached ??= this.#open();
+    return (await this.#reached).service;
+  }
+
+  async #open(): Promise<ReachedStore> {
+    const server = await this.#around.server();
+    return server.reach({ file: this.#parsed.configFile, flags: this.#parsed.configFlags }, this.#around.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const reached = await this.#reached?.catch(() => undefined);
+    await reached?.[Symbol.asyncDispose]();
+  }
+}

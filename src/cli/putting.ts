@@ -1,0 +1,395 @@
+/**
+ * Puts trees into the store. One walk of the disk and one manifest of the goal run side by side in the same order, so
+ * that a known tree costs a stat per file and no memory. What is new goes in three ways: small files, folders and
+ * symlinks as one stream of many (few commits); large files each on its own, a few at once; attributes of folders last,
+ * when nothing more happens inside.
+ *
+ * A file that changes while it is read is tried again, and at the last try stored as it was read, with the time it had
+ * before: so the next put sees that it differs. It is named, and the exit code says so.
+ */
+import type { AttributeChange, BulkItem, BulkResult, ByteSource, FileRecord, FileService } from '../api/index.ts';
+import { Fault } from '../base/index.ts';
+import type { Given } from './command.ts';
+import type { PUT_FLAGS } from './commands.ts';
+import type { Context } from './context.ts';
+import { endsTheRun } from './exit-codes.ts';
+import { type Done, FolderLedger } from './folder-ledger.ts';
+import { Gang } from './gang.ts';
+import { blocksOf } from './local-blocks.ts';
+import { changedFault, isSameState, type LocalReader, type LocalStat } from './local-disk.ts';
+import { localHash } from './local-hash.ts';
+import { type WalkEntry, walkLocal } from './local-walk.ts';
+import { mergeSorted } from './merge.ts';
+import { isoOfNs } from './moments.ts';
+import { type PutStep, planPut } from './put-plan.ts';
+import { comparePaths, liesUnder, textOfRaw } from './raw.ts';
+import { joinStored, manifestOf, statOrNothing, storedFolderOf } from './stored.ts';
+import type { Item, Tally } from './tally.ts';
+
+/** Files up to this size go into the stream of many. */
+const SMALL_BYTES_MAX = 1024 * 1024;
+/** Large files at once: one is hashed while another waits for its commit. */
+const LARGE_AT_ONCE = 2;
+/** Changes of attributes at once: they share commits. */
+const ATTRIBUTES_AT_ONCE = 16;
+/** How often a file that changes while it is read is tried. */
+const ATTEMPTS_MAX = 3;
+/** Entries counted in one go before others get a turn. */
+const COUNTED_AT_ONCE = 512;
+
+export interface PutJob {
+  readonly source: string;
+  readonly stat: LocalStat;
+  readonly goal: string;
+}
+
+export interface PuttingOptions {
+  readonly context: Context;
+  readonly service: FileService;
+  readonly flags: Given<typeof PUT_FLAGS>['flags'];
+  readonly tally: Tally;
+}
+
+/** One local thing on its way: where it stands, where it goes, what stands there now. */
+interface Piece {
+  readonly local: string;
+  readonly goal: string;
+  readonly stat: LocalStat;
+  readonly stored: FileRecord | undefined;
+}
+
+interface FolderWork {
+  readonly piece: Piece;
+  /** Something was made in it, or its own attributes differ: they have to be set at the end. */
+  isTouched: boolean;
+}
+
+interface Sent {
+  readonly piece: Piece;
+  readonly done: Done;
+}
+
+export class Putting {
+  readonly #context: Context;
+  readonly #service: FileService;
+  readonly #flags: PuttingOptions['flags'];
+  readonly #tally: Tally;
+  readonly #large = new Gang(LARGE_AT_ONCE);
+  readonly #attributes = new Gang(ATTRIBUTES_AT_ONCE);
+  readonly #ledger = new FolderLedger<FolderWork>((folder) => {
+    if (folder.isTouched) this.#finished.push(folder.piece);
+  });
+  /** Folders whose attributes can be set now. */
+  #finished: Piece[] = [];
+  /** Handed to the stream of many, in order, until their result comes. As long as that stream's own window. */
+  readonly #sent: Sent[] = [];
+  #seen = { files: 0, bytes: 0 };
+  #total: { readonly files: number; readonly bytes: number } | undefined;
+
+  constructor(options: PuttingOptions) {
+    this.#context = options.context;
+    this.#service = options.service;
+    this.#flags = options.flags;
+    this.#tally = options.tally;
+  }
+
+  /** Does all jobs. Failures of single items are tallied; what concerns the whole run is thrown. */
+  async run(jobs: readonly PutJob[]): Promise<void> {
+    const counting = new AbortController();
+    const counted = this.#countAhead(jobs, AbortSignal.any([counting.signal, this.#context.signal]));
+    try {
+      for await (const result of this.#service.writeMany(this.#items(jobs), this.#calling())) {
+        await this.#settle(result);
+      }
+      await this.#large.settle();
+      await this.#finishFolders();
+      await this.#attributes.settle();
+    } finally {
+      counting.abort();
+      await Promise.all([counted, this.#large.wait(), this.#attributes.wait()]);
+      this.#context.say.progress.clear();
+    }
+  }
+
+  #calling(): { readonly signal: AbortSignal } {
+    return { signal: this.#context.signal };
+  }
+
+  /** On a terminal: counts what there is to do while it is being done, so that the time left can be told. */
+  async #countAhead(jobs: readonly PutJob[], signal: AbortSignal): Promise<void> {
+    if (!this.#context.say.progress.isOn) return;
+    const total = { files: 0, bytes: 0 };
+    let entryCount = 0;
+    for (const stat of this.#statsOf(jobs)) {
+      if (stat?.kind === 'file') {
+        total.files++;
+        total.bytes += stat.size;
+      }
+      if (++entryCount % COUNTED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (signal.aborted) return;
+    }
+    this.#total = total;
+  }
+
+  *#statsOf(jobs: readonly PutJob[]): Generator<LocalStat | undefined, void> {
+    for (const job of jobs) {
+      yield job.stat;
+      if (job.stat.kind !== 'folder') continue;
+      for (const entry of this.#walk(job)) yield entry.kind === 'entry' ? entry.stat : undefined;
+    }
+  }
+
+  #walk(job: PutJob): Generator<WalkEntry, void> {
+    return walkLocal(this.#context.disk, job.source, { exclude: this.#flags.exclude });
+  }
+
+  #advance(files: number, bytes: number, item: string): void {
+    this.#seen.files += files;
+    this.#seen.bytes += bytes;
+    this.#context.say.progress.update(() => ({
+      what: 'put',
+      ...this.#seen,
+      filesTotal: this.#total?.files,
+      bytesTotal: this.#total?.bytes,
+      item,
+    }));
+  }
+
+  /** All small things, in order; starts the large ones on the way. */
+  async *#items(jobs: readonly PutJob[]): AsyncGenerator<BulkItem, void> {
+    for (const job of jobs) {
+      try {
+        yield* this.#job(job);
+      } catch (error) {
+        if (endsTheRun(error)) throw error;
+        await this.#tally.fail({ kind: 'unknown', path: job.goal, local: textOfRaw(job.source) }, error);
+      }
+      this.#ledger.end();
+    }
+  }
+
+  async *#job(job: PutJob): AsyncGenerator<BulkItem, void> {
+    const stored = await statOrNothing(this.#service, job.goal, this.#context.signal);
+    if (stored === undefined) await this.#makeParents(job.goal);
+    yield* this.#piece('', { local: job.source, goal: job.goal, stat: job.stat, stored });
+    const isTree = job.stat.kind === 'folder' && (stored === undefined || stored.kind === 'folder');
+    if (isTree) yield* this.#tree(job, stored !== undefined);
+  }
+
+  async #makeParents(goal: string): Promise<void> {
+    const parent = storedFolderOf(goal);
+    if (parent === '/' || this.#flags.dry_run) return;
+    await this.#service.makeFolder(parent, { parents: true, ...this.#calling() });
+  }
+
+  async *#tree(job: PutJob, isThere: boolean): AsyncGenerator<BulkItem, void> {
+    const stored = isThere ? manifestOf(this.#service, job.goal, this.#context.signal) : [];
+    let blocked: string | undefined;
+    for await (const { left, right } of mergeSorted(this.#walk(job), stored, (l, r) =>
+      comparePaths(l.relative, r.relative),
+    )) {
+      if (this.#context.signal.aborted) throw Fault.aborted(this.#context.signal, 'The put');
+      if (left === undefined || (blocked !== undefined && liesUnder(left.relative, blocked))) continue;
+      const goal = joinStored(job.goal, textOfRaw(left.relative));
+      if (left.kind === 'problem') {
+        await this.#tally.fail({ kind: 'unknown', path: goal, local: textOfRaw(left.path) }, left.fault);
+        continue;
+      }
+      // Under a folder that meets a file there is nothing that could be put: one sentence is enough.
+      const isBlocked = left.stat.kind === 'folder' && right !== undefined && right.record.kind !== 'folder';
+      if (isBlocked) blocked = left.relative;
+      yield* this.#piece(left.relative, { local: left.path, goal, stat: left.stat, stored: right?.record });
+      if (this.#finished.length > 0) await this.#finishFolders();
+    }
+  }
+
+  /** Decides about one piece, and does it or hands it to the stream of many. */
+  async *#piece(relative: string, piece: Piece): AsyncGenerator<BulkItem, void> {
+    const { parent, done } = this.#ledger.item(relative);
+    const step = await this.#decide(piece);
+    if (piece.stat.kind === 'folder' && step.step !== 'refuse') this.#enter(relative, piece, step);
+    const isMaking = step.step === 'store' || step.step === 'make' || step.step === 'link';
+    if (isMaking && parent !== undefined) parent.isTouched = true;
+    if (isMaking && !this.#flags.dry_run) {
+      if (step.step === 'store' && piece.stat.size > SMALL_BYTES_MAX) await this.#startLarge(piece, done);
+      else {
+        this.#sent.push({ piece, done });
+        yield this.#bulkItem(piece);
+      }
+      return;
+    }
+    if (isMaking) await this.#tallyMade(piece, piece.stat.size);
+    else await this.#settleUnmade(piece, step);
+    done();
+  }
+
+  async #decide(piece: Piece): Promise<PutStep> {
+    const local = textOfRaw(piece.local);
+    const readTarget = (): string => textOfRaw(this.#context.disk.readLink(piece.local));
+    try {
+      const place = { local, path: piece.goal, readTarget };
+      const step = planPut(piece.stat, piece.stored, place, { isChecksum: this.#flags.checksum });
+      if (step.step !== 'compare') return step;
+      if ((await localHash(this.#context, piece.local, piece.stat)) !== step.hash) return { step: 'store' };
+      return step.change === undefined ? { step: 'keep' } : { step: 'update', change: step.change };
+    } catch (error) {
+      if (!Fault.is(error)) throw error;
+      return { step: 'refuse', fault: error };
+    }
+  }
+
+  #enter(relative: string, piece: Piece, step: PutStep): void {
+    // The root's own attributes belong to the store, not to whatever was put into it.
+    if (piece.goal === '/') return;
+    this.#ledger.enter(relative, { piece, isTouched: step.step !== 'keep' });
+  }
+
+  async #settleUnmade(piece: Piece, step: PutStep): Promise<void> {
+    const item = itemOf(piece);
+    const isFile = piece.stat.kind === 'file';
+    this.#advance(isFile ? 1 : 0, isFile ? piece.stat.size : 0, item.path);
+    if (step.step === 'keep') await this.#tally.add({ ...item, outcome: 'kept', action: 'kept' });
+    else if (step.step === 'refuse') await this.#tally.fail(item, step.fault);
+    else if (step.step === 'special') await this.#skipSpecial(piece);
+    else if (step.step === 'update' && piece.stat.kind !== 'folder') {
+      await this.#attributes.start(() => this.#setAttributes(piece, step.change));
+    }
+  }
+
+  async #skipSpecial(piece: Piece): Promise<void> {
+    await this.#context.say.note(`holdfast: ${textOfRaw(piece.local)} is a ${piece.stat.kind}, which is not kept; skipped.`);
+    await this.#tally.add({ ...itemOf(piece), outcome: 'skipped', action: 'special' });
+  }
+
+  #bulkItem(piece: Piece): BulkItem {
+    const { disk } = this.#context;
+    const attributes = { permissions: piece.stat.mode, modified: isoOfNs(piece.stat.mtimeNs) };
+    switch (piece.stat.kind) {
+      case 'folder':
+        return { path: piece.goal, kind: 'folder', ...attributes };
+      case 'symlink':
+        return { path: piece.goal, kind: 'symlink', target: textOfRaw(disk.readLink(piece.local)), ...attributes };
+      default: {
+        const source = (): ByteSource => [disk.readWhole(piece.local, piece.stat)];
+        return { path: piece.goal, kind: 'file', size: piece.stat.size, source, ...attributes };
+      }
+    }
+  }
+
+  /** One result of the stream of many; they come in the order in which the items went. */
+  async #settle(result: BulkResult): Promise<void> {
+    const sent = this.#sent.shift();
+    if (sent === undefined) throw new Error(`Broken invariant: a result for ${result.path}, which was not sent`);
+    const { piece, done } = sent;
+    if (result.ok) {
+      await this.#tallyMade(piece, piece.stat.size);
+      done();
+    } else if (Fault.is(result.fault) && result.fault.about['changed'] === true) await this.#startLarge(piece, done);
+    else {
+      await this.#failed(piece, result.fault);
+      done();
+    }
+    if (this.#finished.length > 0) await this.#finishFolders();
+  }
+
+  async #tallyMade(piece: Piece, size: number): Promise<void> {
+    const isFile = piece.stat.kind === 'file';
+    const action = piece.stat.kind === 'folder' ? 'made' : piece.stat.kind === 'symlink' ? 'linked' : 'stored';
+    this.#advance(isFile ? 1 : 0, isFile && size <= SMALL_BYTES_MAX ? size : 0, piece.goal);
+    await this.#tally.add({ ...itemOf(piece), outcome: 'done', action, bytes: isFile ? size : undefined });
+  }
+
+  async #failed(piece: Piece, error: unknown): Promise<void> {
+    if (endsTheRun(error)) throw error;
+    const isVanished = Fault.is(error, 'not-found') && error.about['local'] !== undefined;
+    if (isVanished) await this.#tally.add({ ...itemOf(piece), outcome: 'kept', action: 'vanished' });
+    else await this.#tally.fail(itemOf(piece), error);
+  }
+
+  async #startLarge(piece: Piece, done: Done): Promise<void> {
+    await this.#large.start(async () => {
+      try {
+        await this.#storeLarge(piece);
+      } catch (error) {
+        await this.#failed(piece, error);
+      } finally {
+        done();
+      }
+    });
+  }
+
+  /** Stores a file on its own, as often as it takes to catch it at rest; at the last attempt as it is. */
+  async #storeLarge(piece: Piece): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      await using reader = await this.#context.disk.openReader(piece.local);
+      const before = reader.stat();
+      const isLast = attempt === ATTEMPTS_MAX;
+      try {
+        const record = await this.#service.write(piece.goal, this.#blocks(reader, before, piece, isLast), {
+          mode: 'put',
+          parents: true,
+          // A file that shrinks all the time never has the size that was announced.
+          size: isLast ? undefined : before.size,
+          modified: isoOfNs(before.mtimeNs),
+          permissions: before.mode,
+          ...this.#calling(),
+        });
+        if (isSameState(before, reader.stat())) await this.#tallyMade(piece, record.size);
+        else await this.#tally.fail(itemOf(piece), storedUnsettled(piece.local));
+        return;
+      } catch (error) {
+        const isChange = Fault.is(error) && error.about['changed'] === true;
+        if (!isChange || isLast) throw error;
+      }
+    }
+  }
+
+  async *#blocks(
+    reader: LocalReader,
+    before: LocalStat,
+    piece: Piece,
+    isLast: boolean,
+  ): AsyncGenerator<Uint8Array, void> {
+    for await (const block of blocksOf(reader, before.size, this.#context.signal)) {
+      yield block;
+      if (piece.stat.size > SMALL_BYTES_MAX) this.#advance(0, block.length, piece.goal);
+    }
+    // Thrown inside the stream, so that nothing of this attempt becomes visible.
+    if (!isLast && !isSameState(before, reader.stat())) throw changedFault(piece.local);
+  }
+
+  async #finishFolders(): Promise<void> {
+    const finished = this.#finished;
+    this.#finished = [];
+    for (const piece of finished) {
+      const change = { mode: piece.stat.mode, modified: isoOfNs(piece.stat.mtimeNs) };
+      if (!this.#flags.dry_run) await this.#attributes.start(() => this.#setAttributes(piece, definedOf(change)));
+    }
+  }
+
+  async #setAttributes(piece: Piece, change: AttributeChange): Promise<void> {
+    try {
+      if (!this.#flags.dry_run) await this.#service.setAttributes({ path: piece.goal }, change, this.#calling());
+      if (piece.stat.kind === 'folder') return;
+      await this.#tally.add({ ...itemOf(piece), outcome: 'done', action: 'updated', bytes: 0 });
+    } catch (error) {
+      await this.#failed(piece, error);
+    }
+  }
+}
+
+function definedOf(change: { readonly mode: number; readonly modified: string | undefined }): AttributeChange {
+  return change.modified === undefined ? { mode: change.mode } : { mode: change.mode, modified: change.modified };
+}
+
+function storedUnsettled(path: string): Fault {
+  const local = textOfRaw(path);
+  const sentence = `${local} kept changing while it was read; it is stored as it was read. Put it again when it is at rest.`;
+  return new Fault('conflict', sentence, { local, changed: true });
+}
+
+function itemOf(piece: Piece): Omit<Item, 'outcome' | 'action'> {
+  const kind = piece.stat.kind;
+  const isPlain = kind === 'file' || kind === 'folder' || kind === 'symlink';
+  return { kind: isPlain ? kind : 'special', path: piece.goal, local: textOfRaw(piece.local) };
+}

@@ -1,0 +1,15 @@
+/** `completion`: the script that completes holdfast in a shell. */
+import { Fault } from '../../base/index.ts';
+import type { Given } from '../command.ts';
+import { bashCompletion, zshCompletion } from '../completion.ts';
+import type { Context } from '../context.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+
+export async function run(given: Given<Record<string, never>>, context: Context): Promise<ExitCode> {
+  const shell = given.words[0];
+  if (shell !== 'bash' && shell !== 'zsh') {
+    throw new Fault('invalid', `There is no completion for ${JSON.stringify(shell)}; there is for bash and zsh.`);
+  }
+  await context.say.raw(shell === 'bash' ? bashCompletion() : zshCompletion());
+  return EXIT.ok;
+}

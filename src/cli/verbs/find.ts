@@ -1,0 +1,49 @@
+/** `find`: searches the store, page by page. */
+import type { SearchQuery } from '../../api/index.ts';
+import type { Given } from '../command.ts';
+import type { FIND_FLAGS } from '../commands.ts';
+import type { Context } from '../context.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { sayPage } from '../show-record.ts';
+import { storedPath } from '../stored.ts';
+import { momentOfText, readFlag } from '../values.ts';
+
+const PAGE_MAX = 1_000;
+
+type FindFlags = Given<typeof FIND_FLAGS>['flags'];
+
+export async function run(given: Given<typeof FIND_FLAGS>, context: Context): Promise<ExitCode> {
+  const { flags } = given;
+  const query = queryOf(storedPath(given.words[0] ?? '/'), flags, context);
+  const service = await context.reach();
+  let left = flags.limit ?? Number.POSITIVE_INFINITY;
+  let cursor: string | undefined;
+  do {
+    const page = await service.search({ ...query, cursor, limit: Math.min(left, PAGE_MAX) });
+    const named = page.entries.map((record) => ({ name: record.path, record }));
+    await sayPage(context.say, named, { isLong: flags.long, isNull: flags.null, mayUseColumns: false });
+    left -= page.entries.length;
+    cursor = page.next;
+  } while (cursor !== undefined && left > 0);
+  return EXIT.ok;
+}
+
+function queryOf(path: string, flags: FindFlags, context: Context): SearchQuery {
+  const moment = (flag: string, text: string | undefined): string | undefined =>
+    text === undefined
+      ? undefined
+      : readFlag(flag, text, (word) => momentOfText(word, context.clock), 'ISO 8601, a date, or an age such as 7d');
+  return {
+    path,
+    recursive: flags.recursive,
+    pattern: flags.pattern,
+    name: flags.name,
+    kind: flags.kind,
+    sizeMin: flags.size_min,
+    sizeMax: flags.size_max,
+    modifiedAfter: moment('--modified-after', flags.modified_after),
+    modifiedBefore: moment('--modified-before', flags.modified_before),
+    attribute: flags.attribute,
+    signal: context.signal,
+  };
+}

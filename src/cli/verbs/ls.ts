@@ -1,0 +1,66 @@
+/** `ls`: what is in a folder, page by page. A file lists itself. */
+import type { FileService } from '../../api/index.ts';
+import { Fault } from '../../base/index.ts';
+import type { Given } from '../command.ts';
+import type { LS_FLAGS } from '../commands.ts';
+import type { Context } from '../context.ts';
+import { eachWord } from '../each.ts';
+import type { ExitCode } from '../exit-codes.ts';
+import { type ListStyle, type Named, sayPage, shownName } from '../show-record.ts';
+import { belowStored, storedPath } from '../stored.ts';
+
+/** Entries of a manifest that are set together. */
+const PAGE_ENTRIES = 500;
+
+type LsFlags = Given<typeof LS_FLAGS>['flags'];
+
+export async function run(given: Given<typeof LS_FLAGS>, context: Context): Promise<ExitCode> {
+  const service = await context.reach();
+  const words = given.words.length === 0 ? ['/'] : given.words;
+  let isFirst = true;
+  return eachWord(words, context, async (word) => {
+    const path = storedPath(word);
+    if (words.length > 1) await context.say.line(`${isFirst ? '' : '\n'}${shownName(context.say, path)}:`);
+    isFirst = false;
+    await listOne(service, path, given.flags, context);
+  });
+}
+
+async function listOne(service: FileService, path: string, flags: LsFlags, context: Context): Promise<void> {
+  const style: ListStyle = { isLong: flags.long, isNull: flags.null, mayUseColumns: !flags.recursive };
+  try {
+    if (flags.recursive) await listAll(service, path, style, context);
+    else await listFolder(service, path, flags.glob, style, context);
+  } catch (error) {
+    if (!Fault.is(error, 'not-folder')) throw error;
+    const record = await service.stat({ path }, { signal: context.signal });
+    await sayPage(context.say, [{ name: record.path, record }], style);
+  }
+}
+
+async function listFolder(
+  service: FileService,
+  path: string,
+  glob: string | undefined,
+  style: ListStyle,
+  context: Context,
+): Promise<void> {
+  let cursor: string | undefined;
+  do {
+    const page = await service.list({ path }, { cursor, glob, signal: context.signal });
+    const named = page.entries.map((record) => ({ name: record.name, record }));
+    await sayPage(context.say, named, style);
+    cursor = page.next;
+  } while (cursor !== undefined);
+}
+
+async function listAll(service: FileService, path: string, style: ListStyle, context: Context): Promise<void> {
+  let page: Named[] = [];
+  for await (const record of service.manifest({ path }, { signal: context.signal })) {
+    page.push({ name: belowStored(record.path, path), record });
+    if (page.length < PAGE_ENTRIES) continue;
+    await sayPage(context.say, page, style);
+    page = [];
+  }
+  await sayPage(context.say, page, style);
+}

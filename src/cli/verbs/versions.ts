@@ -1,0 +1,42 @@
+/** `versions`: which versions of a file there are, newest first. */
+import type { VersionRecord } from '../../api/index.ts';
+import type { Given } from '../command.ts';
+import type { VERSIONS_FLAGS } from '../commands.ts';
+import type { Context } from '../context.ts';
+import { inTable, shownCount, shownMoment } from '../display.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { storedPath } from '../stored.ts';
+
+const PAGE_MAX = 1_000;
+const HEAD = ['version', 'bytes', 'modified', 'committed', 'by', 'xxhash3', ''];
+
+export async function run(given: Given<typeof VERSIONS_FLAGS>, context: Context): Promise<ExitCode> {
+  const { say, signal } = context;
+  const service = await context.reach();
+  const target = { path: storedPath(given.words[0] ?? '') };
+  let left = given.flags.limit ?? Number.POSITIVE_INFINITY;
+  let cursor: string | undefined;
+  let head: string[][] = [HEAD];
+  do {
+    const page = await service.versions(target, { cursor, limit: Math.min(left, PAGE_MAX), signal });
+    for (const version of page.versions) await say.record(version);
+    const rows = [...head, ...page.versions.map(rowOf)];
+    for (const line of inTable(rows, new Set([0, 1]))) await say.line(line);
+    head = [];
+    left -= page.versions.length;
+    cursor = page.next;
+  } while (cursor !== undefined && left > 0);
+  return EXIT.ok;
+}
+
+function rowOf(version: VersionRecord): string[] {
+  return [
+    String(version.version),
+    shownCount(version.size),
+    shownMoment(version.modified),
+    shownMoment(version.committed),
+    `${version.actor} (${version.door})`,
+    version.xxhash3 ?? '–',
+    version.is_current ? 'current' : '',
+  ];
+}
