@@ -4,8 +4,8 @@
  *
  *   node tools/run.mjs [--dev] FILE [ARGUMENTS…]
  *
- * Installs what is missing first (with --dev also what only checks need), from package-lock.json and without
- * install scripts, so that a fresh clone needs nothing but node, npm and the registry. Does not touch the network
+ * Installs what is missing first (with --dev also what only checks need, test/infra included), from the lock files and
+ * without install scripts, so that a fresh clone needs nothing but node, npm and the registry. Does not touch the network
  * when every direct dependency already stands at its pinned version.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -15,6 +15,8 @@ import { fileURLToPath } from 'node:url';
 
 const NODE_MAJOR_MIN = 26;
 const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];
+/** A package of its own, so that the product's install stays small. */
+const TEST_PARTS = join('test', 'infra');
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const args = process.argv.slice(2);
@@ -22,6 +24,7 @@ const withDev = args[0] === '--dev';
 if (withDev) args.shift();
 
 installMissing(root, withDev);
+if (withDev) installMissing(join(root, TEST_PARTS), false);
 run(findNode(), args);
 
 /** Installs the packages of `folder` unless they are there at the pinned versions. */
