@@ -22,7 +22,7 @@ type Promised =
   | { readonly kind: 'whole-or-absent'; readonly bytes: Uint8Array }
   /** At least the first `synced` bytes; `undefined`: perhaps not even the name. */
   | { readonly kind: 'log'; readonly bytes: Uint8Array; readonly synced: number | undefined }
-  | { readonly kind: 'log-or-absent'; readonly bytes: Uint8Array };
+  | { readonly kind: 'log-or-absent'; readonly bytes: Uint8Array; readonly synced: number | undefined };
 
 type Promises = Map<string, Promised>;
 
@@ -50,8 +50,7 @@ async function script(store: ObjectStore, promises: Promises): Promise<void> {
   async function remove(name: string): Promise<void> {
     const known = promises.get(name);
     if (known?.kind === 'whole') promises.set(name, { kind: 'whole-or-absent', bytes: known.bytes });
-    else if (known !== undefined && known.kind === 'log')
-      promises.set(name, { kind: 'log-or-absent', bytes: known.bytes });
+    else if (known?.kind === 'log') promises.set(name, { ...known, kind: 'log-or-absent' });
     await store.delete(name);
     promises.set(name, { kind: 'absent' });
   }
@@ -108,10 +107,9 @@ function isKept(promised: Promised, found: Uint8Array | undefined): boolean {
     case 'whole-or-absent':
       return found === undefined || equalBytes(found, promised.bytes);
     case 'log-or-absent':
-      return found === undefined || found.length > 0;
     case 'log': {
       const { bytes, synced } = promised;
-      if (found === undefined) return synced === undefined;
+      if (found === undefined) return synced === undefined || promised.kind === 'log-or-absent';
       return equalBytes(found.subarray(0, synced ?? 0), bytes.subarray(0, synced ?? 0));
     }
   }

@@ -105,7 +105,7 @@ export class MemoryObjects implements ObjectStore {
       checkObjectName(from);
       checkObjectName(to);
       const { bytes } = this.#find(from);
-      this.#add(to, { bytes: new GrowingBytes(bytes.view()), syncedBytes: bytes.length });
+      this.#add(to, { bytes: bytes.twin(), syncedBytes: bytes.length });
     });
   }
 

@@ -15,15 +15,14 @@ export function crashMood(random: Random): CrashMood {
   return CRASH_MOODS[random.below(CRASH_MOODS.length)] ?? 'lose';
 }
 
-/** A run of bytes that grows at its end without copying all of it each time. Gaps read as zeros. */
+/**
+ * A run of bytes that grows at its end without copying all of it each time. Gaps read as zeros.
+ * A twin shares the memory until one of the two changes, so that a whole disk is copied for the price of its names.
+ */
 export class GrowingBytes {
-  #bytes: Uint8Array<ArrayBuffer>;
-  #length: number;
-
-  constructor(bytes: Uint8Array = new Uint8Array(0)) {
-    this.#bytes = new Uint8Array(bytes);
-    this.#length = bytes.length;
-  }
+  #bytes = new Uint8Array(0);
+  #length = 0;
+  #isShared = false;
 
   get length(): number {
     return this.#length;
@@ -40,17 +39,27 @@ export class GrowingBytes {
     return found.length;
   }
 
+  twin(): GrowingBytes {
+    const twin = new GrowingBytes();
+    twin.#bytes = this.#bytes;
+    twin.#length = this.#length;
+    twin.#isShared = this.#isShared = true;
+    return twin;
+  }
+
   write(bytes: Uint8Array, offset: number): void {
     this.resize(Math.max(this.#length, offset + bytes.length));
     this.#bytes.set(bytes, offset);
   }
 
-  /** Shorter, or longer with zeros. */
+  /** Shorter, or longer with zeros. Ends the sharing with a twin, so every change comes through here. */
   resize(length: number): void {
-    if (length > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(length, 2 * this.#bytes.length, 64));
-      grown.set(this.view());
-      this.#bytes = grown;
+    const isTooSmall = length > this.#bytes.length;
+    if (isTooSmall || this.#isShared) {
+      const own = new Uint8Array(isTooSmall ? Math.max(length, 2 * this.#bytes.length, 64) : this.#bytes.length);
+      own.set(this.view());
+      this.#bytes = own;
+      this.#isShared = false;
     }
     // What lies behind the end must read as zeros when the end moves over it again.
     if (length < this.#length) this.#bytes.fill(0, length, this.#length);
@@ -106,7 +115,7 @@ export class SeededBytes {
 
   /** What the next start finds. */
   afterCrash(random: Random): GrowingBytes {
-    const found = new GrowingBytes(this.#durable.view());
+    const found = this.#durable.twin();
     const mood = crashMood(random);
     const keptCount = mood === 'prefix' ? random.below(this.#unsynced.length + 1) : this.#unsynced.length;
     if (mood === 'lose') return found;
@@ -120,7 +129,7 @@ export class SeededBytes {
   }
 
   clone(): SeededBytes {
-    const copy = new SeededBytes(new GrowingBytes(this.#now.view()), new GrowingBytes(this.#durable.view()));
+    const copy = new SeededBytes(this.#now.twin(), this.#durable.twin());
     copy.#unsynced = [...this.#unsynced];
     return copy;
   }

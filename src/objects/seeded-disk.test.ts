@@ -167,6 +167,21 @@ describe('seeded disk', () => {
     assert.ok(outcomes(copy, (after) => textOf(after, 'f')).has('abc'));
   });
 
+  test('clone and original do not see what is written to the other', async () => {
+    const disk = new SeededDisk({ seed: 1 });
+    written(disk, 'f', 'abc');
+    const copy = disk.clone(9);
+    const [ours, theirs] = [disk.openSync('f', 'write'), copy.openSync('f', 'write')];
+    ours.writeSync([utf8('X')], 0);
+    theirs.writeSync([utf8('Y')], 2);
+    theirs.truncateSync(5);
+    assert.equal(textOf(disk, 'f'), 'Xbc');
+    assert.equal(textOf(copy, 'f'), 'abY\0\0');
+    ours.syncSync();
+    ours.truncateSync(1);
+    assert.ok(outcomes(disk, (after) => textOf(after, 'f')).has('Xbc'));
+  });
+
   test('power is cut in the chosen call and stays off', async () => {
     const disk = new SeededDisk({ seed: 1 });
     const file = disk.openSync('f', 'create');

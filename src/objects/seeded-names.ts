@@ -5,7 +5,7 @@
  * Syncing a file says nothing about its name, which is POSIX's promise and no more.
  */
 import type { Random } from '../base/index.ts';
-import { crashMood, GrowingBytes, SeededBytes } from './seeded-bytes.ts';
+import { crashMood, SeededBytes } from './seeded-bytes.ts';
 
 export interface SeededFileNode {
   readonly kind: 'file';
@@ -137,7 +137,7 @@ function settledFile(file: SeededFileNode, random: Random): SeededFileNode {
   const bytes = file.bytes.afterCrash(random);
   return {
     kind: 'file',
-    bytes: new SeededBytes(bytes, new GrowingBytes(bytes.view())),
+    bytes: new SeededBytes(bytes, bytes.twin()),
     modifiedMs: file.modifiedMs,
   };
 }
