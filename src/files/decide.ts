@@ -24,7 +24,8 @@ export async function decide<T>(context: Context, what: string, plan: () => Prom
     const decision = await plan();
     if (decision.change === undefined) return decision.answer;
     try {
-      decision.onCommitted?.(await commit(context, decision.change));
+      const committed = await commit(context, decision.change);
+      decision.onCommitted?.(committed);
       return decision.answer;
     } catch (error) {
       if (!isStale(error)) throw error;

@@ -5,7 +5,7 @@
 import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
-import { type Context, commit, type FilesOptions, type Space } from './context.ts';
+import type { Context, FilesOptions, Space } from './context.ts';
 import { IdSource } from './id-source.ts';
 import { Reaper, releaseDeadBuilds } from './reaper.ts';
 import { sweepVersions } from './retention.ts';
@@ -162,7 +162,8 @@ async function makeSpace(options: OpenFilesOptions, ids: IdSource): Promise<Spac
     target: null,
     born: 0,
   };
-  await commit(options as unknown as Context, {
+  await options.groups.commit({
+    space: OWNER_SPACE,
     now,
     puts: [
       { table: 'spaces', mode: 'insert', row },

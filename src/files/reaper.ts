@@ -41,9 +41,7 @@ export class Reaper {
   kick(): void {
     this.#isAsked = true;
     if (this.#isClosed || this.#running !== undefined) return;
-    this.#running = this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running = this.#run();
   }
 
   /** Resolves when nothing is left to reap (what is being read excepted), or it was closed. */
@@ -66,9 +64,10 @@ export class Reaper {
       } catch (error) {
         // What is left stays queued; whoever makes something unreachable next, or the next opening, asks again.
         this.#context().log.warn('files.reap-failed', { error: String(error) });
-        return;
+        break;
       }
     }
+    this.#running = undefined;
   }
 
   async #reapSpace(space: Space): Promise<void> {
@@ -107,7 +106,7 @@ async function step(context: Context, space: Space, row: ReapRow): Promise<boole
     await commit(context, change.change);
   } catch (error) {
     // A file here has a name elsewhere and was changed there meanwhile: look again.
-    if (Fault.is(error, 'conflict')) return true;
+    if (Fault.is(error, 'conflict')) return (await context.meta.get('reaps', [row.space, row.kind, row.target])) !== undefined;
     throw error;
   }
   return !change.isLast;

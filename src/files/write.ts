@@ -50,7 +50,8 @@ export async function writeFile(
   checkHash(text, 'xxhash3', options.xxhash3, hexOf(built.hash));
   checkHash(text, 'sha256', options.sha256, sha256?.digest('hex'));
   const request = ['write', text, options.mode, built.size, hexOf(built.hash)];
-  return decideOnce(context, space, `Writing ${text}`, { key: options.idempotencyKey, request }, async () => {
+  // Awaited here: the content must not be let go of before its commit.
+  return await decideOnce(context, space, `Writing ${text}`, { key: options.idempotencyKey, request }, async () => {
     const found = await checkGoal(context, space, path, options);
     const now = context.clock.now();
     const fresh = { content: built.content, size: built.size, modified: modified ?? now, mode: options.permissions };
