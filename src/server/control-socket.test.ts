@@ -1,14 +1,13 @@
-/** The control socket's address: short paths as they are, long ones through a handle, stale sockets removed. */
+/** The control socket's address: short paths as they are, long ones through a handle. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Fault } from '../base/index.ts';
-import { controlSocketOf, removeStaleSocket, SOCKET_PATH_BYTES_MAX } from './control-socket.ts';
+import { controlSocketOf, SOCKET_PATH_BYTES_MAX } from './control-socket.ts';
 
 async function talk(folder: string): Promise<string> {
   using bound = controlSocketOf(folder);
@@ -32,20 +31,4 @@ test('a socket is bound and reached at a short path and at one beyond what the s
   assert.ok(Buffer.byteLength(join(deep, 'control.sock')) > SOCKET_PATH_BYTES_MAX);
   assert.equal(await talk(deep), 'hello');
   assert.deepEqual(readdirSync(deep), []);
-});
-
-test('a stale socket is removed, and what is no socket is left alone and named', async () => {
-  await using place = await mkdtempDisposable(join(tmpdir(), 'holdfast-'));
-  using address = controlSocketOf(place.path);
-  removeStaleSocket(address);
-  const server = createServer().listen(address.path);
-  await once(server, 'listening');
-  removeStaleSocket(address);
-  assert.deepEqual(readdirSync(place.path), []);
-  server.close();
-  writeFileSync(address.path, 'mine');
-  assert.throws(
-    () => removeStaleSocket(address),
-    (error) => Fault.is(error, 'exists') && error.message.includes(address.shown),
-  );
 });

@@ -3,7 +3,7 @@
  * a socket; a store that lies deeper is addressed through an open handle of its folder, as /proc/self/fd/N/control.sock,
  * which names the same socket for this process and is short.
  */
-import { closeSync, constants, existsSync, lstatSync, openSync, rmSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/index.ts';
 import { SOCKET_NAME } from './store-folder.ts';
@@ -46,18 +46,4 @@ export function controlSocketOf(folder: string): SocketAddress {
       handle = undefined;
     },
   };
-}
-
-/**
- * Removes the socket of a holder that died. Only while the store's lock is held: then no living process answers on it.
- * @throws Fault `exists` when something that is not a socket has its name.
- */
-export function removeStaleSocket(address: SocketAddress): void {
-  const stat = lstatSync(address.path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (!stat.isSocket()) {
-    const sentence = `${address.shown} is not a socket, and has a socket's place. Move it away.`;
-    throw new Fault('exists', sentence, { path: address.shown });
-  }
-  rmSync(address.path, { force: true });
 }

@@ -56,16 +56,17 @@ function codeOf(promise: Promise<unknown>): Promise<string> {
   );
 }
 
-test('a request finds the store anew when the way to it is gone, and the old way is let go', async () => {
+test('a request finds the store anew when the way to it is gone, and all ways are let go at the end', async () => {
   const ways = [wayFor(1), wayFor(9)];
-  await using transport = steady(ways);
+  const transport = steady(ways);
   await transport.send(GET);
   await transport.send(GET);
   await transport.send(GET);
   assert.equal(transport.finds(), 1);
+  await transport[Symbol.asyncDispose]();
   assert.deepEqual(
     ways.map((way) => way.isOpen),
-    [false, true],
+    [false, false],
   );
 });
 
@@ -121,6 +122,34 @@ test('a body beyond the bound is not sent again, and its source is ended', async
   await using transport = steady([wayFor(0, { pulled: 3 }), wayFor(9)]);
   assert.equal(await codeOf(transport.send({ ...GET, body: source() })), 'unavailable');
   assert.equal(ended, 1);
+});
+
+test('a search goes on while the old holder only waits for our own answers', async () => {
+  let refusals = 0;
+  let left = 2;
+  const first: Way = {
+    async transport(request) {
+      if (left-- <= 0) throw new Fault('unavailable', 'Nobody is there.', { was_sent: false });
+      return wayFor(1).transport(request);
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+  const answers: AsyncIterable<Uint8Array>[] = [];
+  await using transport = new SteadyTransport(first, async () => {
+    if (++refusals < 3) throw new Fault('locked', 'It is closing.');
+    // The second of the open answers is read to its end while the search goes on.
+    for (const answer of answers) for await (const _ of answer);
+    if (refusals === 3) throw new Fault('locked', 'It is closing.');
+    return wayFor(9);
+  });
+  for (let i = 0; i < 2; i++) answers.push((await transport.send(GET)).body);
+  assert.equal(await codeOf(transport.send(GET)), 'locked', 'nothing is under way any more, so the refusal counts');
+  assert.equal(refusals, 3);
+});
+
+test('a request that waits for a way can be given up', async () => {
+  const transport = new SteadyTransport(wayFor(0), () => new Promise(() => {}));
+  assert.equal(await codeOf(transport.send({ ...GET, signal: AbortSignal.timeout(10) })), 'aborted');
 });
 
 test('a search that fails fails the requests that wait for it, and closing still works', async () => {

@@ -1,0 +1,273 @@
+/**
+ * The composition root: a configuration becomes an open store. Parts are built from the ground up – lock, disk, objects,
+ * metadata, chunks, groups, files – and closed in the opposite order, also when building stops half-way, so that the lock
+ * is the first thing taken and the last let go.
+ *
+ * Opening must be cheap, because every short command opens the store for itself: nothing is started that the first
+ * operation may not need (threads start with the first work for them, the HTTP door is another module).
+ */
+import { mkdirSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { FileService, ServerInfo } from '../api/index.ts';
+import {
+  type Clock,
+  Fault,
+  isoOfMoment,
+  type Log,
+  type Random,
+  silentLog,
+  systemClock,
+  systemRandom,
+} from '../base/index.ts';
+import {
+  type ChunkStoreOptions,
+  DEFAULT_CHUNK_STORE_OPTIONS,
+  openChunkStore,
+  SMALL_CHUNK_STORE_OPTIONS,
+} from '../chunks/index.ts';
+import {
+  type Caller,
+  CompressionRules,
+  type Files,
+  type FilesOptions,
+  fileService,
+  OWNER,
+  openFiles,
+} from '../files/index.ts';
+import { Groups, openSqliteFile } from '../meta/index.ts';
+import { DiskObjects, NodeDisk } from '../objects/index.ts';
+import type { FormatRecord } from './format-record.ts';
+import type { ServerOptions } from './options-table.ts';
+import {
+  FORMAT_NAME,
+  META_FOLDER,
+  makeStoreFolder,
+  OBJECTS_FOLDER,
+  readStoreFolder,
+  requireRoomForStore,
+  type StoreIdentity,
+} from './store-folder.ts';
+import { StoreLock } from './store-lock.ts';
+import { faultOfSystem, isSystemError } from './system-fault.ts';
+import { holdfastVersion } from './version.ts';
+
+/** The database's file below `meta/`. */
+const META_FILE = 'metadata.sqlite';
+const STORE_MODE = 0o700;
+const MIB = 2 ** 20;
+/** Bytes of metadata pages kept in memory, by profile. */
+const META_CACHE_BYTES = { normal: 16 * MIB, small: 4 * MIB } as const;
+
+export interface OpenStoreQuestion {
+  readonly options: ServerOptions;
+  /** Make the store when there is none. */
+  readonly create?: boolean;
+  /** What holds it, for whoever finds it locked: `holdfast serve`. */
+  readonly command: string;
+  /** Work behind the operations (reaping, thinning versions); for servers, not for short commands. */
+  readonly background?: boolean;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Log;
+}
+
+/** A store that this process holds. */
+export class OpenStore implements AsyncDisposable {
+  readonly folder: string;
+  readonly format: FormatRecord;
+  readonly files: Files;
+  readonly lock: StoreLock;
+  readonly isNew: boolean;
+  readonly #owned: AsyncDisposableStack;
+  readonly #clock: Clock;
+  readonly #openedMs: number;
+  #isDraining = false;
+
+  constructor(
+    parts: Pick<OpenStore, 'folder' | 'format' | 'files' | 'lock' | 'isNew'>,
+    owned: AsyncDisposableStack,
+    clock: Clock,
+  ) {
+    this.folder = parts.folder;
+    this.format = parts.format;
+    this.files = parts.files;
+    this.lock = parts.lock;
+    this.isNew = parts.isNew;
+    this.#owned = owned;
+    this.#clock = clock;
+    this.#openedMs = clock.monotonicMs();
+  }
+
+  /** The file system as one caller sees it. */
+  service(caller: Omit<Caller, 'user'>): FileService {
+    return fileService(this.files, { user: OWNER, ...caller }, () => this.info());
+  }
+
+  info(): ServerInfo {
+    return {
+      name: 'holdfast',
+      version: holdfastVersion(),
+      status: this.#isDraining ? 'draining' : 'ok',
+      store_id: this.format.storeId,
+      uptime_seconds: (this.#clock.monotonicMs() - this.#openedMs) / 1000,
+    };
+  }
+
+  /** From now on `info` says that the store is closing. */
+  drain(): void {
+    this.#isDraining = true;
+  }
+
+  /** Ends what is under way, makes everything durable, lets go of the lock. Fine twice. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#owned.disposeAsync();
+  }
+}
+
+/**
+ * Opens the store that the options name.
+ * @throws Fault `not-found` when there is none (and `create` is not set), `locked` naming the holder, `incompatible`,
+ * `corrupt`, `read-only`, `denied`, `not-empty`, `full`, `io`.
+ */
+export async function openStore(question: OpenStoreQuestion): Promise<OpenStore> {
+  const { options, clock = systemClock, random = systemRandom, log = silentLog } = question;
+  const folder = options.store;
+  await using building = new AsyncDisposableStack();
+  const disk = await diskOf(folder, question.create === true);
+  const lock = building.use(takeLock(folder, question.command, clock));
+  const { identity, isNew } = await identityOf(disk, question, { clock, random });
+  const objects = building.use(await DiskObjects.open(disk, { folder: OBJECTS_FOLDER }));
+  const meta = building.use(
+    openSqliteFile(join(folder, META_FOLDER, META_FILE), {
+      cacheBytes: options['meta.cache'] ?? META_CACHE_BYTES[options.memory],
+    }),
+  );
+  const chunks = building.use(
+    await openChunkStore({
+      meta,
+      objects,
+      format: identity.format.chunks,
+      secret: identity.secret,
+      clock,
+      random,
+      log,
+      options: chunkOptionsOf(options),
+    }),
+  );
+  const groups = new Groups({ meta, prepare: () => chunks.sync() });
+  building.defer(() => groups.close());
+  const files = building.use(
+    await openFiles({
+      meta,
+      groups,
+      chunks,
+      clock,
+      random,
+      log,
+      options: filesOptionsOf(options),
+      background: question.background ?? false,
+    }),
+  );
+  return new OpenStore({ folder, format: identity.format, files, lock, isNew }, building.move(), clock);
+}
+
+export interface InitQuestion {
+  readonly options: ServerOptions;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/**
+ * Makes a store, whole, and lets go of it.
+ * @throws Fault `exists` when there is one, `not-empty` when the folder holds something else, `locked`, `full`, `io`.
+ */
+export async function initStore(question: InitQuestion): Promise<FormatRecord> {
+  const { options, clock = systemClock, random = systemRandom } = question;
+  const disk = await diskOf(options.store, true);
+  await requireRoomForStore(disk, options.store);
+  using _lock = takeLock(options.store, 'holdfast init', clock);
+  const { format } = await makeStoreFolder(disk, options.store, choiceOf(options), { clock, random });
+  return format;
+}
+
+function takeLock(folder: string, command: string, clock: Clock): StoreLock {
+  return StoreLock.take(folder, { pid: process.pid, command, since: isoOfMoment(clock.now()) });
+}
+
+/** The disk below the folder; before a lock file is put anywhere, it is sure that a store is or may be made there. */
+async function diskOf(folder: string, create: boolean): Promise<NodeDisk> {
+  if (create) await makeFolder(folder);
+  const disk = new NodeDisk(folder);
+  if ((await disk.stat(FORMAT_NAME)) !== undefined) return disk;
+  if (!create) {
+    const sentence = `There is no store in ${folder}. Make one with \`holdfast init\`, or name another one with --store.`;
+    throw new Fault('not-found', sentence, { store: folder });
+  }
+  await requireRoomForStore(disk, folder);
+  return disk;
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    const made = mkdirSync(folder, { recursive: true, mode: STORE_MODE });
+    // From the topmost new name down, each is durable in the folder above it.
+    if (made !== undefined)
+      for (let at = folder; at.length >= made.length; at = dirname(at)) await syncFolder(dirname(at));
+  } catch (error) {
+    const isFile = isSystemError(error, 'EEXIST', 'ENOTDIR');
+    if (!isFile) throw faultOfSystem(error, 'made', folder);
+    const sentence = `${folder} cannot be the folder of a store: it, or something on the way to it, is a file.`;
+    throw new Fault('not-folder', sentence, { store: folder }, error);
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function identityOf(
+  disk: NodeDisk,
+  question: OpenStoreQuestion,
+  parts: { readonly clock: Clock; readonly random: Random },
+): Promise<{ readonly identity: StoreIdentity; readonly isNew: boolean }> {
+  const folder = question.options.store;
+  const found = await readStoreFolder(disk, folder);
+  if (found !== undefined) return { identity: found, isNew: false };
+  const made = await makeStoreFolder(disk, folder, choiceOf(question.options), parts);
+  return { identity: made, isNew: true };
+}
+
+function choiceOf(options: ServerOptions): Parameters<typeof makeStoreFolder>[2] {
+  return { idAlgorithm: options['create.ids'], chunker: options['create.chunker'] };
+}
+
+function chunkOptionsOf(options: ServerOptions): ChunkStoreOptions {
+  const profile = options.memory === 'small' ? SMALL_CHUNK_STORE_OPTIONS : DEFAULT_CHUNK_STORE_OPTIONS;
+  return {
+    ...profile,
+    chunkCacheBytes: options['chunks.cache'] ?? profile.chunkCacheBytes,
+    packIndexCacheBytes: options['chunks.index_cache'] ?? profile.packIndexCacheBytes,
+    readAheadBytes: options['chunks.read_ahead'] ?? profile.readAheadBytes,
+    packBytesMax: options['chunks.pack_size'] ?? profile.packBytesMax,
+    unsyncedBytesMax: options['chunks.unsynced'] ?? profile.unsyncedBytesMax,
+    workerCount: options['chunks.workers'] ?? profile.workerCount,
+  };
+}
+
+function filesOptionsOf(options: ServerOptions): FilesOptions {
+  return {
+    fileBytesMax: options.max_file_size,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    versionsKeptSeconds: Math.floor(options['versions.keep_for'] / 1000),
+    versionsKeptCount: options['versions.keep_last'],
+    idempotencySeconds: Math.floor(options['idempotency.keep_for'] / 1000),
+    compression: new CompressionRules(options['compression.level'], options['compression.rules']),
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * The doors of a store that this process holds: the control socket for commands on this machine, and TCP for a server.
+ * The HTTP room is loaded here and nowhere else, because a short command that nobody talks to never needs it.
+ */
+import type { Clock, Log, Random } from '../base/index.ts';
+import type { HttpDoor, HttpOptions } from '../http/index.ts';
+import { controlSocketOf } from './control-socket.ts';
+import type { OpenStore } from './open-store.ts';
+import type { ServerOptions } from './options-table.ts';
+
+export interface DoorsQuestion {
+  readonly store: OpenStore;
+  readonly options: ServerOptions;
+  /** Also listen where the options say. */
+  readonly tcp: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface StoreDoors extends AsyncDisposable {
+  /** Where HTTP answers; absent without TCP. */
+  readonly url: string | undefined;
+  /** The control socket, for people. */
+  readonly socket: string;
+  /** Takes no new requests, waits for those under way at most `deadlineMs`, and answers how many were ended then. */
+  drain(deadlineMs: number): Promise<{ readonly ended: number }>;
+}
+
+/** Opens the doors and tells others where they are. @throws Fault `exists` for a port in use, `denied`, `io`. */
+export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
+  const { store, options, clock, random, log } = question;
+  const { createHttpDoor } = await import('../http/index.ts');
+  await using building = new AsyncDisposableStack();
+  const address = building.use(controlSocketOf(store.folder));
+  const door: HttpDoor = building.use(
+    await createHttpDoor({
+      service: ({ door: name, request }) => store.service({ door: name, request }),
+      clock,
+      random,
+      log,
+      options: httpOptionsOf(options),
+      info: () => store.info(),
+    }),
+  );
+  await door.listen({ socketPath: address.path });
+  const tcp = question.tcp ? await door.listen({ host: options['http.host'], port: options['http.port'] }) : undefined;
+  const url = tcp !== undefined && 'url' in tcp ? tcp.url : undefined;
+  store.lock.announce([...(url === undefined ? [] : [url]), address.shown]);
+  const owned = building.move();
+  return {
+    url,
+    socket: address.shown,
+    drain: (deadlineMs) => {
+      store.drain();
+      return door.drain(deadlineMs);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function httpOptionsOf(options: ServerOptions): Partial<HttpOptions> {
+  return {
+    fileBytesMax: options.max_file_size,
+    jsonBytesMax: options['http.json_max'],
+    connectionsMax: options['http.connections_max'],
+    headersTimeoutMs: options['http.header_timeout'],
+    idleTimeoutMs: options['http.stall_timeout'],
+    keepAliveTimeoutMs: options['http.keep_alive'],
+    hosts: options['http.allowed_hosts'],
+  };
+}
