@@ -4,7 +4,7 @@
  * lets through is what the inner store answers, unchanged.
  */
 import { type Clock, concatBytes, Fault, type FaultCode, type Random } from '../base/index.ts';
-import { type Around, aroundObjects, type ObjectRequest } from './around-objects.ts';
+import { aroundObjects, type ObjectRequest } from './around-objects.ts';
 import type { Appender, ObjectName, ObjectStore } from './object-store.ts';
 
 export interface FaultyObjectsOptions {
@@ -35,64 +35,87 @@ export interface FaultyObjects extends ObjectStore {
 }
 
 export function faultyObjects(inner: ObjectStore, options: FaultyObjectsOptions): FaultyObjects {
-  const { random, clock, code = 'unavailable', latencyMsMax = 0 } = options;
-  /** Inner appenders by name, because a crash lets go of them; closed ones may stand here, closing twice is safe. */
-  const appenders = new Map<ObjectName, Appender>();
-  let [life, faultCount, isQuiet] = [0, 0, false];
+  const luck = new BadLuck(options);
+  return {
+    ...aroundObjects(luck.trackAppenders(inner), (request, work) => luck.around(request, work)),
+    faultCount: () => luck.faultCount,
+    setQuiet: (isQuiet) => {
+      luck.isQuiet = isQuiet;
+    },
+    crash: () => luck.crash(),
+  };
+}
 
-  const failing = ({ operation, name }: ObjectRequest, when: 'before' | 'after'): Fault => {
-    faultCount++;
-    const sentence = `Request ${operation} ${name ?? ''} was made to fail ${when} its effect. Try again.`;
-    return new Fault(code, sentence, { operation, name });
-  };
-  const shareOf = ({ operation }: ObjectRequest): number => {
-    if (isQuiet) return 0;
-    const isAppend = operation === 'append-bytes' || operation === 'append-sync';
-    return (isAppend ? options.appendFailShare : options.failShare) ?? 0;
-  };
-  const withFaults: Around = async (request, work) => {
-    if (random.fraction() >= shareOf(request)) return await work();
+class BadLuck {
+  readonly #options: FaultyObjectsOptions;
+  /** Inner appenders by name, because a crash lets go of them; closed ones may stand here, closing twice is safe. */
+  readonly #appenders = new Map<ObjectName, Appender>();
+  /** Crashes so far: who asked in an earlier life hears nothing any more. */
+  #life = 0;
+  faultCount = 0;
+  isQuiet = false;
+
+  constructor(options: FaultyObjectsOptions) {
+    this.#options = options;
+  }
+
+  trackAppenders(inner: ObjectStore): ObjectStore {
+    return {
+      ...aroundObjects(inner, (_, work) => work()),
+      append: async (name, at) => {
+        const appender = await inner.append(name, at);
+        this.#appenders.set(name, appender);
+        return appender;
+      },
+    };
+  }
+
+  async around<T>(request: ObjectRequest, work: () => Promise<T>): Promise<T> {
+    const { clock, random, latencyMsMax = 0 } = this.#options;
+    const born = this.#life;
+    if (!this.isQuiet && latencyMsMax > 0) await clock.sleep(random.fraction() * latencyMsMax, request.signal);
+    this.#checkAlive(born);
+    const answer = await this.#withFaults(request, work);
+    this.#checkAlive(born);
+    return answer;
+  }
+
+  async crash(): Promise<void> {
+    this.#life++;
+    await Promise.all([...this.#appenders.values()].map((appender) => appender.close()));
+    this.#appenders.clear();
+    this.#options.loseUnsynced?.(this.#options.random);
+  }
+
+  async #withFaults<T>(request: ObjectRequest, work: () => Promise<T>): Promise<T> {
+    const { random } = this.#options;
+    if (random.fraction() >= this.#failShareOf(request)) return await work();
     if (random.below(2) === 0) {
       await tear(request, random);
-      throw failing(request, 'before');
+      throw this.#fault(request, 'before');
     }
     await work();
     // Nobody gets the appender whose opening is said to have failed, so nobody else would close it.
-    if (request.operation === 'append') await appenders.get(request.name ?? '')?.close();
-    throw failing(request, 'after');
-  };
-  const around: Around = async (request, work) => {
-    const born = life;
-    const checkAlive = (): void => {
-      if (born !== life) throw new Fault('unavailable', 'The process that asked has crashed. Ask from a new one.');
-    };
-    if (!isQuiet && latencyMsMax > 0) await clock.sleep(random.fraction() * latencyMsMax, request.signal);
-    checkAlive();
-    const answer = await withFaults(request, work);
-    checkAlive();
-    return answer;
-  };
-  const tracked: ObjectStore = {
-    ...aroundObjects(inner, (_, work) => work()),
-    append: async (name, at) => {
-      const appender = await inner.append(name, at);
-      appenders.set(name, appender);
-      return appender;
-    },
-  };
-  return {
-    ...aroundObjects(tracked, around),
-    faultCount: () => faultCount,
-    setQuiet: (value) => {
-      isQuiet = value;
-    },
-    crash: async () => {
-      life++;
-      await Promise.all([...appenders.values()].map((appender) => appender.close()));
-      appenders.clear();
-      options.loseUnsynced?.(random);
-    },
-  };
+    if (request.operation === 'append') await this.#appenders.get(request.name ?? '')?.close();
+    throw this.#fault(request, 'after');
+  }
+
+  #failShareOf({ operation }: ObjectRequest): number {
+    if (this.isQuiet) return 0;
+    const isAppend = operation === 'append-bytes' || operation === 'append-sync';
+    return (isAppend ? this.#options.appendFailShare : this.#options.failShare) ?? 0;
+  }
+
+  #fault({ operation, name }: ObjectRequest, when: 'before' | 'after'): Fault {
+    this.faultCount++;
+    const sentence = `Request ${operation} ${name ?? ''} was made to fail ${when} its effect. Try again.`;
+    return new Fault(this.#options.code ?? 'unavailable', sentence, { operation, name });
+  }
+
+  #checkAlive(born: number): void {
+    if (born === this.#life) return;
+    throw new Fault('unavailable', 'The process that asked has crashed. Ask from a new one.');
+  }
 }
 
 /** Appends a beginning of what should be appended; nothing for other requests. */

@@ -100,6 +100,23 @@ test('store on a full disk says so, keeps what it had and works again when there
   }
 });
 
+test('store on a disk that became read-only says so and still reads', async () => {
+  const folder = smallMount();
+  if (folder === undefined) return;
+  try {
+    await using store = await DiskObjects.open(new NodeDisk(folder));
+    await store.put('kept', utf8('bytes'));
+    assert.equal(spawnSync('mount', ['-o', 'remount,ro', folder], { timeout: 10_000 }).status, 0);
+    await assertFault('read-only', store.put('kept-not', utf8('bytes')));
+    await assertFault('read-only', store.append('log', 0));
+    await assertFault('read-only', store.delete('kept'));
+    await assertFault('read-only', DiskObjects.open(new NodeDisk(folder), { folder: 'other' }));
+    assertBytes(await store.get('kept'), utf8('bytes'));
+  } finally {
+    spawnSync('umount', [folder], { timeout: 10_000 });
+  }
+});
+
 /** A disk may have room for bytes and none for names. */
 async function refusedForNames(store: DiskObjects): Promise<void> {
   const puts = async (): Promise<void> => {
