@@ -17,26 +17,25 @@ import { assert, compareMoments, Fault, type Moment } from '../base/index.ts';
 import { settleChunks, settleContents } from './counting.ts';
 import { checkExpect, staleFault } from './expects.ts';
 import type { CommitNumber, SpaceId } from './ids.ts';
-import { CHANGE_ROWS_MAX, type Change, type CommitRecord, type Put, THIS_COMMIT, type Touch } from './meta-store.ts';
+import {
+  CHANGE_ROWS_MAX,
+  type Change,
+  type CommitRecord,
+  type Put,
+  type PutMode,
+  THIS_COMMIT,
+  type Touch,
+} from './meta-store.ts';
 import { Overlay, type Slot } from './overlay.ts';
 import { isPinned, type PinCache } from './pins.ts';
 import type { Steps } from './requests.ts';
 import { NODE_KIND, type PinRow, type SpaceRow } from './rows.ts';
-import { type Row, type Table, table } from './tables.ts';
+import type { Run } from './run.ts';
+import { keyOf, type Row, type Table, table } from './tables.ts';
 
 export interface Applied {
   /** The space's head after the change; 0 for a change outside any space. */
   readonly commit: CommitNumber;
-  readonly time: Moment;
-}
-
-/** One change under way. */
-export interface Run {
-  readonly change: Change;
-  readonly overlay: Overlay;
-  readonly space: SpaceRow | undefined;
-  readonly number: CommitNumber;
-  readonly died: CommitNumber;
   readonly time: Moment;
 }
 
@@ -120,14 +119,15 @@ function* applyPut(run: Run, put: Put): Steps<void> {
   assertOwnSpace(run, of, row.space);
   for (const column of of.commitColumns) if (row[column] === THIS_COMMIT) row[column] = run.number;
   if (of.hasBorn) row.born = run.number;
-  if (of.counted.length > 0 && put.mode === 'replace') yield* keepCounted(run, of, row);
+  if (of.counted.length > 0) yield* keepCounted(run, of, row, put.mode);
   yield* run.overlay.put(put.table, row, put.mode);
 }
 
-/** Whoever replaces a counted row has read it some time ago; the figures of now stay. */
-function* keepCounted(run: Run, of: Table, row: Record<string, Row[string]>): Steps<void> {
-  const key = of.key.map((column) => row[column]);
-  const current = (yield* run.overlay.read(of.name, key as never)) as Row | undefined;
+/** Whoever replaces a counted row has read it some time ago, if at all; the figures of now stay. */
+function* keepCounted(run: Run, of: Table, row: Record<string, Row[string]>, mode: PutMode): Steps<void> {
+  const key = keyOf(of, row);
+  const slot = mode === 'insert' ? run.overlay.known(of.name, key) : yield* run.overlay.slot(of.name, key as never);
+  const current = slot?.after ?? slot?.before;
   if (current !== undefined) for (const column of of.counted) row[column] = current[column] ?? null;
 }
 

@@ -7,14 +7,14 @@
  * already queued to be taken apart, is `conflict` (decide anew). A counted row that is deleted must end unnamed.
  * Lowering what is absent does nothing: then the index was lost, and whoever rebuilds it counts what is left.
  */
-import { Fault, hexOf } from '../base/index.ts';
-import type { Run } from './apply.ts';
+import { assert, Fault, hexOf } from '../base/index.ts';
 import { staleFault } from './expects.ts';
-import type { ChunkId, CommitNumber, ContentId, PackId, RealmId, SpaceId } from './ids.ts';
+import type { ChunkId, ContentId, PackId, RealmId, SpaceId } from './ids.ts';
 import type { Slot } from './overlay.ts';
 import type { Steps } from './requests.ts';
 import { keyString } from './row-key.ts';
 import { type ChunkRow, type ContentRow, type PackRow, REAP_KIND, type TableName } from './rows.ts';
+import type { Run } from './run.ts';
 import { shownKey, shownPlace } from './show.ts';
 import { type Key, type Row, table } from './tables.ts';
 
@@ -85,28 +85,22 @@ function* settleContent(run: Run, delta: Delta): Steps<void> {
   if (refs < 0) throw countFault('contents', key, { refs });
   if (slot.after === undefined) return mustBeUnnamed('contents', key, refs);
   if (refs > 0 && before?.refs === 0) yield* mustNotBeQueued(run, key);
-  if (refs === 0 && before?.refs !== 0) yield* queueContent(run, key, run.died);
+  if (refs === 0 && before?.refs !== 0) yield* queueContent(run, key);
   if (refs !== row.refs) yield* run.overlay.put('contents', { ...row, refs }, 'replace');
 }
 
-/** Somebody may be taking it apart already. A row with an owner is the note of who builds it. */
+/** A queued content may be half taken apart already; whoever built it hidden removes the note in the same change. */
 function* mustNotBeQueued(run: Run, key: readonly [SpaceId, ContentId]): Steps<void> {
   const reap = yield* run.overlay.read('reaps', [key[0], REAP_KIND.content, key[1]]);
-  if (reap?.owner === '') throw staleFault('row', 'contents', key, { refs: 0, reaped: true });
+  if (reap !== undefined) throw staleFault('row', 'contents', key, { refs: 0, reaped: true, owner: reap.owner });
 }
 
-/** One that is being built stays its builder's, who may die: then its rows died now at the earliest. */
-function* queueContent(run: Run, key: readonly [SpaceId, ContentId], died: CommitNumber): Steps<void> {
+/** One that is being built has the note of its builder already. */
+function* queueContent(run: Run, key: readonly [SpaceId, ContentId]): Steps<void> {
   const [space, target] = key;
-  const reap = yield* run.overlay.read('reaps', [space, REAP_KIND.content, target]);
-  const row = {
-    space,
-    kind: REAP_KIND.content,
-    target,
-    owner: reap?.owner ?? '',
-    died: Math.max(died, reap?.died ?? 0),
-  };
-  yield* run.overlay.put('reaps', row, 'replace');
+  if ((yield* run.overlay.read('reaps', [space, REAP_KIND.content, target])) !== undefined) return;
+  const row = { space, kind: REAP_KIND.content, target, owner: '', died: run.died };
+  yield* run.overlay.put('reaps', row, 'insert');
 }
 
 /** What chunks of one pack add to its living share. */
@@ -140,6 +134,8 @@ function* settleChunk(run: Run, delta: Delta, packs: Map<string, PackDelta>, gon
   if (refs < 0) throw countFault('chunks', key, { refs });
   addLiving(packs, before, -1);
   if (slot.after === undefined) return mustBeUnnamed('chunks', key, refs);
+  // Dependants are not looked up here; a base that got deeper could close a circle.
+  assert(before === undefined || row.depth <= before.depth, 'a chunk that is replaced gets no deeper', { refs });
   const after = { ...row, refs, zeroSeconds: refs > 0 ? null : (row.zeroSeconds ?? run.change.now.seconds) };
   addLiving(packs, after, 1);
   if (before === undefined || before.base !== after.base || delta.isChanged) yield* mustHaveBase(run, after, gone);

@@ -1,6 +1,7 @@
 /** meta: transactional records with history, and the engines that keep them. */
 export * from './groups.ts';
 export * from './ids.ts';
+export { MemoryMeta, type MemoryMetaOptions } from './memory-meta.ts';
 export * from './meta-store.ts';
 export { openNodeSqlite, openSqliteFile } from './node-sqlite.ts';
 export * from './rows.ts';

@@ -169,6 +169,12 @@ export interface MetaStore extends MetaReader, AsyncDisposable {
   leaseIds(kind: string, count: number): Maybe<number>;
   /** Reads everything and names what is damaged: the engine's own structure, row checksums, counters that do not add up. */
   check(options?: { readonly signal?: AbortSignal }): AsyncIterable<MetaProblem>;
+  /**
+   * Writes every figure that the engine counts anew from the rows (after damage, or when an index was rebuilt): `refs`
+   * and `zeroSeconds` (`now`, where a chunk turns out unnamed), live counters of packs; queues contents that nobody
+   * names. Answers how many rows were wrong. Durable in steps; safe to repeat. Nobody commits in between.
+   */
+  recount(now: Moment): Maybe<number>;
   /** Bytes that the metadata takes on disk. */
   sizeBytes(): Maybe<number>;
   close(): Promise<void>;

@@ -42,6 +42,11 @@ export class Overlay {
     return slot;
   }
 
+  /** The slot, if the change has come across the row already. */
+  known(name: TableName, key: Key): Slot | undefined {
+    return this.#slots.get(idOf(name, key));
+  }
+
   *put(name: TableName, row: Row, mode: PutMode): Steps<void> {
     const key = keyOf(table(name), row);
     if (mode === 'keep' && (yield* this.slot(name, key as never)).after !== undefined) return;

@@ -6,7 +6,7 @@
  * A change makes all its reads before its first write, so one that is refused needs no savepoint: it has done nothing.
  * When the commit itself fails on the disk, what reached it is unknown and stays so: the engine takes no more commits.
  */
-import { assert, Fault } from '../base/index.ts';
+import { assert, Fault, type Moment } from '../base/index.ts';
 import { applyChange } from './apply.ts';
 import {
   type Change,
@@ -22,11 +22,13 @@ import { type AnyRange, drive, type RowRequest } from './requests.ts';
 import { checksumOf } from './row-checksum.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { openSchema, type Schema } from './schema.ts';
-import { shownKey, shownPlace } from './show.ts';
+import { shownPlace } from './show.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
 import { faultOfSql, sqlCodeOf } from './sql-fault.ts';
 import { deleteSql, getSql, insertSql, scanSql } from './sql-text.ts';
 import { checkSqlite } from './sqlite-check.ts';
+import { type RecountEngine, recountSqlite } from './sqlite-counts.ts';
+import { rowOf } from './stored-row.ts';
 import { type Key, keyOf, type Row, type Table, table, wayOf } from './tables.ts';
 
 export interface SqliteMetaOptions {
@@ -108,7 +110,7 @@ export class SqliteMeta implements MetaStore {
     try {
       return this.#get(name, key) as Rows[T] | undefined;
     } catch (error) {
-      throw faultOfSql(error, `read ${name}`);
+      throw this.#faultOf(error, `read ${name}`);
     }
   }
 
@@ -116,7 +118,7 @@ export class SqliteMeta implements MetaStore {
     try {
       return this.#scan(name, range as AnyRange) as unknown as readonly RowOf<Name>[];
     } catch (error) {
-      throw faultOfSql(error, `scan ${name}`);
+      throw this.#faultOf(error, `scan ${name}`);
     }
   }
 
@@ -145,7 +147,12 @@ export class SqliteMeta implements MetaStore {
     }
   }
 
+  #faultOf(error: unknown, doing: string): unknown {
+    return this.#isClosed ? new Fault('unavailable', 'The metadata is closed.', { doing }) : faultOfSql(error, doing);
+  }
+
   #transaction<T>(act: () => T): T {
+    if (this.#isClosed) throw this.#faultOf(undefined, 'commit');
     if (this.#broken !== undefined) throw this.#broken;
     try {
       this.#begin.run([]);
@@ -270,6 +277,20 @@ export class SqliteMeta implements MetaStore {
     return checkSqlite(this.#db, options.signal);
   }
 
+  recount(now: Moment): number {
+    const engine: RecountEngine = {
+      db: this.#db,
+      transaction: (act) => this.#transaction(act),
+      get: (name, key) => this.#get(name, key),
+      put: (name, row) => this.#put({ kind: 'put', table: name, row, mode: 'either' }),
+    };
+    try {
+      return recountSqlite(engine, now);
+    } catch (error) {
+      throw this.#faultOf(error, 'recount');
+    }
+  }
+
   sizeBytes(): number {
     return this.#db.sizeBytes();
   }
@@ -284,19 +305,4 @@ export class SqliteMeta implements MetaStore {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-/** @throws Fault `corrupt` when the row's own checksum does not match. */
-function rowOf(of: Table, values: readonly SqlValue[]): Row {
-  const { columns } = of;
-  if (checksumOf(of, values) !== values[columns.length]) throw damagedRow(of, values);
-  const row: Record<string, SqlValue> = {};
-  for (let i = 0; i < columns.length; i++) row[columns[i] ?? ''] = values[i] ?? null;
-  return row;
-}
-
-function damagedRow(of: Table, values: readonly SqlValue[]): Fault {
-  const key = of.key.map((column) => values[of.columns.indexOf(column)] ?? 0) as Key;
-  const sentence = `The metadata row ${shownPlace(of, key)} is damaged: its checksum does not match. Run a check.`;
-  return new Fault('corrupt', sentence, { table: of.name, key: shownKey(of, key) });
 }

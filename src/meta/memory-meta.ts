@@ -1,0 +1,214 @@
+/**
+ * Metadata in memory, for tests and for what need not outlive its process. It shares the meaning of changes with every
+ * other engine; unlike SQLite it answers reads in a later turn of the event loop (unless told otherwise), so that code
+ * which forgets that a read may be a promise, or that others commit meanwhile, fails here first.
+ *
+ * A group is applied in one turn and undone whole when it fails, so no read sees part of one.
+ */
+import { assert, Fault, type Maybe, type Moment } from '../base/index.ts';
+import { applyChange } from './apply.ts';
+import { checkCounts, recountRows } from './counts.ts';
+import {
+  type Change,
+  type MetaProblem,
+  type MetaStore,
+  type Outcome,
+  type RowOf,
+  SCAN_ROWS_MAX,
+  type ScanRange,
+} from './meta-store.ts';
+import { PinCache } from './pins.ts';
+import { type AnyRange, drive, type RowRequest } from './requests.ts';
+import { checksumOf } from './row-checksum.ts';
+import { KEY_AFTER, keyString } from './row-key.ts';
+import type { IndexName, Keys, Rows, TableName } from './rows.ts';
+import { shownPlace } from './show.ts';
+import { SortedRows } from './sorted-rows.ts';
+import { INDEX_NAMES, INDEXES, type Key, type KeyPart, keyOf, type Row, TABLE_NAMES, table, wayOf } from './tables.ts';
+
+export interface MemoryMetaOptions {
+  /** Reads and commits answer at once; a later turn when false or absent. */
+  readonly synchronousReads?: boolean;
+}
+
+/** About what a row takes, for sizeBytes. */
+const ROW_BYTES = 200;
+
+interface Undo {
+  readonly table: TableName;
+  readonly key: Key;
+  readonly before: Row | undefined;
+}
+
+export class MemoryMeta implements MetaStore {
+  readonly abilities: { readonly synchronousReads: boolean };
+  readonly #rows = new Map<TableName | IndexName, SortedRows<Row>>();
+  readonly #pins = new PinCache();
+  #undo: Undo[] = [];
+  #isClosed = false;
+
+  constructor(options: MemoryMetaOptions = {}) {
+    this.abilities = { synchronousReads: options.synchronousReads ?? false };
+    for (const name of [...TABLE_NAMES, ...INDEX_NAMES]) this.#rows.set(name, new SortedRows());
+  }
+
+  get<T extends TableName>(name: T, key: Keys[T]): Maybe<Rows[T] | undefined> {
+    return this.#answerLater(() => this.#get(name, key) as Rows[T] | undefined);
+  }
+
+  scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): Maybe<readonly RowOf<Name>[]> {
+    return this.#answerLater(() => this.#scan(name, range as AnyRange) as unknown as readonly RowOf<Name>[]);
+  }
+
+  commit(changes: readonly Change[], options: { readonly essential?: number } = {}): Maybe<readonly Outcome[]> {
+    return this.#answerLater(() =>
+      this.#transaction(() =>
+        changes.map((change, index) => {
+          const outcome = this.#apply(change);
+          if (!outcome.ok && index < (options.essential ?? 0)) throw outcome.fault;
+          return outcome;
+        }),
+      ),
+    );
+  }
+
+  leaseIds(kind: string, count: number): Maybe<number> {
+    assert(Number.isSafeInteger(count) && count >= 1, 'at least one id is leased', { count });
+    return this.#answerLater(() =>
+      this.#transaction(() => {
+        const first = (this.#get('counters', [kind])?.next as number | undefined) ?? 1;
+        assert(Number.isSafeInteger(first + count), 'ids stay below 2^53', { kind });
+        this.#put({ kind: 'put', table: 'counters', row: { name: kind, next: first + count }, mode: 'either' });
+        return first;
+      }),
+    );
+  }
+
+  async *check(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<MetaProblem> {
+    if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Checking the metadata');
+    yield* await this.#answerLater(() => drive(checkCounts(), (request) => this.#answer(request)));
+  }
+
+  recount(now: Moment): Maybe<number> {
+    return this.#answerLater(() =>
+      this.#transaction(() => drive(recountRows(now), (request) => this.#answer(request))),
+    );
+  }
+
+  sizeBytes(): Maybe<number> {
+    return TABLE_NAMES.reduce((sum, name) => sum + this.#sorted(name).count * ROW_BYTES, 0);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #answerLater<T>(act: () => T): Maybe<T> {
+    const actOpen = (): T => {
+      if (this.#isClosed) throw new Fault('unavailable', 'The metadata is closed.');
+      return act();
+    };
+    if (this.abilities.synchronousReads) return actOpen();
+    return new Promise<void>((resolve) => setImmediate(resolve)).then(actOpen);
+  }
+
+  #apply(change: Change): Outcome {
+    const mark = this.#undo.length;
+    try {
+      return { ok: true, ...drive(applyChange(change, this.#pins), (request) => this.#answer(request)) };
+    } catch (error) {
+      assert(this.#undo.length === mark || !Fault.is(error), 'a refused change has written nothing');
+      if (!Fault.is(error)) throw error;
+      return { ok: false, fault: error };
+    }
+  }
+
+  #transaction<T>(act: () => T): T {
+    this.#undo = [];
+    try {
+      return act();
+    } catch (error) {
+      for (const { table: name, key, before } of this.#undo.toReversed()) this.#set(name, key, before);
+      this.#pins.clear();
+      throw error;
+    } finally {
+      this.#undo = [];
+    }
+  }
+
+  #answer(request: RowRequest): unknown {
+    switch (request.kind) {
+      case 'get':
+        return this.#get(request.table, request.key);
+      case 'scan':
+        return this.#scan(request.name, request.range);
+      case 'put':
+        return this.#put(request);
+      default:
+        return this.#set(request.table, request.key, undefined);
+    }
+  }
+
+  #get(name: TableName, key: Key): Row | undefined {
+    return this.#sorted(name).get(keyString(key));
+  }
+
+  #put(request: Extract<RowRequest, { kind: 'put' }>): void {
+    const of = table(request.table);
+    // Bytes are copied, as a database would: callers reuse their buffers.
+    const values = of.columns.map((column) => {
+      const value = request.row[column];
+      return value instanceof Uint8Array ? new Uint8Array(value) : value;
+    });
+    const hasColumns = checksumOf(of, values) !== undefined;
+    assert(hasColumns, 'a row has the columns of its table', { table: of.name, row: request.row });
+    const row = Object.fromEntries(of.columns.map((column, i) => [column, values[i] ?? null]));
+    const key = keyOf(of, row);
+    const before = this.#set(of.name, key, row);
+    const isFresh = request.mode !== 'insert' || before === undefined;
+    assert(isFresh, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
+  }
+
+  /** Puts or, for undefined, removes, in the table and its indexes. */
+  #set(name: TableName, key: Key, row: Row | undefined): Row | undefined {
+    const before = this.#sorted(name).set(keyString(key), row);
+    if (before === undefined && row === undefined) return undefined;
+    this.#undo.push({ table: name, key, before });
+    for (const index of INDEX_NAMES) {
+      if (INDEXES[index].table !== name) continue;
+      if (before !== undefined) this.#sorted(index).set(indexString(index, before), undefined);
+      if (row !== undefined) this.#sorted(index).set(indexString(index, row), row);
+    }
+    return before;
+  }
+
+  #scan(name: TableName | IndexName, range: AnyRange): readonly Row[] {
+    const { prefix, after, from, limit, reverse = false } = range;
+    assert(limit >= 1 && limit <= SCAN_ROWS_MAX, 'a scan asks for 1 to SCAN_ROWS_MAX rows', { limit });
+    assert(after === undefined || from === undefined, 'a scan starts after or from, not both');
+    const columns = prefix.length + (after ?? from ?? []).length;
+    assert(columns <= wayOf(name).key.length, 'a scan names no more columns than the key has', { name, columns });
+    const start = keyString(prefix);
+    const bound = start + keyString(after ?? from ?? []);
+    const isBounded = after !== undefined || from !== undefined;
+    // Everything that begins with the bound counts with it: it lies between `bound` and `bound + KEY_AFTER`.
+    const edge = (from === undefined) === reverse ? bound : bound + KEY_AFTER;
+    const low = isBounded && !reverse ? edge : start;
+    const high = isBounded && reverse ? edge : start + KEY_AFTER;
+    return this.#sorted(name).scan({ low, high, limit, isReverse: reverse });
+  }
+
+  #sorted(name: TableName | IndexName): SortedRows<Row> {
+    const sorted = this.#rows.get(name);
+    assert(sorted !== undefined, 'every table and index has its rows', { name });
+    return sorted;
+  }
+}
+
+function indexString(index: IndexName, row: Row): string {
+  return keyString(INDEXES[index].key.map((column) => row[column] as KeyPart));
+}
