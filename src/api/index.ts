@@ -5,3 +5,4 @@ export * from './path.ts';
 export * from './problem.ts';
 export * from './records.ts';
 export * from './routes.ts';
+export * from './transport.ts';

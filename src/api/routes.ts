@@ -517,7 +517,7 @@ export const ROUTES = {
         kind: Kind,
         size_min: bytes('Bytes at least.'),
         size_max: bytes('Bytes at most.'),
-        modified_after: moment('Modified at this moment or later.'),
+        modified_after: moment('Modified after this moment.'),
         modified_before: moment('Modified before this moment.'),
         attribute: text('Has this named attribute, `user.tag`, or with this value, `user.tag=red`.'),
         ...pages,

@@ -1,0 +1,512 @@
+/**
+ * The HTTP door: Fastify routes requests to handlers by the route table, handlers ask the service and answer with data,
+ * `send` puts the answer on the wire. The door holds no rules about files.
+ *
+ * One door may listen in several places, each with its own name: TCP for programs on this machine, the control socket
+ * for the command line. Until there are accounts, TCP is loopback only, because whoever reaches the port can do
+ * everything.
+ *
+ * Every error becomes a problem document, those of the parser and the router as well. What is not a Fault is a bug: it
+ * is logged with its stack and answered 500 without details.
+ */
+import { lstatSync, unlinkSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import {
+  type FileService,
+  type HttpMethod,
+  PROBLEM_TYPE,
+  problemOfFault,
+  ROUTE_IDS,
+  type RouteId,
+  routeOf,
+} from '../api/index.ts';
+import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
+import { problemAnswer, type Sending, send } from './answer.ts';
+import { type Arrival, arrivalOf, checkSender, type Entrance, ownHosts, partsOfUrl, setArrival } from './arrival.ts';
+import { isFailedPrecondition } from './conditions.ts';
+import { type DoorParts, Exchange, type Handler, type Handlers, type HealthFacts, rulesOf } from './exchange.ts';
+import { fileHandlers } from './file-handlers.ts';
+import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
+import { storeHandlers } from './store-handlers.ts';
+import { treeHandlers } from './tree-handlers.ts';
+
+/** Who asks; stands in the commit of what they do. */
+export interface HttpCaller {
+  readonly user: string;
+  readonly door: string;
+  readonly request: string;
+}
+
+export interface HttpDoorParts {
+  /** The service in the name of a caller; called once a request. */
+  readonly service: (caller: HttpCaller) => FileService;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** What is absent has its default. */
+  readonly options?: Partial<HttpOptions>;
+  /** What /v1/health and the documents tell. */
+  readonly info: () => Promise<HealthFacts> | HealthFacts;
+}
+
+export type ListenAddress =
+  /** Port 0 takes a free one. */
+  | { readonly host: string; readonly port: number; readonly door?: string }
+  /** A Unix socket with mode 0600. What stands there is removed first when it is a socket: the caller holds the store. */
+  | { readonly socketPath: string; readonly door?: string };
+
+/** Where a listener really listens. */
+export type ListenedAddress =
+  | { readonly host: string; readonly port: number; readonly url: string }
+  | { readonly socketPath: string };
+
+export interface HttpDoor extends AsyncDisposable {
+  /** @throws Fault `denied` for a host that others can reach, `exists` for a port in use, `io`. */
+  listen(address: ListenAddress): Promise<ListenedAddress>;
+  /**
+   * Stops accepting, lets running requests finish, and ends what still runs after `deadlineMs`. Safe twice.
+   * Resolves when every connection is closed; answers how many requests had to be ended.
+   */
+  drain(deadlineMs: number): Promise<{ readonly ended: number }>;
+}
+
+const USER_UNTIL_ACCOUNTS = 'owner';
+/** Linux keeps 108 bytes for the name of a Unix socket, its final NUL included. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+const HANDLERS: Handlers = { ...fileHandlers, ...treeHandlers, ...storeHandlers };
+
+export async function createHttpDoor(parts: HttpDoorParts): Promise<HttpDoor> {
+  const door = new Door(parts);
+  await door.prepare();
+  return door;
+}
+
+type Handle = (message: IncomingMessage, response: ServerResponse) => void;
+
+/** A request that is being answered. */
+interface Running {
+  readonly message: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly controller: AbortController;
+}
+
+class Door implements HttpDoor {
+  readonly #parts: HttpDoorParts;
+  readonly #options: HttpOptions;
+  readonly #doorParts: DoorParts;
+  readonly #app: FastifyInstance;
+  readonly #methods = new Map<string, Set<string>>();
+  readonly #servers: Server[] = [];
+  readonly #running = new Map<ServerResponse, Running>();
+  /** The latest request of a connection, for the look at idle ones. */
+  readonly #latest = new WeakMap<Socket, Running>();
+  readonly #requestPrefix: string;
+  #requestCount = 0;
+  #handle: Handle = () => {};
+  #draining: Promise<{ ended: number }> | undefined;
+  #onIdle: (() => void) | undefined;
+
+  constructor(parts: HttpDoorParts) {
+    this.#parts = parts;
+    this.#options = { ...HTTP_OPTIONS_DEFAULT, ...parts.options };
+    this.#requestPrefix = hexOf(parts.random.bytes(4));
+    const isDraining = (): boolean => this.#draining !== undefined;
+    this.#doorParts = { clock: parts.clock, options: this.#options, info: parts.info, isDraining };
+    this.#app = this.#createApp();
+  }
+
+  async prepare(): Promise<void> {
+    for (const id of ROUTE_IDS) this.#addRoute(id);
+    await this.#app.ready();
+  }
+
+  // ---- routing
+
+  #createApp(): FastifyInstance {
+    const app = Fastify({
+      // Fastify only routes: the servers are ours, because there may be several and each has its own name.
+      serverFactory: (handler) => {
+        this.#handle = handler as Handle;
+        return createServer();
+      },
+      rewriteUrl: (message) => message.url ?? '/',
+      routerOptions: { querystringParser: () => ({}), maxParamLength: 32 },
+      genReqId: (message) => arrivalOf(message).request,
+      frameworkErrors: (error, request, reply) => this.#fail(error, request.raw, reply),
+      exposeHeadRoutes: false,
+      logger: false,
+    });
+    // Bodies are ours to read: file contents stream, JSON is bounded before it is parsed.
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+    app.setErrorHandler((error, request, reply) => this.#fail(error, request.raw, reply));
+    app.setNotFoundHandler((request, reply) => this.#fail(this.#notRouted(request.raw), request.raw, reply));
+    return app;
+  }
+
+  #addRoute<Id extends RouteId>(id: Id): void {
+    const route = routeOf(id);
+    const rules = rulesOf(id);
+    const handler: Handler<Id> = HANDLERS[id];
+    const url = route.path.replace('{path}', '').replace('{id}', ':id');
+    const hasOwnHead = ROUTE_IDS.some(
+      (other) => routeOf(other).method === 'HEAD' && routeOf(other).path === route.path,
+    );
+    const methods: HttpMethod[] = route.method === 'GET' && !hasOwnHead ? ['GET', 'HEAD'] : [route.method];
+    const known = this.#methods.get(route.path) ?? new Set();
+    for (const method of methods) known.add(method);
+    this.#methods.set(route.path, known);
+    const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+      reply.hijack();
+      const parameters = request.params as Readonly<Record<string, string | undefined>>;
+      await this.#serve(request.raw, reply.raw, (message, signal) => {
+        const service = this.#serviceFor(message);
+        return handler(new Exchange<Id>({ message, service, signal, door: this.#doorParts, rules, id: parameters.id }));
+      });
+    };
+    this.#app.route({ method: methods, url, handler: answer });
+  }
+
+  #serviceFor(message: IncomingMessage): FileService {
+    const { entrance, request } = arrivalOf(message);
+    return this.#parts.service({ user: USER_UNTIL_ACCOUNTS, door: entrance.door, request });
+  }
+
+  #notRouted(message: IncomingMessage): Fault {
+    const { route } = partsOfUrl(message.url ?? '/');
+    const allowed = this.#allowed(route);
+    const about = { method: message.method ?? '', url: route.slice(0, 300) };
+    if (allowed.length === 0) {
+      return new Fault(
+        'not-found',
+        `There is nothing at ${JSON.stringify(about.url)}. /v1/docs lists what there is.`,
+        about,
+      );
+    }
+    const sentence = `${about.method} cannot be done at ${JSON.stringify(about.url)}; ${allowed.join(', ')} can.`;
+    return new Fault('unsupported', sentence, { ...about, allowed });
+  }
+
+  #allowed(route: string): string[] {
+    for (const [path, methods] of this.#methods) {
+      const isIt = path.includes('{id}')
+        ? new RegExp(`^${path.replace('{id}', '[^/]+')}$`).test(route)
+        : path.replace('{path}', '') === route;
+      if (isIt) return [...methods];
+    }
+    return [];
+  }
+
+  // ---- one request
+
+  #arrive(entrance: Entrance, message: IncomingMessage, response: ServerResponse, waits: boolean): void {
+    const { route, ...parts } = partsOfUrl(message.url ?? '/');
+    const request = `${this.#requestPrefix}-${(this.#requestCount++).toString(36)}`;
+    const goOn = waits ? () => response.writeContinue() : undefined;
+    const arrival: Arrival = { ...parts, entrance, request, goOn, bodyBytes: 0 };
+    setArrival(message, arrival);
+    message.url = route;
+    const running: Running = { message, response, controller: new AbortController() };
+    this.#running.set(response, running);
+    this.#latest.set(message.socket, running);
+    if (this.#draining !== undefined) response.shouldKeepAlive = false;
+    response.once('close', () => this.#leave(running));
+    // The connection reports what happens to it; without a listener its errors would end the process.
+    message.on('error', () => {});
+    this.#handle(message, response);
+  }
+
+  #leave(running: Running): void {
+    this.#running.delete(running.response);
+    if (!running.response.writableFinished) {
+      running.controller.abort(new Fault('aborted', 'The client went away.', {}));
+    }
+    if (this.#running.size === 0) this.#onIdle?.();
+  }
+
+  async #serve(
+    message: IncomingMessage,
+    response: ServerResponse,
+    handle: (message: IncomingMessage, signal: AbortSignal) => ReturnType<Handler<RouteId>>,
+  ): Promise<void> {
+    const sending = this.#sendingOf(message, response);
+    try {
+      checkSender(arrivalOf(message), message.headers);
+      await send(await handle(message, sending.signal), sending);
+    } catch (error) {
+      await this.#sendFault(error, sending);
+    }
+  }
+
+  #fail(error: unknown, message: IncomingMessage, reply: FastifyReply): void {
+    reply.hijack();
+    const refuse = (): never => {
+      throw error;
+    };
+    void this.#serve(message, reply.raw, refuse);
+  }
+
+  #sendingOf(message: IncomingMessage, response: ServerResponse): Sending {
+    const { clock } = this.#parts;
+    const signal = this.#running.get(response)?.controller.signal ?? AbortSignal.abort();
+    return { message, response, signal, clock, options: this.#options };
+  }
+
+  /** Never rejects. Once the head is out, all that is left is to end the connection before the answer seems whole. */
+  async #sendFault(error: unknown, sending: Sending): Promise<void> {
+    const { message, response } = sending;
+    const { request, encodedPath } = arrivalOf(message);
+    const { fault, status } = this.#faultOf(error, message);
+    this.#report(error, fault, status, message);
+    if (response.headersSent || response.destroyed) {
+      if (!response.writableFinished) response.destroy();
+      return;
+    }
+    const path = encodedPath === undefined ? undefined : `/${encodedPath}`;
+    const problem = problemOfFault(fault, { request, status, path });
+    await send(problemAnswer(problem, headersOfFault(fault, status)), sending).catch(() => response.destroy());
+  }
+
+  #faultOf(error: unknown, message: IncomingMessage): { fault: Fault; status: number | undefined } {
+    if (Fault.is(error)) return { fault: error, status: statusOf(error, message) };
+    const { statusCode, code } = (error ?? {}) as { statusCode?: unknown; code?: unknown };
+    if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
+      const sentence = `The request cannot be read: ${error instanceof Error ? error.message : 'it is malformed'}.`;
+      const fault = new Fault(
+        statusCode === 413 ? 'too-large' : statusCode === 415 ? 'unsupported' : 'invalid',
+        sentence,
+        { reason: code },
+        error,
+      );
+      return { fault, status: statusCode };
+    }
+    const sentence = 'Something went wrong inside the server. Its log says what, under the id of this request.';
+    return { fault: new Fault('io', sentence, {}, error), status: 500 };
+  }
+
+  #report(error: unknown, fault: Fault, status: number | undefined, message: IncomingMessage): void {
+    const { request, entrance } = arrivalOf(message);
+    const data = {
+      request,
+      door: entrance.door,
+      method: message.method,
+      code: fault.code,
+      status,
+      error: fault.message,
+    };
+    if (!Fault.is(error) && status === 500) {
+      this.#parts.log.error('http.bug', { ...data, stack: error instanceof Error ? error.stack : String(error) });
+    } else if (Fault.is(error, 'corrupt', 'io', 'full', 'incompatible', 'gone')) {
+      this.#parts.log.error('http.fault', { ...data, about: fault.about, cause: String(fault.cause ?? '') });
+    } else this.#parts.log.debug('http.refused', data);
+  }
+
+  // ---- listening
+
+  async listen(address: ListenAddress): Promise<ListenedAddress> {
+    if (this.#draining !== undefined)
+      throw new Fault('unavailable', 'The HTTP door is closing and listens no more.', {});
+    return 'socketPath' in address ? this.#listenOnSocket(address) : this.#listenOnTcp(address);
+  }
+
+  async #listenOnTcp({
+    host,
+    port,
+    door = 'http',
+  }: Extract<ListenAddress, { host: string }>): Promise<ListenedAddress> {
+    const loopback = loopbackOf(host);
+    const entrance = { door, isOwnHost: (_: string): boolean => false };
+    const server = this.#createServer(entrance);
+    await bound(server, () => server.listen({ host: loopback, port }), `${host}:${port}`);
+    const found = (server.address() as AddressInfo).port;
+    entrance.isOwnHost = ownHosts(found, this.#options.hosts);
+    this.#servers.push(server);
+    const shown = loopback.includes(':') ? `[${loopback}]` : loopback;
+    this.#parts.log.info('http.listening', { door, host: loopback, port: found });
+    return { host: loopback, port: found, url: `http://${shown}:${found}` };
+  }
+
+  async #listenOnSocket({
+    socketPath,
+    door = 'control',
+  }: Extract<ListenAddress, { socketPath: string }>): Promise<ListenedAddress> {
+    const length = Buffer.byteLength(socketPath);
+    if (length > SOCKET_PATH_BYTES_MAX) {
+      const sentence = `The control socket ${socketPath} cannot be made: its path has ${length} bytes, and the system takes ${SOCKET_PATH_BYTES_MAX}. Keep the store in a folder with a shorter path.`;
+      throw new Fault('invalid', sentence, { socketPath, bytes: length });
+    }
+    if (lstatSync(socketPath, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(socketPath);
+    const server = this.#createServer({ door });
+    const listenPrivately = (): void => {
+      // The socket is made inside listen(); with this mask it never exists with wider rights.
+      const mask = process.umask(0o177);
+      try {
+        server.listen(socketPath);
+      } finally {
+        process.umask(mask);
+      }
+    };
+    await bound(server, listenPrivately, socketPath);
+    this.#servers.push(server);
+    this.#parts.log.info('http.listening', { door, socketPath });
+    return { socketPath };
+  }
+
+  #createServer(entrance: Entrance): Server {
+    const options = this.#options;
+    const server = createServer({
+      noDelay: true,
+      // A missing Host is answered by checkSender, with a problem document.
+      requireHostHeader: false,
+      maxHeaderSize: options.headerBytesMax,
+      headersTimeout: options.headersTimeoutMs,
+      requestTimeout: 0,
+      keepAliveTimeout: options.keepAliveTimeoutMs,
+      connectionsCheckingInterval: Math.min(5_000, options.headersTimeoutMs),
+    });
+    server.maxConnections = options.connectionsMax;
+    server.timeout = options.idleTimeoutMs;
+    server.on('request', (message, response) => this.#arrive(entrance, message, response, false));
+    server.on('checkContinue', (message, response) => this.#arrive(entrance, message, response, true));
+    server.on('clientError', (error, socket) =>
+      refuseRaw(error, socket as Socket, this.#latest.get(socket as Socket)?.response),
+    );
+    server.on('timeout', (socket) => this.#lookAtIdle(socket));
+    return server;
+  }
+
+  /** A connection has stood still: it ends unless it is we who are slow. */
+  #lookAtIdle(socket: Socket): void {
+    const running = this.#latest.get(socket);
+    const isOurs = running !== undefined && this.#running.has(running.response) && !waitsForClient(running);
+    if (isOurs) socket.setTimeout(this.#options.idleTimeoutMs);
+    else socket.destroy();
+  }
+
+  // ---- ending
+
+  drain(deadlineMs: number): Promise<{ readonly ended: number }> {
+    this.#draining ??= this.#drain(deadlineMs);
+    return this.#draining;
+  }
+
+  async #drain(deadlineMs: number): Promise<{ ended: number }> {
+    // `#draining` is set only when this function first waits; nothing before it may ask for it.
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const { response } of this.#running.values()) response.shouldKeepAlive = false;
+    for (const server of this.#servers) server.closeIdleConnections();
+    await this.#idle(deadlineMs);
+    const ended = this.#running.size;
+    const reason = new Fault('unavailable', 'The server is shutting down. Try again when it is back.', {});
+    for (const { controller, response } of this.#running.values()) {
+      controller.abort(reason);
+      response.destroy();
+    }
+    for (const server of this.#servers) server.closeAllConnections();
+    await Promise.all(closed);
+    await this.#app.close();
+    this.#parts.log.info('http.drained', { ended });
+    return { ended };
+  }
+
+  async #idle(deadlineMs: number): Promise<void> {
+    if (this.#running.size === 0 || deadlineMs <= 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#parts.clock.after(deadlineMs, resolve);
+      this.#onIdle = () => {
+        timer[Symbol.dispose]();
+        resolve();
+      };
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain(0);
+  }
+}
+
+/** True when nothing can go on before the client sends or takes more. */
+function waitsForClient({ message, response }: Running): boolean {
+  if (response.writableLength > 0) return true;
+  return !message.complete && message.readableLength === 0;
+}
+
+function statusOf(fault: Fault, message: IncomingMessage): number | undefined {
+  if (isFailedPrecondition(fault, message.headers)) return 412;
+  if (fault.code !== 'unsupported') return undefined;
+  if (Object.hasOwn(fault.about, 'allowed')) return 405;
+  return Object.hasOwn(fault.about, 'encoding') || Object.hasOwn(fault.about, 'content_type') ? 415 : undefined;
+}
+
+function headersOfFault(fault: Fault, status: number | undefined): Record<string, string> {
+  if (status === 405) return { allow: (fault.about.allowed as readonly string[]).join(', ') };
+  if (fault.code === 'range') return { 'content-range': `bytes */${fault.about.size ?? '*'}` };
+  return ['busy', 'unavailable', 'gone'].includes(fault.code) ? { 'retry-after': '1' } : {};
+}
+
+/** @throws Fault `denied` for everything that other machines can reach. */
+function loopbackOf(host: string): string {
+  const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
+  if (name === 'localhost') return '127.0.0.1';
+  if (name === '::1' || /^127(\.\d{1,3}){3}$/.test(name)) return name;
+  const sentence = `Listening on ${JSON.stringify(host)} is refused: there are no accounts yet, so everybody who reaches that address could read and change every file. Use 127.0.0.1 or ::1, and reach it from elsewhere through a tunnel that knows who is who.`;
+  throw new Fault('denied', sentence, { host });
+}
+
+function bound(server: Server, listen: () => void, shown: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const isTaken = error.code === 'EADDRINUSE';
+      const why = isTaken
+        ? 'something else listens there already. Choose another port, or end the other'
+        : error.message;
+      reject(new Fault(isTaken ? 'exists' : 'io', `Cannot listen on ${shown}: ${why}.`, { address: shown }, error));
+    });
+    server.once('listening', resolve);
+    listen();
+  });
+}
+
+/** What the parser refuses never becomes a request, so it is answered here, by hand. */
+function refuseRaw(error: NodeJS.ErrnoException, socket: Socket, latest: ServerResponse | undefined): void {
+  const isAnswering = latest?.headersSent && !latest.writableFinished;
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+    socket.destroy();
+    return;
+  }
+  const [status, reason, fault] = rawFaultOf(error);
+  const body = JSON.stringify(problemOfFault(fault, { request: '-', status }));
+  const head = [
+    `HTTP/1.1 ${status} ${reason}`,
+    `Content-Type: ${PROBLEM_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'X-Content-Type-Options: nosniff',
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+function rawFaultOf(error: NodeJS.ErrnoException): [status: number, reason: string, fault: Fault] {
+  if (error.code === 'HPE_HEADER_OVERFLOW') {
+    const sentence = 'The request line and headers are longer than this server takes. Send fewer or shorter ones.';
+    return [431, 'Request Header Fields Too Large', new Fault('too-large', sentence, {}, error)];
+  }
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return [408, 'Request Timeout', new Fault('timeout', 'The headers of the request took too long.', {}, error)];
+  }
+  if (error.code === 'HPE_INVALID_EOF_STATE') {
+    return [
+      400,
+      'Bad Request',
+      new Fault('aborted', 'The request ended before it was whole. Nothing of it was kept.', {}, error),
+    ];
+  }
+  return [
+    400,
+    'Bad Request',
+    new Fault('invalid', `This is not HTTP/1.1: ${error.message}.`, { reason: error.code }, error),
+  ];
+}

@@ -1,0 +1,161 @@
+/**
+ * One request with what the route table says about it: its path, query and body read and checked, the service in the
+ * caller's name, and a signal that fires when the client goes away. Handlers get nothing of HTTP but what they ask for.
+ */
+import type { IncomingMessage } from 'node:http';
+import {
+  type BodyOf,
+  type FileRecord,
+  type FileService,
+  type Path,
+  pathOfUrl,
+  type QueryOf,
+  type RouteId,
+  routeOf,
+  textOfPath,
+  urlOfPath,
+} from '../api/index.ts';
+import { type Clock, Fault } from '../base/index.ts';
+import type { Answer } from './answer.ts';
+import { arrivalOf } from './arrival.ts';
+import { type Expectation, expectationOf, needsRecord } from './conditions.ts';
+import type { HttpOptions } from './options.ts';
+import { bodyChecker, jsonOf, queryReader } from './query.ts';
+import { smallBodyOf, uploadOf } from './upload-body.ts';
+import { checkEncoding } from './write-headers.ts';
+
+/** What a door hands to every request. */
+export interface DoorParts {
+  readonly clock: Clock;
+  readonly options: HttpOptions;
+  readonly info: () => Promise<HealthFacts> | HealthFacts;
+  readonly isDraining: () => boolean;
+}
+
+/** What the server says about itself; the door adds whether it is draining. */
+export interface HealthFacts {
+  readonly version: string;
+  readonly store_id: string;
+  readonly uptime_seconds: number;
+}
+
+export class Exchange<Id extends RouteId = RouteId> {
+  readonly message: IncomingMessage;
+  readonly service: FileService;
+  readonly signal: AbortSignal;
+  readonly door: DoorParts;
+  readonly query: QueryOf<Id>;
+  readonly #rules: RouteRules;
+  readonly #id: number | undefined;
+  #path: Path | undefined;
+
+  constructor(parts: {
+    readonly message: IncomingMessage;
+    readonly service: FileService;
+    readonly signal: AbortSignal;
+    readonly door: DoorParts;
+    readonly rules: RouteRules;
+    /** What stands for `{id}`, as text. */
+    readonly id: string | undefined;
+  }) {
+    this.message = parts.message;
+    this.service = parts.service;
+    this.signal = parts.signal;
+    this.door = parts.door;
+    this.#rules = parts.rules;
+    this.#id = parts.id === undefined ? undefined : idOf(parts.id);
+    this.query = parts.rules.readQuery(arrivalOf(parts.message).query) as QueryOf<Id>;
+  }
+
+  get headers(): IncomingMessage['headers'] {
+    return this.message.headers;
+  }
+
+  /** What stands for `{path}`, in text form. @throws Fault `invalid`. */
+  get path(): string {
+    return textOfPath(this.#readPath());
+  }
+
+  /** The same, as it stands in a URL. */
+  get urlPath(): string {
+    return urlOfPath(this.#readPath());
+  }
+
+  /** What stands for `{id}`. */
+  get id(): number {
+    return this.#id ?? idOf('');
+  }
+
+  #readPath(): Path {
+    this.#path ??= pathOfUrl(arrivalOf(this.message).encodedPath ?? '');
+    return this.#path;
+  }
+
+  /** The JSON body, checked. @throws Fault `invalid`, `too-large`, `unsupported`. */
+  async body(): Promise<BodyOf<Id>> {
+    const { body, checkBody } = this.#rules;
+    checkEncoding(this.headers);
+    const bytes = await smallBodyOf(this.message, this.door.options.jsonBytesMax);
+    if (bytes.length === 0 && body?.type === 'json' && body.isOptional === true) return {} as BodyOf<Id>;
+    checkJsonType(this.headers['content-type']);
+    const value = jsonOf(bytes);
+    checkBody?.(value);
+    return value as BodyOf<Id>;
+  }
+
+  /** The body as bytes of a file. @throws Fault `unsupported` for an encoded one. */
+  upload(bytesMax: number = this.door.options.fileBytesMax): AsyncIterable<Uint8Array> {
+    checkEncoding(this.headers);
+    return uploadOf(this.message, bytesMax);
+  }
+
+  /**
+   * What the headers and the query (or the body) expect of the file. `find` tells what is there, when a header needs it.
+   * @throws Fault `conflict` when it is known to be false.
+   */
+  async expectation(
+    named: { readonly expected_version?: number; readonly expected_file_id?: number },
+    find: () => Promise<FileRecord | undefined>,
+  ): Promise<Expectation> {
+    const fromHeaders = expectationOf(this.headers, needsRecord(this.headers) ? await find() : undefined);
+    return {
+      ...(named.expected_version === undefined ? {} : { expectedVersion: named.expected_version }),
+      ...(named.expected_file_id === undefined ? {} : { expectedId: named.expected_file_id }),
+      ...fromHeaders,
+    };
+  }
+}
+
+function idOf(text: string): number {
+  const id = /^\d{1,16}$/.test(text) ? Number(text) : 0;
+  if (id >= 1 && id <= Number.MAX_SAFE_INTEGER) return id;
+  throw new Fault('invalid', `${JSON.stringify(text.slice(0, 100))} is not the id of a file.`, {
+    id: text.slice(0, 100),
+  });
+}
+
+function checkJsonType(type: string | undefined): void {
+  if (type === undefined || /^application\/(json|[a-z0-9.+-]+\+json)\s*(;|$)/i.test(type)) return;
+  throw new Fault('unsupported', `This request takes application/json, not ${type.slice(0, 100)}.`, {
+    content_type: type.slice(0, 100),
+  });
+}
+
+/** What the route table says about one route, compiled once. */
+export interface RouteRules {
+  readonly body: ReturnType<typeof routeOf>['body'];
+  readonly readQuery: (query: string) => Record<string, unknown>;
+  readonly checkBody: ((value: unknown) => void) | undefined;
+}
+
+export function rulesOf(id: RouteId): RouteRules {
+  const { query, body } = routeOf(id);
+  return {
+    body,
+    readQuery: queryReader(query),
+    checkBody: body?.type === 'json' ? bodyChecker(body.schema) : undefined,
+  };
+}
+
+export type Handler<Id extends RouteId> = (exchange: Exchange<Id>) => Promise<Answer> | Answer;
+export type Handlers = { readonly [Id in RouteId]: Handler<Id> };

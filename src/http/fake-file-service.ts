@@ -1,0 +1,709 @@
+/**
+ * A FileService in memory, for the tests of the door and the client alone: it keeps whole contents, forgets nothing, and
+ * passes the contract suite, so that what the door's tests see is what a real service would answer. Not for use.
+ */
+
+import { createHash } from 'node:crypto';
+import xxhash from 'xxhash-addon';
+import {
+  type AttributeChange,
+  type BulkItem,
+  type BulkResult,
+  type ByteSource,
+  type CheckOptions,
+  type CheckReport,
+  type Expecting,
+  type FileRead,
+  type FileRecord,
+  type FileService,
+  type ListOptions,
+  type ListPage,
+  type MoveOptions,
+  type Path,
+  pathOfText,
+  percentOfBytes,
+  type ReadOptions,
+  type Removed,
+  type RemoveOptions,
+  type SearchQuery,
+  type ServerInfo,
+  type StoreStats,
+  type Target,
+  textOfBytes,
+  textOfPath,
+  urlOfPath,
+  type VersionPage,
+  type WriteOptions,
+} from '../api/index.ts';
+import {
+  compareBytes,
+  concatBytes,
+  Fault,
+  hexOf,
+  isoOfMoment,
+  momentOfIso,
+  momentOfMs,
+  textOfUtf8,
+} from '../base/index.ts';
+
+interface FakeVersion {
+  readonly version: number;
+  readonly bytes: Uint8Array;
+  readonly xxhash3: string;
+  readonly modified: string;
+  readonly commit: number;
+  readonly door: string;
+  readonly user: string;
+}
+
+interface FakeNode {
+  readonly id: number;
+  readonly kind: FileRecord['kind'];
+  readonly target?: string;
+  readonly created: string;
+  name: Uint8Array;
+  parent: FakeNode | undefined;
+  children: Map<string, FakeNode>;
+  versions: FakeVersion[];
+  version: number;
+  modified: string;
+  changed: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  attributes: Map<string, string>;
+}
+
+export interface FakeCaller {
+  readonly user: string;
+  readonly door: string;
+}
+
+/** Bytes that one piece of a read has. */
+const PIECE_BYTES = 64 * 1024;
+
+export class FakeStore {
+  readonly root: FakeNode;
+  readonly #keys = new Map<string, { readonly request: string; readonly answer: unknown }>();
+  #id = 0;
+  commit = 0;
+
+  constructor() {
+    this.root = this.make('folder', new Uint8Array(), undefined, 0o755);
+  }
+
+  service(caller: FakeCaller = { user: 'owner', door: 'test' }): FileService {
+    return new FakeFileService(this, caller);
+  }
+
+  make(
+    kind: FakeNode['kind'],
+    name: Uint8Array,
+    parent: FakeNode | undefined,
+    mode: number,
+    target?: string,
+  ): FakeNode {
+    const now = nowIso();
+    const node: FakeNode = {
+      id: ++this.#id,
+      kind,
+      ...(target === undefined ? {} : { target }),
+      created: now,
+      name,
+      parent,
+      children: new Map(),
+      versions: [],
+      version: 1,
+      modified: now,
+      changed: now,
+      mode,
+      uid: 0,
+      gid: 0,
+      attributes: new Map(),
+    };
+    parent?.children.set(hexOf(name), node);
+    return node;
+  }
+
+  async once<T>(key: string | undefined, request: unknown, act: () => T | Promise<T>): Promise<T> {
+    if (key === undefined) return act();
+    const text = JSON.stringify(request);
+    const before = this.#keys.get(key);
+    if (before?.request === text) return before.answer as T;
+    if (before !== undefined) throw new Fault('conflict', 'The key was used for something else.', { key });
+    const answer = await act();
+    this.#keys.set(key, { request: text, answer });
+    return answer;
+  }
+}
+
+function nowIso(): string {
+  return isoOfMoment(momentOfMs(Date.now()));
+}
+
+function notFound(path: string): Fault {
+  return new Fault('not-found', `There is nothing at ${path}.`, { path });
+}
+
+function pathOf(node: FakeNode): Path {
+  return node.parent === undefined ? [] : [...pathOf(node.parent), node.name];
+}
+
+function recordOf(node: FakeNode, withAttributes = false, version = node.versions.at(-1)): FileRecord {
+  const path = pathOf(node);
+  const isText = path.every((name) => textOfUtf8(name) !== undefined);
+  const bytes = version?.bytes;
+  return {
+    file_id: node.id,
+    path: textOfPath(path),
+    name: textOfBytes(node.name),
+    ...(isText ? {} : { path_raw: `/${urlOfPath(path)}` }),
+    ...(textOfUtf8(node.name) === undefined ? { name_raw: percentOfBytes(node.name) } : {}),
+    kind: node.kind,
+    is_directory: node.kind === 'folder',
+    size: bytes?.length ?? 0,
+    modified: node.modified,
+    changed: node.changed,
+    created: node.created,
+    mode: node.mode,
+    uid: node.uid,
+    gid: node.gid,
+    links: 1,
+    version: version?.version ?? node.version,
+    xxhash3: version?.xxhash3 ?? null,
+    ...(node.target === undefined ? {} : { target: node.target }),
+    ...(withAttributes ? { attributes: Object.fromEntries(node.attributes) } : {}),
+  };
+}
+
+export function xxhash3Of(bytes: Uint8Array): string {
+  return xxhash.XXHash3.hash(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)).toString('hex');
+}
+
+function sorted(node: FakeNode): FakeNode[] {
+  return [...node.children.values()].sort((a, b) => compareBytes(a.name, b.name));
+}
+
+function* under(node: FakeNode, recursive = true): Generator<FakeNode> {
+  for (const child of sorted(node)) {
+    yield child;
+    if (recursive) yield* under(child);
+  }
+}
+
+function checkVersion(node: FakeNode | undefined, path: string, { expectedVersion, expectedId }: Expecting): void {
+  const isRight =
+    (expectedVersion === undefined || node?.version === expectedVersion) &&
+    (expectedId === undefined || node?.id === expectedId);
+  if (isRight) return;
+  throw new Fault('conflict', `${path} is version ${node?.version ?? 'none'}, not ${expectedVersion}.`, {
+    path,
+    expected_version: expectedVersion,
+    current_version: node?.version ?? null,
+  });
+}
+
+function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw Fault.aborted(signal, 'A fake call');
+}
+
+function momentText(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const moment = momentOfIso(text);
+  if (moment === undefined) throw new Fault('invalid', `${text} is not a moment.`, { text });
+  return isoOfMoment(moment);
+}
+
+class FakeFileService implements FileService {
+  readonly #store: FakeStore;
+  readonly #caller: FakeCaller;
+
+  constructor(store: FakeStore, caller: FakeCaller) {
+    this.#store = store;
+    this.#caller = caller;
+  }
+
+  async info(): Promise<ServerInfo> {
+    return { name: 'holdfast', version: '0.0.0', status: 'ok', store_id: 'fake', uptime_seconds: 0 };
+  }
+
+  async stat(
+    target: Target,
+    options: { readonly withAttributes?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<FileRecord> {
+    checkAborted(options.signal);
+    return recordOf(this.#get(target), options.withAttributes);
+  }
+
+  async list(target: Target, options: ListOptions = {}): Promise<ListPage> {
+    const folder = this.#getFolder(target);
+    const glob = options.glob === undefined ? undefined : globOf(options.glob);
+    const found = sorted(folder)
+      .filter((node) => options.kind === undefined || node.kind === options.kind)
+      .filter((node) => glob === undefined || glob.test(textOfBytes(node.name)));
+    return pageOf(folder, found, options, options.withAttributes);
+  }
+
+  async *manifest(target: Target): AsyncGenerator<FileRecord> {
+    for (const node of under(this.#getFolder(target))) yield recordOf(node);
+  }
+
+  async makeFolder(
+    path: string,
+    options: { readonly parents?: boolean; readonly permissions?: number; readonly idempotencyKey?: string } = {},
+  ): Promise<FileRecord> {
+    return this.#store.once(options.idempotencyKey, ['folder', path], () => {
+      const names = pathOfText(path);
+      const found = this.#find(names);
+      if (found !== undefined && !(options.parents === true && found.kind === 'folder')) throw exists(found);
+      if (found !== undefined) return recordOf(found);
+      const parent = this.#parent(names, options.parents === true);
+      return this.#done(
+        this.#store.make('folder', names.at(-1) ?? new Uint8Array(), parent, options.permissions ?? 0o755),
+      );
+    });
+  }
+
+  async write(path: string, source: ByteSource, options: WriteOptions): Promise<FileRecord> {
+    const names = pathOfText(path);
+    const text = textOfPath(names);
+    const request = ['write', text, options.mode];
+    return this.#store.once(options.idempotencyKey, request, async () => {
+      this.#checkGoal(names, text, options);
+      const modified = momentText(options.modified) ?? nowIso();
+      const bytes = await collected(source, options.signal);
+      checkAnnounced(bytes, options);
+      this.#checkGoal(names, text, options);
+      const parent = this.#parent(names, options.parents === true);
+      const name = names.at(-1) ?? new Uint8Array();
+      const node = parent.children.get(hexOf(name)) ?? this.#store.make('file', name, parent, 0o644);
+      this.#addVersion(node, bytes, modified);
+      node.mode = options.permissions ?? node.mode;
+      return this.#done(node);
+    });
+  }
+
+  #checkGoal(names: Path, text: string, options: WriteOptions): void {
+    if (names.length === 0) throw new Fault('is-folder', 'The root is a folder.', { path: '/' });
+    const found = this.#find(names);
+    if (found === undefined && options.parents !== true) this.#parent(names, false);
+    if (found?.kind === 'folder') throw new Fault('is-folder', `${text} is a folder.`, { path: text });
+    if (options.mode === 'create' && found !== undefined) throw exists(found);
+    if (options.mode === 'replace' && found === undefined) throw notFound(text);
+    checkVersion(found, text, options);
+    if (found !== undefined && found.kind !== 'file') throw exists(found);
+  }
+
+  async *writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>): AsyncGenerator<BulkResult> {
+    for await (const item of items) {
+      try {
+        yield { path: item.path, ok: true, record: await this.#writeOne(item) };
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        yield { path: item.path, ok: false, fault: error };
+      }
+    }
+  }
+
+  async #writeOne(item: BulkItem): Promise<FileRecord> {
+    const { modified, permissions, size } = item;
+    const names = pathOfText(item.path);
+    const found = this.#find(names);
+    if (item.kind === 'file') {
+      const source = (await item.source?.()) ?? [];
+      return this.write(item.path, source, { mode: 'put', size, modified, permissions });
+    }
+    if (found !== undefined && !(item.kind === 'folder' && found.kind === 'folder')) throw exists(found);
+    if (found !== undefined) return recordOf(found);
+    const name = names.at(-1) ?? new Uint8Array();
+    const mode = permissions ?? (item.kind === 'folder' ? 0o755 : 0o777);
+    const node = this.#store.make(item.kind, name, this.#parent(names, false), mode, item.target);
+    node.modified = momentText(modified) ?? node.modified;
+    return this.#done(node);
+  }
+
+  async read(target: Target, options: ReadOptions = {}): Promise<FileRead> {
+    checkAborted(options.signal);
+    const node = this.#get(target);
+    const path = textOfPath(pathOf(node));
+    if (node.kind === 'folder') throw new Fault('is-folder', `${path} is a folder.`, { path });
+    if (node.kind !== 'file') throw new Fault('invalid', `${path} has no bytes.`, { path });
+    const version =
+      options.version === undefined
+        ? node.versions.at(-1)
+        : node.versions.find((one) => one.version === options.version);
+    if (version === undefined) throw new Fault('not-found', `${path} has no version ${options.version}.`, { path });
+    const { offset = 0, length = Math.max(0, version.bytes.length - offset) } = options;
+    if (offset + length > version.bytes.length) {
+      throw new Fault('range', `${path} has ${version.bytes.length} bytes.`, { path, size: version.bytes.length });
+    }
+    const bytes = piecesOf(version.bytes.subarray(offset, offset + length), options.signal);
+    return { record: recordOf(node, false, version), bytes };
+  }
+
+  async setAttributes(
+    target: Target,
+    change: AttributeChange,
+    options: Expecting & { readonly idempotencyKey?: string } = {},
+  ): Promise<FileRecord> {
+    return this.#store.once(options.idempotencyKey, ['attributes', target, change], () => {
+      const node = this.#get(target);
+      checkVersion(node, textOfPath(pathOf(node)), options);
+      const modified = momentText(change.modified);
+      const attributes = new Map(node.attributes);
+      for (const [name, value] of Object.entries(change.attributes ?? {})) {
+        if (value === null) attributes.delete(name);
+        else if (/^[A-Za-z0-9+/]*={0,2}$/.test(value) && value.length % 4 === 0) attributes.set(name, value);
+        else throw new Fault('invalid', `The value of ${name} is not base64.`, { name });
+      }
+      node.attributes = attributes;
+      node.mode = change.mode ?? node.mode;
+      node.uid = change.uid ?? node.uid;
+      node.gid = change.gid ?? node.gid;
+      node.modified = modified ?? node.modified;
+      return this.#done(node);
+    });
+  }
+
+  async move(from: string, to: string, options: MoveOptions = {}): Promise<FileRecord> {
+    return this.#store.once(options.idempotencyKey, ['move', from, to], () => {
+      const { node, goal, names } = this.#twoEnds(from, to, options);
+      if (goal === node) return recordOf(node);
+      const parent = this.#parent(names, options.parents === true);
+      node.parent?.children.delete(hexOf(node.name));
+      node.name = names.at(-1) ?? node.name;
+      node.parent = parent;
+      parent.children.set(hexOf(node.name), node);
+      return this.#done(node);
+    });
+  }
+
+  async copy(from: string, to: string, options: MoveOptions = {}): Promise<FileRecord> {
+    return this.#store.once(options.idempotencyKey, ['copy', from, to], () => {
+      const { node, goal, names } = this.#twoEnds(from, to, options);
+      const parent = this.#parent(names, options.parents === true);
+      const bytes = node.versions.at(-1)?.bytes;
+      if (goal !== undefined && bytes !== undefined) {
+        this.#addVersion(goal, bytes, node.modified);
+        return this.#done(goal);
+      }
+      return this.#done(this.#copyTree(node, names.at(-1) ?? node.name, parent));
+    });
+  }
+
+  #copyTree(node: FakeNode, name: Uint8Array, parent: FakeNode): FakeNode {
+    const copy = this.#store.make(node.kind, name, parent, node.mode, node.target);
+    copy.attributes = new Map(node.attributes);
+    const bytes = node.versions.at(-1)?.bytes;
+    if (bytes !== undefined) this.#addVersion(copy, bytes, node.modified);
+    copy.modified = node.modified;
+    for (const child of sorted(node)) this.#copyTree(child, child.name, copy);
+    return copy;
+  }
+
+  #twoEnds(
+    from: string,
+    to: string,
+    options: MoveOptions,
+  ): { node: FakeNode; goal: FakeNode | undefined; names: Path } {
+    const node = this.#get({ path: from });
+    const names = pathOfText(to);
+    if (node.parent === undefined || names.length === 0) {
+      throw new Fault('invalid', 'The root stays where it is.', { path: '/' });
+    }
+    checkVersion(node, from, options);
+    const goal = this.#find(names);
+    for (let at: FakeNode | undefined = this.#deepest(names); at !== undefined; at = at.parent) {
+      if (at === node && goal !== node) throw new Fault('invalid', `${from} cannot go into itself.`, { path: from });
+    }
+    if (goal !== undefined && goal !== node) {
+      if (options.overwrite !== true) throw exists(goal);
+      if (goal.kind === 'folder' && node.kind !== 'folder')
+        throw new Fault('is-folder', `${to} is a folder.`, { path: to });
+      if (goal.kind !== 'folder' && node.kind === 'folder')
+        throw new Fault('not-folder', `${to} is no folder.`, { path: to });
+      if (goal.children.size > 0) throw new Fault('not-empty', `${to} is not empty.`, { path: to });
+    }
+    return { node, goal, names };
+  }
+
+  async remove(path: string, options: RemoveOptions = {}): Promise<Removed> {
+    return this.#store.once(options.idempotencyKey, ['remove', path], () => {
+      const node = this.#get({ path });
+      if (node.parent === undefined) throw new Fault('invalid', 'The root cannot be removed.', { path: '/' });
+      checkVersion(node, path, options);
+      if (node.children.size > 0 && options.recursive !== true) {
+        throw new Fault('not-empty', `${path} is not empty.`, { path: textOfPath(pathOf(node)) });
+      }
+      const all = [node, ...under(node)];
+      const folders = all.filter((one) => one.kind === 'folder').length;
+      const bytes = all.reduce((sum, one) => sum + (one.versions.at(-1)?.bytes.length ?? 0), 0);
+      const text = textOfPath(pathOf(node));
+      if (options.dryRun !== true) {
+        node.parent.children.delete(hexOf(node.name));
+        this.#store.commit++;
+      }
+      return { path: text, files: all.length - folders, folders, bytes, dry_run: options.dryRun === true };
+    });
+  }
+
+  async search(query: SearchQuery): Promise<ListPage> {
+    const start = this.#getFolder({ path: query.path ?? '/' });
+    const base = pathOf(start).length;
+    const isPath = query.pattern?.includes('/') === true;
+    const glob = query.pattern === undefined ? undefined : globOf(query.pattern.replace(/^\//, ''));
+    const [name, value] = query.attribute?.split('=') ?? [];
+    const [after, before] = [momentText(query.modifiedAfter), momentText(query.modifiedBefore)];
+    const found = [...under(start, query.recursive)].filter((node) => {
+      const size = node.versions.at(-1)?.bytes.length ?? 0;
+      const text = isPath ? textOfPath(pathOf(node).slice(base)).slice(1) : textOfBytes(node.name);
+      const held = name === undefined ? undefined : node.attributes.get(name);
+      return (
+        (query.kind === undefined || node.kind === query.kind) &&
+        (query.sizeMin === undefined || size >= query.sizeMin) &&
+        (query.sizeMax === undefined || size <= query.sizeMax) &&
+        (after === undefined || Date.parse(node.modified) > Date.parse(after)) &&
+        (before === undefined || Date.parse(node.modified) < Date.parse(before)) &&
+        (query.name === undefined || textOfBytes(node.name).toLowerCase().includes(query.name.toLowerCase())) &&
+        (glob === undefined || glob.test(text)) &&
+        (name === undefined || (held !== undefined && (value === undefined || atob(held) === value)))
+      );
+    });
+    return pageOf(start, found, query);
+  }
+
+  async versions(
+    target: Target,
+    options: { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
+  ): Promise<VersionPage> {
+    const node = this.#get(target);
+    const path = textOfPath(pathOf(node));
+    if (node.kind !== 'file') throw new Fault('is-folder', `${path} has no versions.`, { path });
+    const all = node.versions.toReversed().map((one) => ({
+      file_id: node.id,
+      version: one.version,
+      size: one.bytes.length,
+      modified: one.modified,
+      xxhash3: one.xxhash3,
+      commit: one.commit,
+      committed: one.modified,
+      actor: one.user,
+      door: one.door,
+      is_current: one.version === node.version,
+    }));
+    const { part, next } = cut(all, options);
+    return { path, versions: part, ...next };
+  }
+
+  async restore(
+    target: Target,
+    version: number,
+    options: Expecting & { readonly dryRun?: boolean; readonly idempotencyKey?: string } = {},
+  ): Promise<FileRecord> {
+    return this.#store.once(options.idempotencyKey, ['restore', target, version], () => {
+      const node = this.#get(target);
+      const path = textOfPath(pathOf(node));
+      checkVersion(node, path, options);
+      const wanted = node.versions.find((one) => one.version === version);
+      if (wanted === undefined) throw new Fault('not-found', `${path} has no version ${version}.`, { path });
+      if (wanted.version === node.version || options.dryRun === true) return recordOf(node, false, wanted);
+      this.#addVersion(node, wanted.bytes, wanted.modified);
+      return this.#done(node);
+    });
+  }
+
+  async stats(): Promise<StoreStats> {
+    const all = [...under(this.#store.root)];
+    const sum = all.reduce((bytes, node) => bytes + (node.versions.at(-1)?.bytes.length ?? 0), 0);
+    const files = all.filter((node) => node.kind !== 'folder').length;
+    return {
+      files,
+      folders: all.length - files,
+      logical_bytes: sum,
+      history_bytes: 0,
+      unique_bytes: sum,
+      stored_bytes: sum,
+      pack_bytes: sum,
+      metadata_bytes: 0,
+      disk_bytes: sum,
+      chunks: files,
+      packs: 1,
+      dedup_ratio: 1,
+      compression_ratio: 1,
+      total_ratio: 1,
+    };
+  }
+
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    options.onProgress?.(0, 2);
+    checkAborted(options.signal);
+    options.onProgress?.(2, 2);
+    const { files, logical_bytes } = await this.stats();
+    return {
+      chunks_verified: files,
+      bytes_verified: logical_bytes,
+      packs_verified: 1,
+      files_verified: files,
+      orphan_bytes: 0,
+      problems: [],
+      problems_more: 0,
+      is_clean: true,
+      ...(options.rebuildIndex === true ? { rebuilt_chunks: files } : {}),
+    };
+  }
+
+  #done(node: FakeNode): FileRecord {
+    this.#store.commit++;
+    node.changed = nowIso();
+    return recordOf(node);
+  }
+
+  #addVersion(node: FakeNode, bytes: Uint8Array, modified: string): void {
+    const version = node.versions.length === 0 ? 1 : node.version + 1;
+    node.version = version;
+    node.modified = modified;
+    node.versions.push({
+      version,
+      bytes,
+      xxhash3: xxhash3Of(bytes),
+      modified,
+      commit: this.#store.commit + 1,
+      ...this.#caller,
+    });
+  }
+
+  #find(names: Path): FakeNode | undefined {
+    let node: FakeNode | undefined = this.#store.root;
+    for (const [depth, name] of names.entries()) {
+      if (node === undefined) return undefined;
+      if (node.kind !== 'folder') {
+        const path = textOfPath(names.slice(0, depth));
+        throw new Fault('not-folder', `${path} is not a folder, so nothing can be in it.`, { path });
+      }
+      node = node.children.get(hexOf(name));
+    }
+    return node;
+  }
+
+  #deepest(names: Path): FakeNode {
+    let node = this.#store.root;
+    for (const name of names) {
+      const child = node.children.get(hexOf(name));
+      if (child === undefined) return node;
+      node = child;
+    }
+    return node;
+  }
+
+  #parent(names: Path, make: boolean): FakeNode {
+    let node = this.#store.root;
+    for (const [depth, name] of names.slice(0, -1).entries()) {
+      const path = textOfPath(names.slice(0, depth + 1));
+      let child = node.children.get(hexOf(name));
+      if (child === undefined && !make) throw notFound(path);
+      child ??= this.#store.make('folder', name, node, 0o755);
+      if (child.kind !== 'folder') throw new Fault('not-folder', `${path} is not a folder.`, { path });
+      node = child;
+    }
+    return node;
+  }
+
+  #get(target: Target): FakeNode {
+    if ('path' in target) {
+      const names = pathOfText(target.path);
+      const found = this.#find(names);
+      if (found === undefined) throw notFound(textOfPath(names));
+      return found;
+    }
+    const found = [this.#store.root, ...under(this.#store.root)].find((node) => node.id === target.id);
+    if (found === undefined)
+      throw new Fault('not-found', `There is no file with the id ${target.id}.`, { file_id: target.id });
+    return found;
+  }
+
+  #getFolder(target: Target): FakeNode {
+    const node = this.#get(target);
+    if (node.kind === 'folder') return node;
+    const path = textOfPath(pathOf(node));
+    throw new Fault('not-folder', `${path} is not a folder.`, { path });
+  }
+}
+
+function exists(node: FakeNode): Fault {
+  const path = textOfPath(pathOf(node));
+  return new Fault('exists', `There is a ${node.kind} at ${path} already.`, { path, file_id: node.id });
+}
+
+async function collected(source: ByteSource, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of source) {
+    checkAborted(signal);
+    pieces.push(piece.slice());
+  }
+  checkAborted(signal);
+  return concatBytes(pieces);
+}
+
+function checkAnnounced(bytes: Uint8Array, { size, xxhash3, sha256 }: WriteOptions): void {
+  const pairs: [what: string, announced: unknown, actual: unknown][] = [
+    ['size', size, bytes.length],
+    ['xxhash3', xxhash3, xxhash3 === undefined ? undefined : xxhash3Of(bytes)],
+    ['sha256', sha256, sha256 === undefined ? undefined : createHash('sha256').update(bytes).digest('hex')],
+  ];
+  for (const [what, announced, actual] of pairs) {
+    if (announced === actual || announced === undefined) continue;
+    throw new Fault('mismatch', `The ${what} is ${actual}, not ${announced}.`, { what, announced, actual });
+  }
+}
+
+async function* piecesOf(bytes: Uint8Array, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  // One buffer for all pieces, as the contract of ByteSource allows: whoever keeps a piece sees it change.
+  const buffer = new Uint8Array(Math.min(PIECE_BYTES, bytes.length));
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    checkAborted(signal);
+    const piece = bytes.subarray(at, at + PIECE_BYTES);
+    buffer.set(piece);
+    yield buffer.subarray(0, piece.length);
+  }
+}
+
+function pageOf(
+  folder: FakeNode,
+  found: readonly FakeNode[],
+  options: { readonly cursor?: string | undefined; readonly limit?: number | undefined },
+  withAttributes = false,
+): ListPage {
+  const { part, next } = cut(found, options);
+  return { path: textOfPath(pathOf(folder)), entries: part.map((node) => recordOf(node, withAttributes)), ...next };
+}
+
+function cut<T>(
+  all: readonly T[],
+  { cursor, limit = 1_000 }: { readonly cursor?: string | undefined; readonly limit?: number | undefined },
+): { part: T[]; next: { next?: string } } {
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1_000)
+    throw new Fault('invalid', `The limit ${limit} cannot be used.`, {});
+  const start = cursor === undefined ? 0 : Number(/^at-(\d+)$/.exec(cursor)?.[1] ?? Number.NaN);
+  if (Number.isNaN(start)) throw new Fault('invalid', 'The cursor is not one of this store.', {});
+  const end = start + limit;
+  return { part: all.slice(start, end), next: end < all.length ? { next: `at-${end}` } : {} };
+}
+
+/** Enough of globs for the tests. */
+function globOf(glob: string): RegExp {
+  let depth = 0;
+  const parts = glob.match(/\*\*\/?|[*?{},]|\[[^\]]*\]|[^*?{},[]+|./gs) ?? [];
+  const source = parts.map((part) => {
+    if (part === '**/') return '(?:.*/)?';
+    if (part === '**') return '.*';
+    if (part === '*') return '[^/]*';
+    if (part === '?') return '[^/]';
+    if (part === '{') return depth++ >= 0 ? '(?:' : '';
+    if (part === '}') return depth-- > 0 ? ')' : '\\}';
+    if (part === ',' && depth > 0) return '|';
+    if (part.startsWith('[') && part.endsWith(']') && part.length > 2) return part.replace('[!', '[^');
+    return part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  });
+  if (depth > 0) throw new Fault('invalid', 'The pattern has a brace without its end.', { pattern: glob });
+  return new RegExp(`^${source.join('')}$`, 's');
+}

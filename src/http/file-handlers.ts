@@ -1,0 +1,305 @@
+/** The routes about single files: make, replace, read, change, remove; with conditions, ranges and announced checksums. */
+import {
+  type FileRecord,
+  type FileService,
+  pathOfText,
+  type Target,
+  UPLOAD_FIELDS,
+  type UploadFields,
+  urlOfPath,
+} from '../api/index.ts';
+import { Fault } from '../base/index.ts';
+import type { Answer, AnswerHeaders } from './answer.ts';
+import { etagOf, failedPrecondition, isRangeWanted, judgeRead } from './conditions.ts';
+import type { Exchange, Handler, Handlers } from './exchange.ts';
+import { boundaryOf, type Part, partsOf } from './multipart.ts';
+import { fieldReader } from './query.ts';
+import { type ByteRange, rangeOf } from './ranges.ts';
+import { headersOfContent } from './served-content.ts';
+import { type Announced, announcedBy, checkSize, idempotencyKeyOf } from './write-headers.ts';
+
+/** How often a read is begun anew when the file changes between looking at its size and reading a range. */
+const READ_ATTEMPTS_MAX = 4;
+
+/** Without its undefined members. */
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+export function present<T extends object>(value: T): Present<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as Present<T>;
+}
+
+export function recordAnswer(record: FileRecord, status = 200, headers: AnswerHeaders = {}): Answer {
+  return { kind: 'json', status, headers: { etag: etagOf(record), ...headers }, json: record };
+}
+
+export function madeAnswer(record: FileRecord): Answer {
+  const room = record.is_directory ? 'directories' : 'files';
+  return recordAnswer(record, 201, { location: `/v1/${room}/${urlOfPath(pathOfText(record.path))}` });
+}
+
+/** The record, or `undefined` when nothing is there. */
+export async function findRecord(
+  service: FileService,
+  target: Target,
+  signal: AbortSignal,
+): Promise<FileRecord | undefined> {
+  try {
+    return await service.stat(target, { signal });
+  } catch (error) {
+    if (Fault.is(error, 'not-found', 'not-folder')) return undefined;
+    throw error;
+  }
+}
+
+const fileCreate: Handler<'fileCreate'> = async (exchange) => {
+  const { service, signal, query, path } = exchange;
+  const announced = announcedBy(exchange.headers, exchange.door.options.fileBytesMax);
+  const options = { ...announced, mode: 'create', parents: query.parents ?? false, signal } as const;
+  return madeAnswer(await service.write(path, exchange.upload(), options));
+};
+
+const filePut: Handler<'filePut'> = async (exchange) => {
+  const { service, signal, query, path } = exchange;
+  const announced = announcedBy(exchange.headers, exchange.door.options.fileBytesMax);
+  const find = () => findRecord(service, { path }, signal);
+  const { isNew, isOld, ...expected } = await exchange.expectation(query, find);
+  const mode = isNew === true ? 'create' : query.create === true && isOld !== true ? 'put' : 'replace';
+  // Only for the status: whether there was something is known exactly in the commit alone.
+  const isMade = mode === 'create' || (mode === 'put' && (await find()) === undefined);
+  const options = { ...announced, ...expected, mode, parents: query.parents ?? false, signal } as const;
+  const record = await service.write(path, exchange.upload(), options);
+  return isMade ? madeAnswer(record) : recordAnswer(record);
+};
+
+async function change(exchange: Exchange<'fileChange'> | Exchange<'fileChangeById'>, target: Target): Promise<Answer> {
+  const { service, signal } = exchange;
+  const find = () => findRecord(service, target, signal);
+  const { isNew, isOld: _, ...expected } = await exchange.expectation(exchange.query, find);
+  if (isNew === true) await refuseExisting(find);
+  const body = await exchange.body();
+  const options = { ...expected, ...present({ idempotencyKey: idempotencyKeyOf(exchange.headers) }), signal };
+  return recordAnswer(await service.setAttributes(target, body, options));
+}
+
+/** `If-None-Match: *` on something that changes what is there. */
+async function refuseExisting(find: () => Promise<FileRecord | undefined>): Promise<void> {
+  const record = await find();
+  if (record !== undefined) throw failedPrecondition(record);
+}
+
+/** What GET, HEAD and download answer. */
+async function read(
+  exchange: Exchange<'fileRead'> | Exchange<'fileHead'> | Exchange<'download'>,
+  target: Target,
+): Promise<Answer> {
+  const { service, signal, headers, query } = exchange;
+  const version = present({ version: query.version });
+  const isHead = exchange.message.method === 'HEAD';
+  const conditions = [
+    'if-match',
+    'if-none-match',
+    'if-modified-since',
+    'if-unmodified-since',
+    ...(isHead ? [] : ['range']),
+  ];
+  if (!isHead && conditions.every((name) => headers[name] === undefined)) {
+    const { record, bytes } = await service.read(target, { ...version, signal });
+    return contentAnswer(record, bytes);
+  }
+  for (let attempt = 1; attempt <= READ_ATTEMPTS_MAX; attempt++) {
+    const record = await recordOfContent(exchange, target, version);
+    const verdict = judgeRead(headers, record);
+    if (verdict === 'failed') throw failedPrecondition(record);
+    if (verdict === 'not-modified') return { kind: 'empty', status: 304, headers: { etag: etagOf(record) } };
+    const range = isHead || !isRangeWanted(headers, record) ? 'whole' : rangeOf(headers.range, record.size);
+    if (range === 'none') throw unsatisfiable(headers.range, record);
+    if (isHead) return contentAnswer(record, []);
+    const found = await service.read(target, { ...version, ...(range === 'whole' ? {} : range), signal });
+    if (etagOf(found.record) === etagOf(record)) return contentAnswer(found.record, found.bytes, range);
+    await endUnread(found.bytes);
+  }
+  throw new Fault('busy', 'The file changes faster than it can be read. Try again in a moment.', {});
+}
+
+function unsatisfiable(range: string | undefined, record: FileRecord): Fault {
+  const sentence = `The range ${JSON.stringify(range)} has no byte of ${record.path}, which has ${record.size}.`;
+  return new Fault('range', sentence, { path: record.path, size: record.size });
+}
+
+/** The record of the content that a read would answer, with the faults of a read. */
+async function recordOfContent(
+  { service, signal }: Exchange<'fileRead'> | Exchange<'fileHead'> | Exchange<'download'>,
+  target: Target,
+  version: { version?: number },
+): Promise<FileRecord> {
+  if (version.version === undefined) {
+    const record = await service.stat(target, { signal });
+    if (record.kind === 'file') return record;
+  }
+  const { record, bytes } = await service.read(target, { ...version, signal });
+  await endUnread(bytes);
+  return record;
+}
+
+async function endUnread(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  await bytes[Symbol.asyncIterator]().return?.();
+}
+
+function contentAnswer(
+  record: FileRecord,
+  bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  range: ByteRange | 'whole' = 'whole',
+): Answer {
+  const source = Symbol.asyncIterator in bytes ? bytes : noBytes();
+  const headers = headersOfContent(record);
+  if (range === 'whole') return { kind: 'bytes', status: 200, headers, length: record.size, bytes: source };
+  const last = range.offset + range.length - 1;
+  const partial = { ...headers, 'content-range': `bytes ${range.offset}-${last}/${record.size}` };
+  return { kind: 'bytes', status: 206, headers: partial, length: range.length, bytes: source };
+}
+
+async function* noBytes(): AsyncGenerator<Uint8Array> {}
+
+const fileRemove: Handler<'fileRemove'> = async (exchange) => {
+  const { recursive = false, ...query } = exchange.query;
+  return removeAnswer(exchange, query, recursive);
+};
+
+export async function removeAnswer(
+  exchange: Exchange<'fileRemove'> | Exchange<'folderRemove'>,
+  query: { readonly dry_run?: boolean; readonly expected_version?: number; readonly expected_file_id?: number },
+  recursive: boolean,
+): Promise<Answer> {
+  const { service, signal, path } = exchange;
+  const find = () => findRecord(service, { path }, signal);
+  const { isNew, isOld: _, ...expected } = await exchange.expectation(query, find);
+  if (isNew === true) await refuseExisting(find);
+  const dryRun = query.dry_run ?? false;
+  const key = present({ idempotencyKey: idempotencyKeyOf(exchange.headers) });
+  const removed = await service.remove(path, { ...expected, ...key, recursive, dryRun, signal });
+  const isWanted = dryRun || /(^|,)\s*return=representation\s*(,|;|$)/i.test(String(exchange.headers.prefer ?? ''));
+  return isWanted ? { kind: 'json', status: 200, json: removed } : { kind: 'empty', status: 204 };
+}
+
+const readFields = fieldReader(UPLOAD_FIELDS);
+
+const upload: Handler<'upload'> = async (exchange) => {
+  const boundary = boundaryOf(exchange.headers['content-type']);
+  if (boundary === undefined) {
+    throw new Fault('unsupported', 'An upload is a form: multipart/form-data with a boundary.', {});
+  }
+  const { formFieldsMax, formFieldBytesMax, fileBytesMax } = exchange.door.options;
+  // The form around the file: every field with its headers.
+  const formBytesMax = fileBytesMax + 2 * (formFieldsMax + 2) * formFieldBytesMax;
+  const parts = partsOf(exchange.upload(formBytesMax), boundary, { partHeaderBytesMax: formFieldBytesMax });
+  const { file, fields } = await fieldsBefore(parts, exchange);
+  const path = pathOfUpload(fields.path, file.filename ?? '');
+  const announced: Announced = {
+    ...announcedBy(keyOnly(exchange), fileBytesMax),
+    ...present({ size: fields.size, modified: fields.modified, permissions: fields.mode }),
+    ...present({ xxhash3: fields.xxhash3?.toLowerCase(), sha256: fields.sha256?.toLowerCase() }),
+  };
+  const expected = present({ expectedVersion: fields.expected_version, expectedId: fields.expected_file_id });
+  const mode = fields.overwrite === false ? 'create' : 'put';
+  const options = {
+    ...announced,
+    ...expected,
+    mode,
+    parents: fields.parents ?? false,
+    signal: exchange.signal,
+  } as const;
+  const record = await exchange.service.write(path, wholeForm(file, parts, fileBytesMax), options);
+  const { file_id, version } = record;
+  const location = `/v1/files/${urlOfPath(pathOfText(record.path))}`;
+  return { kind: 'json', status: 201, headers: { etag: etagOf(record), location }, json: { file_id, version, record } };
+};
+
+/** Length and checksums of the headers are those of the form, not of the file in it. */
+function keyOnly(exchange: Exchange): Exchange['headers'] {
+  const key = exchange.headers['idempotency-key'];
+  return key === undefined ? {} : { 'idempotency-key': key };
+}
+
+/** All fields up to the file. */
+async function fieldsBefore(
+  parts: AsyncGenerator<Part>,
+  exchange: Exchange,
+): Promise<{ file: Part; fields: UploadFields }> {
+  const { formFieldsMax, formFieldBytesMax } = exchange.door.options;
+  const fields = new Map<string, string>();
+  for (;;) {
+    const next = await parts.next();
+    if (next.done === true) throw new Fault('invalid', 'The form has no file in it.', {});
+    const part = next.value;
+    if (part.filename !== undefined) return { file: part, fields: readFields(fields) as UploadFields };
+    if (fields.has(part.name)) throw new Fault('invalid', `The field ${JSON.stringify(part.name)} is there twice.`, {});
+    if (fields.size >= formFieldsMax)
+      throw new Fault('too-large', `The form has more than ${formFieldsMax} fields.`, {});
+    fields.set(part.name, await textOfPart(part, formFieldBytesMax));
+  }
+}
+
+async function textOfPart(part: Part, bytesMax: number): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of part.bytes) {
+    length += piece.length;
+    if (length > bytesMax)
+      throw new Fault('too-large', `The field ${part.name} may have ${bytesMax} bytes at most.`, {});
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+/** The last part of the name that the browser gives, in the folder that the path names. */
+function pathOfUpload(path: string | undefined, filename: string): string {
+  if (path !== undefined && path !== '' && !path.endsWith('/')) return path;
+  const name = filename.split('/').at(-1) ?? '';
+  if (name !== '') return `${path ?? '/'}${name}`;
+  throw new Fault('invalid', 'The form gives the file neither a path nor a name.', {});
+}
+
+/** The file ends only when the form has ended as well behind it, so that half a form keeps nothing. */
+async function* wholeForm(file: Part, parts: AsyncGenerator<Part>, bytesMax: number): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const piece of file.bytes) {
+    size += piece.length;
+    checkSize(size, bytesMax);
+    yield piece;
+  }
+  const next = await parts.next();
+  if (next.done === true) return;
+  throw new Fault(
+    'invalid',
+    `The form goes on after its file, with ${JSON.stringify(next.value.name)}. Put the file last.`,
+    {},
+  );
+}
+
+const symlinkCreate: Handler<'symlinkCreate'> = async (exchange) => {
+  const { path } = exchange;
+  const body = await exchange.body();
+  const item = { path, kind: 'symlink', ...present(body), target: body.target } as const;
+  for await (const result of exchange.service.writeMany([item], { signal: exchange.signal })) {
+    if (!result.ok) throw result.fault;
+    return recordAnswer(result.record, 201);
+  }
+  throw new Error('Broken invariant: one item had no result.');
+};
+
+export const fileHandlers = {
+  fileCreate,
+  filePut,
+  fileChange: (exchange) => change(exchange, { path: exchange.path }),
+  fileChangeById: (exchange) => change(exchange, { id: exchange.id }),
+  fileRead: (exchange) => read(exchange, { path: exchange.path }),
+  fileHead: (exchange) => read(exchange, { path: exchange.path }),
+  download: (exchange) => read(exchange, { id: exchange.query.file_id }),
+  fileRemove,
+  upload,
+  symlinkCreate,
+  recordRead: async ({ service, path, query, signal }) =>
+    recordAnswer(await service.stat({ path }, { withAttributes: query.attributes ?? false, signal })),
+  recordReadById: async ({ service, id, query, signal }) =>
+    recordAnswer(await service.stat({ id }, { withAttributes: query.attributes ?? false, signal })),
+} satisfies Partial<Handlers>;

@@ -1,0 +1,163 @@
+/**
+ * How a program on Node reaches a server: over TCP or a Unix socket, connections kept open, bodies streaming both ways.
+ * A body is pulled no faster than the connection takes it. When the answer comes before the body has been sent whole,
+ * sending stops and the answer is what counts.
+ */
+import { Agent, type ClientRequest, type IncomingMessage, request as startRequest } from 'node:http';
+import type { ByteSource, Transport, TransportAnswer, TransportRequest } from '../api/index.ts';
+import { Fault } from '../base/index.ts';
+
+/** Connections that one transport keeps at once. */
+const CONNECTIONS_MAX = 64;
+/** Idle connections end on our side before the server's keep-alive time is over. */
+const IDLE_MS = 30_000;
+
+export type NodeTransportOptions =
+  /** `http://host:port`, without a path. */
+  { readonly origin: string } | { readonly socketPath: string };
+
+export interface NodeTransport extends Disposable {
+  readonly send: Transport;
+}
+
+/** @throws Fault `invalid` for an origin that is none. */
+export function nodeTransport(options: NodeTransportOptions): NodeTransport {
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: CONNECTIONS_MAX,
+    maxFreeSockets: CONNECTIONS_MAX,
+    timeout: IDLE_MS,
+  });
+  const place = placeOf(options);
+  return {
+    send: (request) => exchange(request, { agent, ...place }),
+    [Symbol.dispose]: () => agent.destroy(),
+  };
+}
+
+interface Place {
+  readonly socketPath?: string;
+  readonly host?: string;
+  readonly port?: string;
+  /** For sentences. */
+  readonly shown: string;
+}
+
+function placeOf(options: NodeTransportOptions): Place {
+  if ('socketPath' in options) return { socketPath: options.socketPath, shown: options.socketPath };
+  const url = URL.parse(options.origin);
+  if (url === null || url.protocol !== 'http:' || url.pathname !== '/' || url.search !== '') {
+    const sentence = `${JSON.stringify(options.origin)} is not the address of a server. It reads like http://127.0.0.1:8420.`;
+    throw new Fault('invalid', sentence, { origin: options.origin });
+  }
+  return { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: url.port || '80', shown: url.origin };
+}
+
+async function exchange(request: TransportRequest, place: Place & { agent: Agent }): Promise<TransportAnswer> {
+  const { signal, body } = request;
+  if (signal?.aborted) throw Fault.aborted(signal, 'A request');
+  const { shown, ...where } = place;
+  const sent = startRequest({ ...where, method: request.method, path: request.path, headers: { ...request.headers } });
+  const onAbort = (): void => void sent.destroy(Fault.aborted(signal, 'A request'));
+  signal?.addEventListener('abort', onAbort, { once: true });
+  sent.once('close', () => signal?.removeEventListener('abort', onAbort));
+  const failure = Promise.withResolvers<never>();
+  const answered = new Promise<IncomingMessage>((resolve) => sent.once('response', resolve));
+  sent.on('error', (error) => failure.reject(faultOf(error, sent, shown)));
+  failure.promise.catch(() => {});
+  const sending = sendBody(sent, body, answered).catch((error: unknown) => {
+    // The source failed, not the connection: its own error is what the caller must see.
+    failure.reject(error);
+    sent.destroy();
+  });
+  const answer = await Promise.race([answered, failure.promise]);
+  return {
+    status: answer.statusCode ?? 0,
+    headers: headersOf(answer),
+    body: bodyOf(answer, { sent, sending, failure: failure.promise, shown }),
+  };
+}
+
+async function sendBody(
+  sent: ClientRequest,
+  body: Uint8Array | ByteSource | undefined,
+  answered: Promise<unknown>,
+): Promise<void> {
+  if (body === undefined || body instanceof Uint8Array) {
+    sent.end(body);
+    return;
+  }
+  let isAnswered = false;
+  void answered.then(() => {
+    isAnswered = true;
+  });
+  for await (const piece of body) {
+    if (isAnswered || sent.destroyed) return;
+    await flushed(sent, piece, answered);
+  }
+  if (!sent.destroyed) sent.end();
+}
+
+/** Until the kernel has the piece, since its owner may use it again; or until nothing more is wanted. */
+function flushed(sent: ClientRequest, piece: Uint8Array, answered: Promise<unknown>): Promise<unknown> | undefined {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  sent.write(piece, resolve);
+  if (sent.writableLength === 0) return undefined;
+  return Promise.race([promise, answered]);
+}
+
+function headersOf(answer: IncomingMessage): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(answer.headers)) {
+    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return headers;
+}
+
+interface Answering {
+  readonly sent: ClientRequest;
+  readonly sending: Promise<void>;
+  readonly failure: Promise<never>;
+  readonly shown: string;
+}
+
+async function* bodyOf(answer: IncomingMessage, { sent, shown }: Answering): AsyncGenerator<Uint8Array> {
+  let isWhole = false;
+  try {
+    for await (const piece of answer as AsyncIterable<Uint8Array>) yield piece;
+    isWhole = answer.complete;
+    if (!isWhole) throw brokenOff(shown, undefined);
+  } catch (error) {
+    throw Fault.is(error) ? error : brokenOff(shown, error);
+  } finally {
+    // An answer that was left, or that came before the body was sent, leaves a connection of no further use.
+    if (!isWhole || !sent.writableFinished) sent.destroy();
+  }
+}
+
+function brokenOff(shown: string, cause: unknown): Fault {
+  return new Fault(
+    'unavailable',
+    `The answer of ${shown} broke off before it was whole.`,
+    { server: shown, was_sent: true },
+    cause,
+  );
+}
+
+const NEVER_SENT = new Set([
+  'ECONNREFUSED',
+  'ENOENT',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EAI_AGAIN',
+  'EACCES',
+]);
+
+function faultOf(error: NodeJS.ErrnoException, sent: ClientRequest, shown: string): Fault {
+  if (Fault.is(error)) return error;
+  const wasSent = !NEVER_SENT.has(error.code ?? '');
+  const why = wasSent ? 'the connection broke before the answer came' : 'nothing answers there. Is the server running?';
+  const about = { server: shown, was_sent: wasSent, was_reused: sent.reusedSocket, reason: error.code ?? '' };
+  return new Fault('unavailable', `${shown} cannot be reached: ${why}`, about, error);
+}

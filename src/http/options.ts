@@ -1,0 +1,50 @@
+/**
+ * What can be set about the HTTP door, in one object with its defaults. Every bound of the door stands here: bytes,
+ * connections and times. Times are milliseconds.
+ */
+
+export interface HttpOptions {
+  /** Bytes that one file may have; more are refused with 413, announced or not. */
+  readonly fileBytesMax: number;
+  /** Bytes of a JSON body; more are refused with 413 without being read. */
+  readonly jsonBytesMax: number;
+  /** Bytes of a request line with all headers; the longest path, wholly percent-encoded, has 12 KiB. */
+  readonly headerBytesMax: number;
+  /** Fields of a form, their bytes, and the bytes of the headers of one part. */
+  readonly formFieldsMax: number;
+  readonly formFieldBytesMax: number;
+  /** Connections at once, on each listener; further ones are closed at once. */
+  readonly connectionsMax: number;
+  /** How long a client may take over its headers. */
+  readonly headersTimeoutMs: number;
+  /** How long a body or an answer may stand still because of the client. There is no limit for the whole of it. */
+  readonly idleTimeoutMs: number;
+  /** How long a connection stays open without a request. */
+  readonly keepAliveTimeoutMs: number;
+  /** Bytes of a refused body that are read and dropped so that the connection can go on. */
+  readonly dropBytesMax: number;
+  /** Beyond that the connection ends: how long, and for how many bytes, the client may go on sending until it reads the answer. */
+  readonly lingerMs: number;
+  readonly lingerBytesMax: number;
+  /** Between two lines of progress of a check; also without progress, so that nobody thinks the connection dead. */
+  readonly progressMs: number;
+  /** Names, beside 127.0.0.1, localhost and [::1], under which the server may be addressed: `name` or `name:port`. */
+  readonly hosts: readonly string[];
+}
+
+export const HTTP_OPTIONS_DEFAULT: HttpOptions = {
+  fileBytesMax: 2 ** 44, // 16 TiB
+  jsonBytesMax: 64 * 1024,
+  headerBytesMax: 32 * 1024,
+  formFieldsMax: 32,
+  formFieldBytesMax: 32 * 1024,
+  connectionsMax: 4_096,
+  headersTimeoutMs: 15_000,
+  idleTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 72_000,
+  dropBytesMax: 64 * 1024,
+  lingerMs: 5_000,
+  lingerBytesMax: 64 * 2 ** 20,
+  progressMs: 1_000,
+  hosts: [],
+};
