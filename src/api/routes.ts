@@ -112,7 +112,8 @@ export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
   'X-Modified-Time': 'Modification time of the file, ISO 8601 with a zone; now when absent.',
   'X-File-Mode': 'Permission bits, octal: `644`.',
   'Idempotency-Key': 'The same key again answers what the first request answered and does nothing. 1–255 characters.',
-  Prefer: '`return=representation` answers 200 with what was removed instead of 204.',
+  Prefer:
+    'DELETE: `return=representation` answers 200 with what was removed instead of 204. GET, HEAD: `file-record` adds the header X-File-Record.',
   Accept: '`application/json` answers one JSON object instead of NDJSON.',
 };
 
@@ -125,6 +126,7 @@ export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
   'X-File-Size': 'Bytes of the whole file.',
   'X-File-Hash': 'XXH3-64 of the whole content, 16 hex digits; absent until it is computed.',
   'X-Modified-Time': 'Modification time, ISO 8601.',
+  'X-File-Record': 'The whole record, JSON in percent-encoding; where `Prefer: file-record` asks for it.',
   'Content-Range': 'Which bytes these are, and of how many.',
   'Accept-Ranges': '`bytes`.',
   Location: 'Where it stands.',
@@ -139,7 +141,7 @@ const WRITE_HEADERS = [
   'X-File-Mode',
   'Idempotency-Key',
 ];
-const READ_HEADERS = ['If-Match', 'If-None-Match', 'If-Modified-Since'];
+const READ_HEADERS = ['If-Match', 'If-None-Match', 'If-Modified-Since', 'Prefer'];
 const FILE_ANSWER_HEADERS = [
   'ETag',
   'Last-Modified',
@@ -248,6 +250,16 @@ const UploadFields = Type.Object(
 const WriteQuery = Type.Object({ parents, ...expecting }, closed);
 const VersionQuery = Type.Object(
   {
+    version: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
+    ),
+  },
+  closed,
+);
+
+const DownloadQuery = Type.Object(
+  {
+    file_id: Id,
     version: Type.Optional(
       Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
     ),
@@ -378,15 +390,7 @@ export const ROUTES = {
     path: '/v1/download',
     tag: 'Files',
     summary: 'Read a file by its id',
-    query: Type.Object(
-      {
-        file_id: Id,
-        version: Type.Optional(
-          Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
-        ),
-      },
-      closed,
-    ),
+    query: DownloadQuery,
     headers: [...READ_HEADERS, 'Range', 'If-Range'],
     answers: {
       200: { description: 'The content.', type: 'bytes', headers: FILE_ANSWER_HEADERS },
@@ -394,6 +398,19 @@ export const ROUTES = {
       304: { description: 'Not modified.', headers: ['ETag'] },
     },
     faults: ['not-found', 'is-folder', 'range', 'corrupt', 'conflict'],
+  },
+  downloadHead: {
+    method: 'HEAD',
+    path: '/v1/download',
+    tag: 'Files',
+    summary: 'What a download would answer, without the content',
+    query: DownloadQuery,
+    headers: READ_HEADERS,
+    answers: {
+      200: { description: 'It is there.', headers: FILE_ANSWER_HEADERS },
+      304: { description: 'Not modified.', headers: ['ETag'] },
+    },
+    faults: ['not-found', 'is-folder', 'conflict'],
   },
   symlinkCreate: {
     method: 'POST',

@@ -87,11 +87,10 @@ async function refuseExisting(find: () => Promise<FileRecord | undefined>): Prom
   if (record !== undefined) throw failedPrecondition(record);
 }
 
+type ReadExchange = Exchange<'fileRead'> | Exchange<'fileHead'> | Exchange<'download'> | Exchange<'downloadHead'>;
+
 /** What GET, HEAD and download answer. */
-async function read(
-  exchange: Exchange<'fileRead'> | Exchange<'fileHead'> | Exchange<'download'>,
-  target: Target,
-): Promise<Answer> {
+async function read(exchange: ReadExchange, target: Target): Promise<Answer> {
   const { service, signal, headers, query } = exchange;
   const version = present({ version: query.version });
   const isHead = exchange.message.method === 'HEAD';
@@ -104,7 +103,7 @@ async function read(
   ];
   if (!isHead && conditions.every((name) => headers[name] === undefined)) {
     const { record, bytes } = await service.read(target, { ...version, signal });
-    return contentAnswer(record, bytes);
+    return contentAnswer(exchange, record, bytes);
   }
   for (let attempt = 1; attempt <= READ_ATTEMPTS_MAX; attempt++) {
     const record = await recordOfContent(exchange, target, version);
@@ -113,9 +112,9 @@ async function read(
     if (verdict === 'not-modified') return { kind: 'empty', status: 304, headers: { etag: etagOf(record) } };
     const range = isHead || !isRangeWanted(headers, record) ? 'whole' : rangeOf(headers.range, record.size);
     if (range === 'none') throw unsatisfiable(headers.range, record);
-    if (isHead) return contentAnswer(record, []);
+    if (isHead) return contentAnswer(exchange, record, []);
     const found = await service.read(target, { ...version, ...(range === 'whole' ? {} : range), signal });
-    if (etagOf(found.record) === etagOf(record)) return contentAnswer(found.record, found.bytes, range);
+    if (etagOf(found.record) === etagOf(record)) return contentAnswer(exchange, found.record, found.bytes, range);
     await endUnread(found.bytes);
   }
   throw new Fault('busy', 'The file changes faster than it can be read. Try again in a moment.', {});
@@ -128,7 +127,7 @@ function unsatisfiable(range: string | undefined, record: FileRecord): Fault {
 
 /** The record of the content that a read would answer, with the faults of a read. */
 async function recordOfContent(
-  { service, signal }: Exchange<'fileRead'> | Exchange<'fileHead'> | Exchange<'download'>,
+  { service, signal }: ReadExchange,
   target: Target,
   version: { version?: number },
 ): Promise<FileRecord> {
@@ -146,12 +145,15 @@ async function endUnread(bytes: AsyncIterable<Uint8Array>): Promise<void> {
 }
 
 function contentAnswer(
+  exchange: ReadExchange,
   record: FileRecord,
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   range: ByteRange | 'whole' = 'whole',
 ): Answer {
   const source = Symbol.asyncIterator in bytes ? bytes : noBytes();
-  const headers = headersOfContent(record);
+  const isRecordWanted = /(^|,)\s*file-record\s*(,|;|$)/i.test(String(exchange.headers.prefer ?? ''));
+  const whole = isRecordWanted ? { 'x-file-record': encodeURIComponent(JSON.stringify(record)) } : {};
+  const headers = { ...headersOfContent(record), ...whole };
   if (range === 'whole') return { kind: 'bytes', status: 200, headers, length: record.size, bytes: source };
   const last = range.offset + range.length - 1;
   const partial = { ...headers, 'content-range': `bytes ${range.offset}-${last}/${record.size}` };
@@ -295,6 +297,7 @@ export const fileHandlers = {
   fileRead: (exchange) => read(exchange, { path: exchange.path }),
   fileHead: (exchange) => read(exchange, { path: exchange.path }),
   download: (exchange) => read(exchange, { id: exchange.query.file_id }),
+  downloadHead: (exchange) => read(exchange, { id: exchange.query.file_id }),
   fileRemove,
   upload,
   symlinkCreate,

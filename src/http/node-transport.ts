@@ -9,6 +9,8 @@ import { Fault } from '../base/index.ts';
 
 /** Connections that one transport keeps at once. */
 const CONNECTIONS_MAX = 64;
+/** The record of a file with the longest path, percent-encoded, has some 15 KiB. */
+const ANSWER_HEADER_BYTES_MAX = 64 * 1024;
 /** Idle connections end on our side before the server's keep-alive time is over. */
 const IDLE_MS = 30_000;
 
@@ -57,7 +59,14 @@ async function exchange(request: TransportRequest, place: Place & { agent: Agent
   const { signal, body } = request;
   if (signal?.aborted) throw Fault.aborted(signal, 'A request');
   const { shown, ...where } = place;
-  const sent = startRequest({ ...where, method: request.method, path: request.path, headers: { ...request.headers } });
+  const { method, path, headers } = request;
+  const sent = startRequest({
+    ...where,
+    method,
+    path,
+    headers: { ...headers },
+    maxHeaderSize: ANSWER_HEADER_BYTES_MAX,
+  });
   const onAbort = (): void => void sent.destroy(Fault.aborted(signal, 'A request'));
   signal?.addEventListener('abort', onAbort, { once: true });
   sent.once('close', () => signal?.removeEventListener('abort', onAbort));
@@ -65,7 +74,7 @@ async function exchange(request: TransportRequest, place: Place & { agent: Agent
   const answered = new Promise<IncomingMessage>((resolve) => sent.once('response', resolve));
   sent.on('error', (error) => failure.reject(faultOf(error, sent, shown)));
   failure.promise.catch(() => {});
-  const sending = sendBody(sent, body, answered).catch((error: unknown) => {
+  void sendBody(sent, body, answered).catch((error: unknown) => {
     // The source failed, not the connection: its own error is what the caller must see.
     failure.reject(error);
     sent.destroy();
@@ -74,7 +83,7 @@ async function exchange(request: TransportRequest, place: Place & { agent: Agent
   return {
     status: answer.statusCode ?? 0,
     headers: headersOf(answer),
-    body: bodyOf(answer, { sent, sending, failure: failure.promise, shown }),
+    body: bodyOf(answer, { sent, shown, signal }),
   };
 }
 
@@ -116,22 +125,52 @@ function headersOf(answer: IncomingMessage): Record<string, string> {
 
 interface Answering {
   readonly sent: ClientRequest;
-  readonly sending: Promise<void>;
-  readonly failure: Promise<never>;
   readonly shown: string;
+  readonly signal: AbortSignal | undefined;
 }
 
-async function* bodyOf(answer: IncomingMessage, { sent, shown }: Answering): AsyncGenerator<Uint8Array> {
-  let isWhole = false;
-  try {
-    for await (const piece of answer as AsyncIterable<Uint8Array>) yield piece;
-    isWhole = answer.complete;
-    if (!isWhole) throw brokenOff(shown, undefined);
-  } catch (error) {
-    throw Fault.is(error) ? error : brokenOff(shown, error);
-  } finally {
-    // An answer that was left, or that came before the body was sent, leaves a connection of no further use.
-    if (!isWhole || !sent.writableFinished) sent.destroy();
+/** Not a generator: one that was never begun would not notice that it is left, and the connection would stay taken. */
+function bodyOf(answer: IncomingMessage, answering: Answering): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => new AnswerPieces(answer, answering) };
+}
+
+class AnswerPieces implements AsyncIterator<Uint8Array> {
+  readonly #answer: IncomingMessage;
+  readonly #answering: Answering;
+  readonly #pieces: AsyncIterator<Uint8Array>;
+
+  constructor(answer: IncomingMessage, answering: Answering) {
+    this.#answer = answer;
+    this.#answering = answering;
+    this.#pieces = answer[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    const { shown, signal } = this.#answering;
+    try {
+      const next = await this.#pieces.next();
+      if (next.done !== true) return next;
+    } catch (error) {
+      this.#leave();
+      if (signal?.aborted) throw Fault.aborted(signal, 'Reading an answer');
+      throw brokenOff(shown, error);
+    }
+    if (!this.#answer.complete) {
+      this.#leave();
+      throw brokenOff(shown, undefined);
+    }
+    // The answer came before the body was sent: the connection is of no further use.
+    if (!this.#answering.sent.writableFinished) this.#leave();
+    return { done: true, value: undefined };
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    if (!this.#answer.readableEnded) this.#leave();
+    return { done: true, value: undefined };
+  }
+
+  #leave(): void {
+    this.#answering.sent.destroy();
   }
 }
 

@@ -1,0 +1,405 @@
+/**
+ * A FileService on the other side of a connection. It speaks the routes of the api room through an injected transport,
+ * so that the same client runs in a browser, over TCP and over the control socket, and faults arrive as the faults they
+ * were: code, sentence and `about`.
+ *
+ * Reads are tried again when the server cannot be reached or is busy; changes only when it is certain that nothing of
+ * the request has arrived. A download that is shorter or longer than announced is a fault, never a short file.
+ */
+import {
+  type AttributeChange,
+  type BulkItem,
+  type BulkResult,
+  type ByteSource,
+  type CallOptions,
+  type CheckLine,
+  type CheckOptions,
+  type CheckReport,
+  type Expecting,
+  type FileRead,
+  type FileRecord,
+  type FileService,
+  faultOfProblem,
+  type ListOptions,
+  type ListPage,
+  type MoveOptions,
+  pathOfText,
+  type ReadOptions,
+  type Removed,
+  type RemoveOptions,
+  type RouteId,
+  routeOf,
+  type SearchQuery,
+  type ServerInfo,
+  type StoreStats,
+  type Target,
+  type Transport,
+  type TransportAnswer,
+  urlOfPath,
+  urlOfRoute,
+  type VersionPage,
+  type WriteOptions,
+} from '../api/index.ts';
+import {
+  bytesOfHex,
+  type Clock,
+  concatBytes,
+  Fault,
+  type Random,
+  retry,
+  systemClock,
+  systemRandom,
+  textOfUtf8,
+  utf8,
+} from '../base/index.ts';
+import { writeManyThrough } from './bulk-writes.ts';
+import { linesOf } from './lines.ts';
+
+export interface HttpFileServiceOptions {
+  readonly transport: Transport;
+  /** In front of every path of the API, without a slash at its end; none when absent. */
+  readonly baseUrl?: string;
+  /** For the waits between tries; the system's when absent. */
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** Tries in all of what is safe to try again; 4 when absent. */
+  readonly attemptsMax?: number;
+}
+
+const ATTEMPTS_MAX = 4;
+const RETRY_DELAY_MS = 50;
+const RETRY_DELAY_MS_MAX = 2_000;
+/** Bytes of an answer that is not a file: a page of 1,000 records with long names has 10 MB. */
+const JSON_BYTES_MAX = 64 * 1024 * 1024;
+
+interface Call {
+  readonly path?: string | undefined;
+  readonly id?: number | undefined;
+  readonly query?: object | undefined;
+  readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly json?: unknown;
+  readonly body?: ByteSource | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class HttpFileService implements FileService {
+  readonly #options: HttpFileServiceOptions;
+
+  constructor(options: HttpFileServiceOptions) {
+    this.#options = options;
+  }
+
+  async info(options: CallOptions = {}): Promise<ServerInfo> {
+    return this.#json('health', { signal: options.signal });
+  }
+
+  async stat(target: Target, options: CallOptions & { readonly withAttributes?: boolean } = {}): Promise<FileRecord> {
+    const query = { attributes: options.withAttributes };
+    return this.#json('path' in target ? 'recordRead' : 'recordReadById', { ...target, query, signal: options.signal });
+  }
+
+  async list(target: Target, options: ListOptions = {}): Promise<ListPage> {
+    const { cursor, limit, kind, glob, withAttributes, signal } = options;
+    const query = { cursor, limit, kind, glob, attributes: withAttributes };
+    return this.#json('path' in target ? 'folderList' : 'folderListById', { ...target, query, signal });
+  }
+
+  async *manifest(target: Target, options: CallOptions = {}): AsyncGenerator<FileRecord> {
+    const query = 'path' in target ? { path: target.path } : { file_id: target.id };
+    const headers = { accept: 'application/x-ndjson' };
+    const answer = await this.#answer('manifest', { query, headers, signal: options.signal });
+    for await (const line of linesOf(answer.body)) yield JSON.parse(line) as FileRecord;
+  }
+
+  async makeFolder(
+    path: string,
+    options: CallOptions & {
+      readonly parents?: boolean;
+      readonly permissions?: number;
+      readonly idempotencyKey?: string;
+    } = {},
+  ): Promise<FileRecord> {
+    const query = { parents: options.parents, mode: options.permissions };
+    const headers = { 'idempotency-key': options.idempotencyKey };
+    return this.#json('folderCreate', { path, query, headers, signal: options.signal });
+  }
+
+  async write(path: string, source: ByteSource, options: WriteOptions): Promise<FileRecord> {
+    const id = options.mode === 'create' ? 'fileCreate' : 'filePut';
+    const create = options.mode === 'put' ? true : undefined;
+    const query = { create, parents: options.parents, ...expected(options) };
+    const headers = {
+      'content-type': 'application/octet-stream',
+      'content-length': options.size === undefined ? undefined : String(options.size),
+      'x-file-hash': options.xxhash3,
+      'content-digest': options.sha256 === undefined ? undefined : `sha-256=:${base64OfHex(options.sha256)}:`,
+      'x-modified-time': options.modified,
+      'x-file-mode': options.permissions?.toString(8),
+      'idempotency-key': options.idempotencyKey,
+    };
+    const body = options.size === undefined ? source : exactly(source, options.size);
+    return this.#json(id, { path, query, headers, body, signal: options.signal });
+  }
+
+  writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options: CallOptions = {}): AsyncIterable<BulkResult> {
+    const symlink = (path: string, target: string, modified: string | undefined): Promise<FileRecord> =>
+      this.#json('symlinkCreate', { path, json: { target, modified }, signal: options.signal });
+    return writeManyThrough({ service: this, symlink }, items, options.signal);
+  }
+
+  async read(target: Target, options: ReadOptions = {}): Promise<FileRead> {
+    const { offset = 0, length, version, signal } = options;
+    // HTTP has no range without a byte; what is asked for is still checked against the file.
+    if (length === 0) return this.#readNothing(target, options);
+    const range = length === undefined ? `bytes=${offset}-` : `bytes=${offset}-${offset + length - 1}`;
+    const isWhole = offset === 0 && length === undefined;
+    const call = { ...readCall(target, version), signal };
+    const id = 'path' in target ? 'fileRead' : 'download';
+    let answer: TransportAnswer;
+    try {
+      answer = await this.#answer(id, { ...call, headers: { ...RECORD_WANTED, range: isWhole ? undefined : range } });
+    } catch (error) {
+      // The end of a file is a place in it, but no range can begin there.
+      const isAtEnd = Fault.is(error, 'range') && length === undefined && error.about.size === offset;
+      if (!isAtEnd) throw error;
+      return this.#readNothing(target, options);
+    }
+    const record = recordOfAnswer(answer);
+    const wanted = length ?? (record?.size ?? 0) - offset;
+    const isPart = answer.status === 206;
+    const isRight = record !== undefined && isPart !== isWhole && Number(answer.headers['content-length']) === wanted;
+    if (isRight) return { record, bytes: counted(answer.body, wanted, record.path) };
+    await answer.body[Symbol.asyncIterator]().return?.();
+    throw record === undefined || isPart === isWhole ? unexpectedAnswer(answer) : outside(record, offset, length);
+  }
+
+  /** An empty range: the file must be there and reach that far. */
+  async #readNothing(target: Target, { offset = 0, version, signal }: ReadOptions): Promise<FileRead> {
+    const id = 'path' in target ? 'fileHead' : 'downloadHead';
+    const answer = await this.#answer(id, { ...readCall(target, version), headers: RECORD_WANTED, signal });
+    await textOf(answer);
+    const record = recordOfAnswer(answer);
+    if (record === undefined) throw unexpectedAnswer(answer);
+    if (offset > record.size) throw outside(record, offset, 0);
+    return { record, bytes: counted(nothing(), 0, record.path) };
+  }
+
+  async setAttributes(
+    target: Target,
+    change: AttributeChange,
+    options: Expecting & { readonly idempotencyKey?: string } = {},
+  ): Promise<FileRecord> {
+    const headers = { 'idempotency-key': options.idempotencyKey };
+    const call = { ...target, json: change, query: expected(options), headers, signal: options.signal };
+    return this.#json('path' in target ? 'fileChange' : 'fileChangeById', call);
+  }
+
+  async move(from: string, to: string, options: MoveOptions = {}): Promise<FileRecord> {
+    return this.#relocate('move', from, to, options);
+  }
+
+  async copy(from: string, to: string, options: MoveOptions = {}): Promise<FileRecord> {
+    return this.#relocate('copy', from, to, options);
+  }
+
+  #relocate(id: 'move' | 'copy', from: string, to: string, options: MoveOptions): Promise<FileRecord> {
+    const { overwrite, parents } = options;
+    const json = { from_path: from, to_path: to, overwrite, parents, ...expected(options) };
+    return this.#json(id, { json, headers: { 'idempotency-key': options.idempotencyKey }, signal: options.signal });
+  }
+
+  async remove(path: string, options: RemoveOptions = {}): Promise<Removed> {
+    const query = { recursive: options.recursive, dry_run: options.dryRun, ...expected(options) };
+    const headers = { prefer: 'return=representation', 'idempotency-key': options.idempotencyKey };
+    return this.#json('fileRemove', { path, query, headers, signal: options.signal });
+  }
+
+  async search(query: SearchQuery): Promise<ListPage> {
+    const { sizeMin, sizeMax, modifiedAfter, modifiedBefore, signal, ...plain } = query;
+    const renamed = {
+      size_min: sizeMin,
+      size_max: sizeMax,
+      modified_after: modifiedAfter,
+      modified_before: modifiedBefore,
+    };
+    return this.#json('search', { query: { ...plain, ...renamed }, signal });
+  }
+
+  async versions(
+    target: Target,
+    options: CallOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
+  ): Promise<VersionPage> {
+    const { signal, ...query } = options;
+    return this.#json('path' in target ? 'versionList' : 'versionListById', { ...target, query, signal });
+  }
+
+  async restore(
+    target: Target,
+    version: number,
+    options: Expecting & { readonly dryRun?: boolean; readonly idempotencyKey?: string } = {},
+  ): Promise<FileRecord> {
+    const which = 'path' in target ? { path: target.path } : { file_id: target.id };
+    const json = { ...which, version, dry_run: options.dryRun, ...expected(options) };
+    return this.#json('restore', {
+      json,
+      headers: { 'idempotency-key': options.idempotencyKey },
+      signal: options.signal,
+    });
+  }
+
+  async stats(options: CallOptions = {}): Promise<StoreStats> {
+    return this.#json('stats', { signal: options.signal });
+  }
+
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    const json = { sample: options.sample, rebuild_index: options.rebuildIndex };
+    const answer = await this.#answer('check', { json, signal: options.signal });
+    for await (const line of linesOf(answer.body)) {
+      const { progress, report, problem } = JSON.parse(line) as CheckLine;
+      if (progress !== undefined) options.onProgress?.(progress.done, progress.total);
+      if (problem !== undefined) throw faultOfProblem(problem) ?? unexpectedAnswer(answer);
+      if (report !== undefined) return report;
+    }
+    throw new Fault('unavailable', 'The check broke off before its report came. Try again.', {});
+  }
+
+  // ---- one request
+
+  async #json<T>(id: RouteId, call: Call): Promise<T> {
+    const answer = await this.#answer(id, call);
+    const text = await textOf(answer);
+    try {
+      return JSON.parse(text) as T;
+    } catch (error) {
+      throw new Fault('unavailable', 'What answered is no Holdfast server: its answer is not JSON.', {}, error);
+    }
+  }
+
+  /** A successful answer. @throws the fault that the server answered. */
+  async #answer(id: RouteId, call: Call): Promise<TransportAnswer> {
+    const { signal } = call;
+    const { method } = routeOf(id);
+    const isRead = method === 'GET' || method === 'HEAD';
+    const { clock = systemClock, random = systemRandom, attemptsMax = ATTEMPTS_MAX } = this.#options;
+    // A source can be pulled only once.
+    const isSafe = (error: unknown): boolean =>
+      isNeverSent(error) || (isRead && Fault.is(error, 'unavailable', 'busy'));
+    const isPassing = (error: unknown): boolean => call.body === undefined && isSafe(error);
+    const delays = { delayMs: RETRY_DELAY_MS, delayMsMax: RETRY_DELAY_MS_MAX };
+    return retry(() => this.#send(id, call), { clock, random, attemptsMax, ...delays, isPassing, signal });
+  }
+
+  async #send(id: RouteId, call: Call): Promise<TransportAnswer> {
+    const path = call.path === undefined ? undefined : urlOfPath(pathOfText(call.path));
+    const url = `${this.#options.baseUrl ?? ''}${urlOfRoute(id, { path, id: call.id, query: call.query })}`;
+    const json = call.json === undefined ? undefined : utf8(JSON.stringify(call.json));
+    const headers = {
+      accept: 'application/json',
+      ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(json.length) }),
+      ...definedOnly(call.headers ?? {}),
+    };
+    const { method } = routeOf(id);
+    const { signal } = call;
+    const answer = await this.#options.transport({ method, path: url, headers, body: json ?? call.body, signal });
+    if (answer.status >= 200 && answer.status < 300) return answer;
+    throw await this.#faultOf(answer);
+  }
+
+  async #faultOf(answer: TransportAnswer): Promise<Fault> {
+    const text = await textOf(answer);
+    let document: unknown;
+    try {
+      document = JSON.parse(text);
+    } catch {
+      return unexpectedAnswer(answer);
+    }
+    return faultOfProblem(document) ?? unexpectedAnswer(answer);
+  }
+}
+
+/** Asks a read for the whole record beside the bytes. */
+const RECORD_WANTED = { prefer: 'file-record' };
+
+function readCall(target: Target, version: number | undefined): Pick<Call, 'path' | 'query'> {
+  return 'path' in target ? { path: target.path, query: { version } } : { query: { file_id: target.id, version } };
+}
+
+function recordOfAnswer(answer: TransportAnswer): FileRecord | undefined {
+  const header = answer.headers['x-file-record'];
+  return header === undefined ? undefined : (JSON.parse(decodeURIComponent(header)) as FileRecord);
+}
+
+function expected({ expectedVersion, expectedId }: Expecting): {
+  expected_version?: number | undefined;
+  expected_file_id?: number | undefined;
+} {
+  return { expected_version: expectedVersion, expected_file_id: expectedId };
+}
+
+function definedOnly(headers: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const defined: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) defined[name] = value;
+  return defined;
+}
+
+function base64OfHex(hex: string): string {
+  const bytes = bytesOfHex(hex);
+  if (bytes !== undefined) return btoa(String.fromCharCode(...bytes));
+  throw new Fault('invalid', `${JSON.stringify(hex)} is no SHA-256 in hex.`, { sha256: hex });
+}
+
+function isNeverSent(error: unknown): boolean {
+  return Fault.is(error, 'unavailable') && error.about.was_sent === false;
+}
+
+function unexpectedAnswer(answer: TransportAnswer): Fault {
+  const sentence = `The server answered ${answer.status} in a form that is not Holdfast's. Is it a Holdfast server, and the address right?`;
+  return new Fault(answer.status >= 500 ? 'unavailable' : 'unsupported', sentence, { status: answer.status });
+}
+
+function outside(record: FileRecord, offset: number, length: number | undefined): Fault {
+  const asked = length === undefined ? 'the bytes' : `${length} bytes`;
+  const sentence = `${record.path} has ${record.size} bytes; ${asked} from ${offset} do not lie inside it.`;
+  return new Fault('range', sentence, { path: record.path, size: record.size, offset, length });
+}
+
+async function textOf(answer: TransportAnswer): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of answer.body) {
+    length += piece.length;
+    if (length > JSON_BYTES_MAX) throw new Fault('unavailable', 'The answer of the server is beyond all bounds.', {});
+    pieces.push(piece.slice());
+  }
+  const text = textOfUtf8(concatBytes(pieces));
+  if (text !== undefined) return text;
+  throw new Fault('unavailable', 'The answer of the server is not UTF-8.', {});
+}
+
+/** Exactly `length` bytes or a fault. */
+async function* counted(body: AsyncIterable<Uint8Array>, length: number, path: string): AsyncGenerator<Uint8Array> {
+  let count = 0;
+  for await (const piece of body) {
+    count += piece.length;
+    if (count > length) break;
+    yield piece;
+  }
+  if (count === length) return;
+  const sentence = `The download of ${path} has not the ${length} bytes it was to have. Do not use what came of it.`;
+  throw new Fault('unavailable', sentence, { path, length, count });
+}
+
+/** A source that keeps to its announced size: HTTP has no way to send a byte more, or to end with one less. */
+async function* exactly(source: ByteSource, size: number): AsyncGenerator<Uint8Array> {
+  let count = 0;
+  for await (const piece of source) {
+    count += piece.length;
+    if (count > size) break;
+    yield piece;
+  }
+  if (count === size) return;
+  const sentence = `The content was announced with ${size} bytes, but its source has ${count > size ? 'more' : count}. Nothing was stored.`;
+  throw new Fault('mismatch', sentence, { announced: size, actual: count });
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}

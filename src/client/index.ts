@@ -1,0 +1,3 @@
+/** client: a FileService over a connection. Browser-safe. */
+export { type FetchTransportOptions, fetchTransport } from './fetch-transport.ts';
+export { HttpFileService, type HttpFileServiceOptions } from './http-file-service.ts';
