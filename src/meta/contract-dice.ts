@@ -1,8 +1,9 @@
 /**
- * Random changes for the contract, from numbers that fast-check rolls (and shrinks): a small world of few keys, so that
- * rows are replaced, deleted, referred to and pinned again and again. What would be a bug of the caller (an insert of a
+ * Random changes for the contract, each from one number that fast-check rolls: a small world of few keys, so that rows
+ * are replaced, deleted, referred to and pinned again and again. What would be a bug of the caller (an insert of a
  * row that is there, bytes below zero) is never made; what is a refusal is made often.
  */
+import { type Random, seededRandom } from '../base/index.ts';
 import type { Model } from './contract-model.ts';
 import {
   at,
@@ -29,17 +30,17 @@ import { keyString } from './row-key.ts';
 import { REAP_KIND, type Rows, type TableName } from './rows.ts';
 import { type Key, keyOf, type Row, table } from './tables.ts';
 
+/** Rolls that follow from one number. */
 export class Dice {
-  readonly #rolls: readonly number[];
-  #at = 0;
+  readonly #random: Random;
 
-  constructor(rolls: readonly number[]) {
-    this.#rolls = rolls;
+  constructor(seed: number) {
+    this.#random = seededRandom(seed);
   }
 
-  /** A number from 0 to bound − 1; 0 when the rolls are used up. */
+  /** A number from 0 to bound − 1. */
   below(bound: number): number {
-    return (this.#rolls[this.#at++] ?? 0) % bound;
+    return this.#random.below(bound);
   }
 
   oneOf<T>(choices: readonly [T, ...T[]]): T {
@@ -49,7 +50,7 @@ export class Dice {
 
 const FOLDERS = [1, 2, 3] as const;
 const NODES = [1, 2, 3, 4, 5, 6] as const;
-const CONTENTS = [1, 2, 3, 4] as const;
+const CONTENTS = [1, 2, 3, 4, 5, 6] as const;
 const NAMES = [bytes(97), bytes(97, 0), bytes(255)] as const;
 const CHUNKS = [bytes(0), bytes(0, 0), bytes(255), bytes(7, 8)] as const;
 const SEEN_TABLES = [
@@ -66,6 +67,10 @@ export function anyChange(dice: Dice, model: Model): Change {
   const puts: Put[] = [];
   for (let count = dice.below(6); count > 0; count--) {
     const name = dice.oneOf(SEEN_TABLES);
+    if (dice.below(3) === 0) {
+      for (const put of anyFile(dice, model, space)) addPut(puts, deletes, model, dice, put);
+      continue;
+    }
     if (dice.below(4) === 0) deletes.push(...anyDelete(dice, model, space, name));
     else addPut(puts, deletes, model, dice, anyRow(dice, model, space, name));
   }
@@ -76,7 +81,7 @@ export function anyChange(dice: Dice, model: Model): Change {
       ? { record: { ...RECORD, items: dice.below(2) === 0 ? [] : [{ node: 4, kind: 1, version: 1 }] } }
       : {}),
     ...(!isCommit && dice.below(3) === 0 ? { died: Math.max(0, head - dice.below(3)) } : {}),
-    expects: dice.below(4) === 0 ? [anyExpect(dice, model, space)] : [],
+    expects: dice.below(8) === 0 ? [anyExpect(dice, model, space)] : [],
     touches: anyTouches(dice, space),
     deletes,
     puts,
@@ -87,7 +92,11 @@ export function anyChange(dice: Dice, model: Model): Change {
 function anyTouches(dice: Dice, space: number): readonly Touch[] {
   const count = [0, 0, 0, 1, 1, 2][dice.below(6)] ?? 0;
   // The root is the one that is surely there.
-  return Array.from({ length: count }, () => ({ space, folder: dice.oneOf([1, 1, 1, 2, 3]), links: dice.below(2) }));
+  return Array.from({ length: count }, () => ({
+    space,
+    folder: dice.oneOf([1, 1, 1, 1, 1, 1, 2, 3]),
+    links: dice.below(2),
+  }));
 }
 
 function anyBytes(dice: Dice, model: Model, space: number): { readonly live: number; readonly history: number } {
@@ -116,7 +125,10 @@ function anyExpect(dice: Dice, model: Model, space: number): Expect {
 /** Mostly a row that is there. */
 function anyDelete(dice: Dice, model: Model, space: number, name: SeenTable): readonly Delete[] {
   const of = table(name);
-  const rows = model.rows(name).filter((row) => row.space === undefined || row.space === space);
+  // History goes when no pin needs it any more; simplest: when there is none.
+  const isPinned =
+    table(name).columns.includes('died') && name !== 'reaps' && model.rows('pins').some((pin) => pin.space === space);
+  const rows = isPinned ? [] : model.rows(name).filter((row) => row.space === undefined || row.space === space);
   // The root stays, so that most changes have somewhere to go.
   const row = rows.filter((each) => name !== 'nodes' || each.node !== 1)[dice.below(Math.max(1, rows.length))];
   if (row === undefined) return [];
@@ -140,6 +152,22 @@ function addPut(puts: Put[], deletes: readonly Delete[], model: Model, dice: Dic
     ? dice.oneOf(['replace', 'replace', 'keep'])
     : dice.oneOf(['insert', 'replace', 'keep']);
   puts.push({ ...made, mode });
+}
+
+/** A file whose content appears with it, which is how contents are named at all: one that nobody names is queued. */
+function anyFile(dice: Dice, model: Model, space: number): readonly Put[] {
+  const named = model.rows('contents').filter((row) => row.space === space && Number(row.refs) > 0);
+  const fresh = CONTENTS.filter((each) => model.get('contents', [space, each]) === undefined);
+  const isFresh = named.length === 0 || dice.below(2) === 0;
+  const content = isFresh ? fresh[0] : Number(named[dice.below(named.length)]?.content);
+  if (content === undefined) return [];
+  const chunk = dice.oneOf(CHUNKS);
+  return [
+    ...(isFresh ? [{ table: 'contents', mode: 'insert', row: contentRow(space, content) } as const] : []),
+    ...(model.get('chunks', [1, chunk]) === undefined ? [anyChunkPut(dice, model, chunk)] : []),
+    { table: 'extents', mode: 'replace', row: extentRow(space, content, dice.below(3), chunk) },
+    { table: 'nodes', mode: 'replace', row: fileNode(space, 4 + dice.below(3), content) },
+  ];
 }
 
 /** Mostly a content or chunk that is there. */
@@ -238,8 +266,7 @@ function anyVersion(dice: Dice, model: Model, space: number): Rows['versions'] {
 }
 
 /** A chunk that is there gets no deeper. */
-function anyChunkPut(dice: Dice, model: Model): Put {
-  const id = dice.oneOf(CHUNKS);
+function anyChunkPut(dice: Dice, model: Model, id: Uint8Array = dice.oneOf(CHUNKS)): Put {
   const known = model.get<Rows['chunks']>('chunks', [1, id]);
   const base = dice.below(3) === 0 ? anyChunk(dice, model) : null;
   const depth = base === null ? 0 : Math.min(known?.depth ?? 9, 1 + dice.below(3));

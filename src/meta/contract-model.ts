@@ -242,7 +242,7 @@ class Attempt {
       const reap = keyString([row.space, REAP_KIND.content, row.content] as Key);
       const isQueued = mapOf(this.#draft, 'reaps').has(reap);
       if (refs > 0 && before?.refs === 0 && isQueued) return false;
-      if (refs === 0 && before?.refs !== 0 && !isQueued)
+      if (refs === 0 && !isQueued)
         mapOf(this.#draft, 'reaps').set(reap, {
           space: row.space ?? 0,
           kind: REAP_KIND.content,

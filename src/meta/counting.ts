@@ -85,7 +85,7 @@ function* settleContent(run: Run, delta: Delta): Steps<void> {
   if (refs < 0) throw countFault('contents', key, { refs });
   if (slot.after === undefined) return mustBeUnnamed('contents', key, refs);
   if (refs > 0 && before?.refs === 0) yield* mustNotBeQueued(run, key);
-  if (refs === 0 && before?.refs !== 0) yield* queueContent(run, key);
+  if (refs === 0) yield* queueContent(run, key);
   if (refs !== row.refs) yield* run.overlay.put('contents', { ...row, refs }, 'replace');
 }
 
