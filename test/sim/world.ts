@@ -1,0 +1,107 @@
+/**
+ * A whole store on one seeded disk: packs, metadata, chunks, groups and files put together in the order in which the
+ * composition root does it, with a clock that stands still and chance from a seed. Nothing in it waits for real time,
+ * so the same seed and the same calls give the same calls of the disk.
+ *
+ * `boot` is a start of the process: it makes the store when there is none, and otherwise finds what the one before left.
+ * A start draws other random numbers than the one before it, as in life (owners of hidden builds are told apart by them).
+ */
+import type { FileService } from '../../src/api/index.ts';
+import { type LogEvent, logTo, type ManualClock, type Random, seededRandom } from '../../src/base/index.ts';
+import type { IdAlgorithm } from '../../src/chunks/index.ts';
+import { type ChunkStore, type ChunkStoreOptions, openChunkStore } from '../../src/chunks/index.ts';
+import { CompressionRules, FILES_OPTIONS_DEFAULT, type Files, fileService, openFiles } from '../../src/files/index.ts';
+import { Groups, openSqliteMeta, type SqliteMeta } from '../../src/meta/index.ts';
+import { DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
+import { META_FOLDER, makeStoreFolder, OBJECTS_FOLDER, readStoreFolder } from '../../src/server/store-folder.ts';
+import { openSeededSqlite, type SeededDatabase } from './seeded-sqlite.ts';
+
+/** Small, so that a short script fills packs, caches and batches, and moves the log into the database. */
+const CHUNK_OPTIONS: ChunkStoreOptions = {
+  workerCount: 0,
+  batchBytes: 64 * 1024,
+  batchesInFlight: 4,
+  chunkCacheBytes: 64 * 1024,
+  packIndexCacheBytes: 64 * 1024,
+  packBytesMax: 512 * 1024,
+  unsyncedBytesMax: 256 * 1024,
+  readAheadBytes: 256 * 1024,
+  idCacheEntries: 64,
+  pendingEntries: 4_096,
+};
+const CHUNK_BYTES = { chunkBytesMin: 512, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
+const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
+
+export interface BootOptions {
+  readonly seed: number;
+  readonly clock: ManualClock;
+  /** When the store is made; `blake3` when absent. */
+  readonly idAlgorithm?: IdAlgorithm;
+  /** What the disk claims to SQLite; see MountOptions. */
+  readonly isPowersafeOverwrite?: boolean;
+}
+
+export interface World extends AsyncDisposable {
+  readonly disk: SeededDisk;
+  readonly clock: ManualClock;
+  readonly service: FileService;
+  readonly files: Files;
+  readonly chunks: ChunkStore;
+  readonly meta: SqliteMeta;
+  readonly database: SeededDatabase;
+  /** What the store said to its operators. */
+  readonly events: readonly LogEvent[];
+  /** Ends it as an orderly stop does. Fine twice; on a disk whose power is cut nothing is left to be done. */
+  close(): Promise<void>;
+}
+
+/** Starts a store on the disk. @throws whatever opening throws; nothing stays open then. */
+export async function boot(disk: SeededDisk, options: BootOptions): Promise<World> {
+  const { clock } = options;
+  const random = seededRandom(options.seed);
+  const events: LogEvent[] = [];
+  const log = logTo((event) => events.push(event), 'debug');
+  await using building = new AsyncDisposableStack();
+  const identity = await identityOf(disk, options, random);
+  const objects = building.use(await DiskObjects.open(disk, { folder: OBJECTS_FOLDER }));
+  const database = await openSeededSqlite(`${META_FOLDER}/metadata.sqlite`, {
+    disk,
+    clock,
+    random,
+    isPowersafeOverwrite: options.isPowersafeOverwrite === true,
+  });
+  building.defer(() => database.close());
+  const meta = building.use(openSqliteMeta(database, META_OPTIONS));
+  const { format, secret } = identity;
+  const chunks = building.use(
+    await openChunkStore({
+      meta,
+      objects,
+      format: { ...format.chunks, ...CHUNK_BYTES },
+      secret,
+      clock,
+      random,
+      log,
+      options: CHUNK_OPTIONS,
+    }),
+  );
+  const groups = new Groups({ meta, prepare: () => chunks.sync() });
+  building.defer(() => groups.close());
+  const filesOptions = { ...FILES_OPTIONS_DEFAULT, compression: new CompressionRules(1) };
+  const files = building.use(
+    await openFiles({ meta, groups, chunks, clock, random, log, options: filesOptions, background: true }),
+  );
+  const caller = { user: 'owner', door: 'test', request: '' };
+  const info = { name: 'holdfast', version: '0', status: 'ok', store_id: format.storeId, uptime_seconds: 0 } as const;
+  const service = fileService(files, caller, () => info);
+  const owned = building.move();
+  const close = (): Promise<void> => owned.disposeAsync();
+  return { disk, clock, service, files, chunks, meta, database, events, close, [Symbol.asyncDispose]: close };
+}
+
+async function identityOf(disk: SeededDisk, options: BootOptions, random: Random) {
+  const found = await readStoreFolder(disk, 'store');
+  if (found !== undefined) return found;
+  const { idAlgorithm = 'blake3', clock } = options;
+  return makeStoreFolder(disk, 'store', { idAlgorithm, chunker: 'ultracdc' }, { clock, random });
+}
