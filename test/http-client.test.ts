@@ -51,17 +51,16 @@ async function overSocket(): Promise<OpenedService> {
   };
 }
 
-async function overFetch(streamsUploads: boolean): Promise<OpenedService> {
+async function overFetch(): Promise<OpenedService> {
   const door = await openDoor();
   const address = await door.listen({ host: '127.0.0.1', port: 0 });
   const origin = 'url' in address ? address.url : '';
   return {
-    service: new HttpFileService({ transport: fetchTransport({ origin, streamsUploads }) }),
+    service: new HttpFileService({ transport: fetchTransport({ origin, streamsUploads: true }) }),
     [Symbol.asyncDispose]: () => door[Symbol.asyncDispose](),
   };
 }
 
 fileServiceContract('the client over TCP', overTcp, { door: 'http' });
 fileServiceContract('the client over a control socket', overSocket, { door: 'control' });
-fileServiceContract('the client over fetch that streams', () => overFetch(true), { door: 'http' });
-fileServiceContract('the client over fetch that gathers', () => overFetch(false), { door: 'http' });
+fileServiceContract('the client over fetch', overFetch, { door: 'http' });

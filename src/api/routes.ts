@@ -5,7 +5,7 @@
  * plain or as %2F (path.ts). Query values are text: booleans are `true` or `false`, and a bare name means true.
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
-import type { FaultCode } from '../base/index.ts';
+import { Fault, type FaultCode } from '../base/index.ts';
 import {
   AttributeChange,
   CheckReport,
@@ -642,7 +642,12 @@ export function urlOfRoute(
     .replace('{id}', () => String(parameters.id ?? ''));
   const query = Object.entries((parameters.query ?? {}) as Record<string, QueryValue>)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`)
+    .map(([name, value]) => `${name}=${encodedValue(name, String(value))}`)
     .join('&');
   return query === '' ? url : `${url}?${query}`;
+}
+
+function encodedValue(name: string, value: string): string {
+  if (value.isWellFormed()) return encodeURIComponent(value);
+  throw new Fault('invalid', `The ${name} has half a surrogate pair, which no URL can hold.`, { parameter: name });
 }

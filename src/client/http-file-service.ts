@@ -389,17 +389,27 @@ async function* counted(body: AsyncIterable<Uint8Array>, length: number, path: s
   throw new Fault('unavailable', sentence, { path, length, count });
 }
 
-/** A source that keeps to its announced size: HTTP has no way to send a byte more, or to end with one less. */
+/**
+ * A source that keeps to its announced size: HTTP has no way to send a byte more, or to end with one less. The piece that
+ * completes it is held back until the source has ended well, because with it the server has all it waits for.
+ */
 async function* exactly(source: ByteSource, size: number): AsyncGenerator<Uint8Array> {
   let count = 0;
+  let last: Uint8Array | undefined;
   for await (const piece of source) {
     count += piece.length;
     if (count > size) break;
-    yield piece;
+    if (count < size) yield piece;
+    else if (piece.length > 0) last = piece.slice();
   }
-  if (count === size) return;
-  const sentence = `The content was announced with ${size} bytes, but its source has ${count > size ? 'more' : count}. Nothing was stored.`;
-  throw new Fault('mismatch', sentence, { announced: size, actual: count });
+  if (count !== size) throw wrongSize(count, size);
+  if (last !== undefined) yield last;
+}
+
+function wrongSize(count: number, size: number): Fault {
+  const actual = count > size ? 'more' : String(count);
+  const sentence = `The content was announced with ${size} bytes, but its source has ${actual}. Nothing was stored.`;
+  return new Fault('mismatch', sentence, { announced: size, actual: count });
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -149,7 +149,6 @@ class Door implements HttpDoor {
 
   #addRoute<Id extends RouteId>(id: Id): void {
     const route = routeOf(id);
-    const rules = rulesOf(id);
     const handler: Handler<Id> = HANDLERS[id];
     const url = route.path.replace('{path}', '').replace('{id}', ':id');
     const hasOwnHead = ROUTE_IDS.some(
@@ -164,6 +163,7 @@ class Door implements HttpDoor {
       const parameters = request.params as Readonly<Record<string, string | undefined>>;
       await this.#serve(request.raw, reply.raw, (message, signal) => {
         const service = this.#serviceFor(message);
+        const rules = rulesOf(id);
         return handler(new Exchange<Id>({ message, service, signal, door: this.#doorParts, rules, id: parameters.id }));
       });
     };

@@ -148,13 +148,17 @@ export interface RouteRules {
   readonly checkBody: ((value: unknown) => void) | undefined;
 }
 
+const rulesByRoute = new Map<RouteId, RouteRules>();
+
+/** Compiled at the first use: a schema takes a while, and most runs of a command need few. */
 export function rulesOf(id: RouteId): RouteRules {
+  const known = rulesByRoute.get(id);
+  if (known !== undefined) return known;
   const { query, body } = routeOf(id);
-  return {
-    body,
-    readQuery: queryReader(query),
-    checkBody: body?.type === 'json' ? bodyChecker(body.schema) : undefined,
-  };
+  const checkBody = body?.type === 'json' ? bodyChecker(body.schema) : undefined;
+  const rules = { body, readQuery: queryReader(query), checkBody };
+  rulesByRoute.set(id, rules);
+  return rules;
 }
 
 export type Handler<Id extends RouteId> = (exchange: Exchange<Id>) => Promise<Answer> | Answer;
