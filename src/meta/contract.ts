@@ -835,6 +835,21 @@ function testReferences(open: OpenMeta): void {
     assert.deepEqual((await mustRefuse(meta, inLostPack, 'gone')).about, { pack: 8, chunks: ['0700ff'] });
   });
 
+  test('a chunk that is removed with the last row that names it takes its share from the pack', async () => {
+    await using meta = await opened(open);
+    await mustCommit(meta, file(5, 5, id));
+    await mustCommit(
+      meta,
+      change({
+        deletes: [
+          { table: 'chunks', key: [1, id] },
+          { table: 'extents', key: [1, 5, 0] },
+        ],
+      }),
+    );
+    assert.deepEqual(await chunkCounts(meta), [undefined, undefined, 0, 0]);
+  });
+
   test('a base is counted by its dependants, must be there, and must be of lower depth', async () => {
     await using meta = await opened(open);
     const [base, other] = [bytes(1), bytes(2)];

@@ -1,27 +1,50 @@
 /**
  * Groups: one durable transaction for the changes of many. A change handed in joins the group that is forming; a group
  * is closed before the records it names are synced, so later changes go to the next one. Somebody always waits for an
- * answer here, so a group starts as soon as the one before is done, and whoever arrives meanwhile shares the next.
- * A change that fails its expectations fails alone; when the whole group fails, everybody in it gets that fault.
+ * answer here, so a group starts in the next turn of the event loop once the one before is done, and whoever arrives
+ * meanwhile shares it. A change that fails its expectations fails alone; when the whole group fails (the disk, or what
+ * had to go first), everybody in it gets that fault.
  */
-import { Fault, type Maybe } from '../base/index.ts';
+import { Fault } from '../base/index.ts';
 import type { Change, MetaStore, Outcome } from './meta-store.ts';
 
 /** Changes that one group carries at most; more wait for the next. */
 export const GROUP_CHANGES_MAX = 3_000;
 /** Rows that one group carries at most, beyond its first change. */
 export const GROUP_ROWS_MAX = 10_000;
+/** Bytes of rows (inline content, attributes, answers) that one group carries at most, beyond its first change. */
+export const GROUP_BYTES_MAX = 16 * 1024 * 1024;
+/** Changes that wait at most; whoever comes on top is refused with `busy`. */
+export const GROUPS_WAITING_MAX = 30_000;
 
 export interface GroupsOptions {
   readonly meta: MetaStore;
-  /** Makes durable what the group's changes name; answers changes that go first in the same transaction. */
+  /**
+   * Makes durable what the group's changes name; answers changes that go first in the same transaction. When one of
+   * those is refused, nothing of the group is done.
+   */
   readonly prepare: () => Promise<readonly Change[]>;
 }
 
 export type Committed = Extract<Outcome, { readonly ok: true }>;
 
+/** Since the beginning; for metrics. */
+export interface GroupStats {
+  readonly groups: number;
+  readonly changes: number;
+  readonly rows: number;
+  /** Changes that wait now. */
+  readonly waiting: number;
+}
+
+interface Weight {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
 interface Waiting {
   readonly change: Change;
+  readonly weight: Weight;
   readonly done: (outcome: Committed) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -31,51 +54,66 @@ export class Groups {
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #isClosed = false;
+  #groups = 0;
+  #changes = 0;
+  #rows = 0;
 
   constructor(options: GroupsOptions) {
     this.#options = options;
   }
 
-  /** Resolves when the change is durable. @throws the change's own Fault, or the group's. */
+  /** Resolves when the change is durable. @throws the change's own Fault, or the group's; `busy`, `unavailable`. */
   commit(change: Change): Promise<Committed> {
     if (this.#isClosed)
       return Promise.reject(new Fault('unavailable', 'The store is closing and takes no more changes.'));
+    const waiting = this.#waiting.length;
+    if (waiting >= GROUPS_WAITING_MAX) {
+      const sentence = `The store is behind: ${waiting} changes wait to become durable. Try again in a moment.`;
+      return Promise.reject(new Fault('busy', sentence, { waiting }));
+    }
     return new Promise((done, fail) => {
-      this.#waiting.push({ change, done, fail });
-      // One turn later, so that changes handed in together share a group.
-      this.#running ??= Promise.resolve().then(() => this.#run());
+      this.#waiting.push({ change, weight: weightOf(change), done, fail });
+      this.#running ??= this.#run();
     });
   }
 
+  stats(): GroupStats {
+    return { groups: this.#groups, changes: this.#changes, rows: this.#rows, waiting: this.#waiting.length };
+  }
+
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#runGroup(this.#takeGroup());
+    while (this.#waiting.length > 0) {
+      // A turn, so that all whose requests came in with the first one share its group. It costs microseconds; a group
+      // of its own for each would cost everybody a sync of the disk.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      await this.#runGroup(this.#takeGroup());
+    }
     this.#running = undefined;
   }
 
   #takeGroup(): readonly Waiting[] {
     let rows = 0;
+    let bytes = 0;
     let count = 0;
-    for (const { change } of this.#waiting) {
-      rows += rowsOf(change);
-      if (count > 0 && (count >= GROUP_CHANGES_MAX || rows > GROUP_ROWS_MAX)) break;
+    for (const { weight } of this.#waiting) {
+      rows += weight.rows;
+      bytes += weight.bytes;
+      const isFull = count >= GROUP_CHANGES_MAX || rows > GROUP_ROWS_MAX || bytes > GROUP_BYTES_MAX;
+      if (count > 0 && isFull) break;
+      this.#rows += weight.rows;
       count++;
     }
+    this.#groups++;
+    this.#changes += count;
     return this.#waiting.splice(0, count);
   }
 
   async #runGroup(group: readonly Waiting[]): Promise<void> {
     try {
       const first = await this.#options.prepare();
-      const outcomes = await (this.#options.meta.commit([...first, ...group.map(({ change }) => change)]) as Maybe<
-        readonly Outcome[]
-      >);
-      const refused = outcomes.slice(0, first.length).find((outcome) => !outcome.ok);
-      if (refused !== undefined && !refused.ok) throw refused.fault;
-      for (const [index, waiting] of group.entries()) {
-        const outcome = outcomes[first.length + index];
-        if (outcome?.ok) waiting.done(outcome);
-        else waiting.fail(outcome?.fault ?? new Error('Broken invariant: a change without an outcome'));
-      }
+      const changes = [...first, ...group.map(({ change }) => change)];
+      const outcomes = await this.#options.meta.commit(changes, { essential: first.length });
+      for (const [index, waiting] of group.entries()) settle(waiting, outcomes[first.length + index]);
     } catch (error) {
       for (const waiting of group) waiting.fail(error);
     }
@@ -88,11 +126,18 @@ export class Groups {
   }
 }
 
-function rowsOf(change: Change): number {
-  return (
-    (change.puts?.length ?? 0) +
-    (change.deletes?.length ?? 0) +
-    (change.touches?.length ?? 0) +
-    (change.record?.items.length ?? 0)
-  );
+function settle(waiting: Waiting, outcome: Outcome | undefined): void {
+  if (outcome?.ok) waiting.done(outcome);
+  else waiting.fail(outcome?.fault ?? new Error('Broken invariant: a change without an outcome'));
+}
+
+function weightOf(change: Change): Weight {
+  let bytes = 0;
+  for (const { table, row } of change.puts ?? []) {
+    if (table === 'extents') bytes += row.data?.length ?? 0;
+    else if (table === 'attributes') bytes += row.value.length;
+    else if (table === 'idempotency') bytes += row.answer.length;
+  }
+  const named = (change.puts?.length ?? 0) + (change.deletes?.length ?? 0) + (change.touches?.length ?? 0);
+  return { rows: named + (change.record === undefined ? 0 : 1 + change.record.items.length), bytes };
 }

@@ -32,3 +32,16 @@ export function faultOfSql(error: unknown, doing: string): unknown {
   if (known === undefined) return error;
   return new Fault(known[0], known[1], { doing, sqlite: code, message: (error as Error).message }, error);
 }
+
+const SQLITE_ERROR = 1;
+
+/** Prepares or runs SQL of ours, which is known to be right: where SQLite does not understand it, definitions are damaged. */
+export function ours<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (sqlCodeOf(error) !== SQLITE_ERROR) throw error;
+    const sentence = 'The definitions of the metadata tables are damaged. Restore the metadata from a backup.';
+    throw new Fault('corrupt', sentence, { message: (error as Error).message }, error);
+  }
+}

@@ -8,7 +8,7 @@ import type { MetaProblem } from './meta-store.ts';
 import { missingRow, ODD, oddRow, wrongCount } from './problems.ts';
 import type { TableName } from './rows.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
-import { faultOfSql } from './sql-fault.ts';
+import { faultOfSql, ours } from './sql-fault.ts';
 import { scanSql } from './sql-text.ts';
 import {
   comparedSql,
@@ -47,7 +47,7 @@ async function turn(signal: AbortSignal | undefined): Promise<void> {
 /** A step that damage ends early is a problem itself. */
 function guarded(step: () => readonly MetaProblem[]): readonly MetaProblem[] {
   try {
-    return step();
+    return ours(step);
   } catch (error) {
     const fault = faultOfSql(error, 'check');
     if (!Fault.is(fault, 'corrupt')) throw fault;
@@ -74,14 +74,13 @@ async function* checkChecksums(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<MetaProblem> {
   const shape = { prefixCount: 0, isInclusive: false, isReverse: false };
-  const first = db.prepare(scanSql(wayOf(of.name), { ...shape, boundCount: 0 }));
-  const next = db.prepare(scanSql(wayOf(of.name), { ...shape, boundCount: of.key.length }));
+  const prepare = (boundCount: number): SqlStatement => db.prepare(scanSql(wayOf(of.name), { ...shape, boundCount }));
   let after: readonly SqlValue[] = [];
   for (let isLast = false; !isLast; ) {
     await turn(signal);
     const page: SqlValue[][] = [];
     yield* guarded(() => {
-      page.push(...pageOf(after.length === 0 ? first : next, after));
+      page.push(...pageOf(prepare(after.length), after));
       return page.filter((values) => !isWhole(of, values)).map((values) => damageProblem(of, values));
     });
     const last = page.at(-1);

@@ -24,7 +24,7 @@ import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { openSchema, type Schema } from './schema.ts';
 import { shownPlace } from './show.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
-import { faultOfSql, sqlCodeOf } from './sql-fault.ts';
+import { faultOfSql, ours, sqlCodeOf } from './sql-fault.ts';
 import { deleteSql, getSql, insertSql, scanSql } from './sql-text.ts';
 import { checkSqlite } from './sqlite-check.ts';
 import { type RecountEngine, recountSqlite } from './sqlite-counts.ts';
@@ -240,7 +240,7 @@ export class SqliteMeta implements MetaStore {
         isInclusive: from !== undefined,
         isReverse: reverse,
       };
-      statement = this.#db.prepare(scanSql(wayOf(name), shape));
+      statement = ours(() => this.#db.prepare(scanSql(wayOf(name), shape)));
       this.#scans.set(id, statement);
     }
     const of = wayOf(name).table;
@@ -251,12 +251,13 @@ export class SqliteMeta implements MetaStore {
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
     const of = table(name);
+    const prepare = (sql: string): SqlStatement => ours(() => this.#db.prepare(sql));
     const prepared: Prepared = {
       table: of,
-      get: this.#db.prepare(getSql(of)),
-      insert: this.#db.prepare(insertSql(of, false)),
-      replace: this.#db.prepare(insertSql(of, true)),
-      delete: this.#db.prepare(deleteSql(of)),
+      get: prepare(getSql(of)),
+      insert: prepare(insertSql(of, false)),
+      replace: prepare(insertSql(of, true)),
+      delete: prepare(deleteSql(of)),
       values: new Array<SqlValue>(of.columns.length + 1).fill(null),
     };
     this.#tables.set(name, prepared);
@@ -285,7 +286,7 @@ export class SqliteMeta implements MetaStore {
       put: (name, row) => this.#put({ kind: 'put', table: name, row, mode: 'either' }),
     };
     try {
-      return recountSqlite(engine, now);
+      return ours(() => recountSqlite(engine, now));
     } catch (error) {
       throw this.#faultOf(error, 'recount');
     }

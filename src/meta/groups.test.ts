@@ -1,0 +1,155 @@
+/** Groups: who shares one, who fails with whom, what goes first, and how they end. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Fault } from '../base/index.ts';
+import { at, entryRow, extentRow, firstChanges, packRow, RECORD } from './contract-rows.ts';
+import { GROUP_BYTES_MAX, GROUP_CHANGES_MAX, GROUPS_WAITING_MAX, Groups } from './groups.ts';
+import { MemoryMeta } from './memory-meta.ts';
+import type { Change, MetaStore, Outcome } from './meta-store.ts';
+
+/** A memory engine that writes down the size of every group. */
+class Watched extends MemoryMeta {
+  readonly groups: number[] = [];
+  fault: Fault | undefined;
+
+  override commit(changes: readonly Change[], options?: { readonly essential?: number }): Promise<readonly Outcome[]> {
+    this.groups.push(changes.length);
+    if (this.fault !== undefined) return Promise.reject(this.fault);
+    return Promise.resolve(super.commit(changes, options));
+  }
+}
+
+async function opened(): Promise<Watched> {
+  const meta = new Watched();
+  await meta.commit(firstChanges());
+  meta.groups.length = 0;
+  return meta;
+}
+
+const nothingFirst = async (): Promise<readonly Change[]> => [];
+
+function put(name: string, parts: Partial<Change> = {}): Change {
+  const row = entryRow(1, 1, name, 5);
+  return { space: 1, now: at(1), record: RECORD, puts: [{ table: 'entries', mode: 'replace', row }], ...parts };
+}
+
+const stale: Partial<Change> = { expects: [{ kind: 'row', table: 'nodes', key: [1, 99] }] };
+
+async function names(meta: MetaStore): Promise<readonly string[]> {
+  const rows = await meta.scan('entries', { prefix: [1, 1], limit: 10_000 });
+  return rows.map((row) => new TextDecoder().decode(row.name));
+}
+
+test('changes handed in together share a group, and later ones share the next', async () => {
+  await using meta = await opened();
+  const groups = new Groups({ meta, prepare: nothingFirst });
+  const first = ['a', 'b', 'c'].map((name) => groups.commit(put(name)));
+  await new Promise((resolve) => setImmediate(resolve));
+  const later = ['d', 'e'].map((name) => groups.commit(put(name)));
+  const outcomes = await Promise.all([...first, ...later]);
+  assert.deepEqual(meta.groups, [3, 2]);
+  assert.deepEqual(
+    outcomes.map(({ commit }) => commit),
+    [1, 2, 3, 4, 5],
+  );
+  assert.deepEqual(groups.stats(), { groups: 2, changes: 5, rows: 10, waiting: 0 });
+});
+
+test('a change that fails its expectations fails alone', async () => {
+  await using meta = await opened();
+  const groups = new Groups({ meta, prepare: nothingFirst });
+  const settled = await Promise.allSettled([put('a'), put('b', stale), put('c')].map((each) => groups.commit(each)));
+  assert.deepEqual(
+    settled.map((each) => (each.status === 'fulfilled' ? each.value.commit : Fault.is(each.reason, 'conflict'))),
+    [1, true, 2],
+  );
+  assert.deepEqual(meta.groups, [3]);
+});
+
+test('when the group fails everybody in it gets the fault, and the next one is tried anew', async () => {
+  await using meta = await opened();
+  const groups = new Groups({ meta, prepare: nothingFirst });
+  meta.fault = new Fault('full', 'The disk has no room.');
+  const settled = await Promise.allSettled([put('a'), put('b')].map((each) => groups.commit(each)));
+  assert.ok(settled.every((each) => each.status === 'rejected' && each.reason === meta.fault));
+  meta.fault = undefined;
+  await groups.commit(put('c'));
+  assert.deepEqual(await names(meta), ['c']);
+});
+
+test('what the group names is made durable after it is closed, and its changes go first', async () => {
+  await using meta = await opened();
+  const steps: string[] = [];
+  let open: (() => void) | undefined;
+  const groups = new Groups({
+    meta,
+    prepare: async () => {
+      steps.push('prepare');
+      await new Promise<void>((resolve) => {
+        open = resolve;
+      });
+      return [{ now: at(1), puts: [{ table: 'packs', mode: 'keep', row: packRow(7) }] }];
+    },
+  });
+  const expects = [{ kind: 'row', table: 'packs', key: [1, 7] }] as const;
+  const first = groups.commit(put('a', { expects }));
+  while (open === undefined) await new Promise((resolve) => setImmediate(resolve));
+  const second = groups.commit(put('b'));
+  assert.deepEqual(meta.groups, []);
+  open();
+  await first;
+  open = undefined;
+  while (open === undefined) await new Promise((resolve) => setImmediate(resolve));
+  (open as () => void)();
+  await second;
+  assert.deepEqual(meta.groups, [2, 2], 'the late one went to a group of its own');
+  assert.equal(steps.length, 2);
+});
+
+test('when making durable fails, or a change that goes first is refused, nothing of the group is done', async () => {
+  await using meta = await opened();
+  const fault = new Fault('io', 'The disk refused.');
+  const failing = new Groups({ meta, prepare: () => Promise.reject(fault) });
+  await assert.rejects(failing.commit(put('a')), fault);
+  const refusing = new Groups({ meta, prepare: async () => [{ now: at(1), ...stale }] });
+  await assert.rejects(refusing.commit(put('a')), (error) => Fault.is(error, 'conflict'));
+  assert.deepEqual(await names(meta), []);
+});
+
+test('a group has bounds, in changes, rows and bytes, but always takes its first change', async () => {
+  await using meta = await opened();
+  const groups = new Groups({ meta, prepare: nothingFirst });
+  const many = Array.from({ length: GROUP_CHANGES_MAX + 5 }, (_, i) => groups.commit(put(`${i}`, { puts: [] })));
+  await Promise.all(many);
+  assert.deepEqual(meta.groups, [GROUP_CHANGES_MAX, 5]);
+  meta.groups.length = 0;
+  const data = new Uint8Array(GROUP_BYTES_MAX / 2 + 1);
+  const heavy = (offset: number): Change => ({
+    space: 1,
+    now: at(1),
+    puts: [{ table: 'extents', mode: 'replace', row: { ...extentRow(1, 1, offset, null), data } }],
+  });
+  await Promise.all([heavy(0), heavy(1), heavy(2)].map((each) => groups.commit(each)));
+  assert.deepEqual(meta.groups, [1, 1, 1]);
+});
+
+test('too many waiting changes are refused with busy', async () => {
+  await using meta = await opened();
+  const groups = new Groups({ meta, prepare: nothingFirst });
+  const empty: Change = { now: at(1) };
+  const waiting = Array.from({ length: GROUPS_WAITING_MAX }, () => groups.commit(empty));
+  await assert.rejects(groups.commit(empty), (error) => Fault.is(error, 'busy'));
+  await Promise.all(waiting);
+  await groups.commit(empty);
+});
+
+test('closing waits for what was handed in and takes nothing more', async () => {
+  await using meta = await opened();
+  const groups = new Groups({ meta, prepare: nothingFirst });
+  const handed = ['a', 'b'].map((name) => groups.commit(put(name)));
+  await groups.close();
+  assert.deepEqual(await names(meta), ['a', 'b']);
+  await Promise.all(handed);
+  await assert.rejects(groups.commit(put('c')), (error) => Fault.is(error, 'unavailable'));
+  await groups.close();
+});
