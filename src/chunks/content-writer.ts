@@ -1,0 +1,356 @@
+/**
+ * One stream on its way into the store: gathers what comes in small pieces, cuts in the shared window, names each chunk,
+ * and hands what is new to the encoder. All of a window's work happens in one synchronous turn where the metadata
+ * answers at once; otherwise the window is copied aside while it is asked.
+ *
+ * What is held per writer: the bytes behind the last cut (at most GATHER_BYTES, growing from little), and one small
+ * object a draft that was not taken. Records that nobody takes stay in the pack, unreferenced.
+ */
+import { assert, equalBytes, Fault, isPromise, type Maybe } from '../base/index.ts';
+import type { ChunkId, Put, RealmId } from '../meta/index.ts';
+import {
+  type ChunkFormat,
+  type ContentSummary,
+  type ContentWriter,
+  type Draft,
+  type Drafts,
+  INLINE_BYTES_MAX,
+  type WriterOptions,
+} from './chunk-store.ts';
+import type { Chunker } from './chunker.ts';
+import { Compressibility } from './compressibility.ts';
+import { bufferOf, newContentHash } from './content-hash.ts';
+import type { Encoder, NewChunk } from './encoder.ts';
+import { type IdHasher, keyOfId } from './ids.ts';
+import type { Known, KnownChunks } from './known-chunks.ts';
+import type { OpenPack } from './open-pack.ts';
+import { encodeRecord } from './record.ts';
+
+/** Least and first size of what is gathered. */
+const GATHER_BYTES_FIRST = 4 * 1024;
+
+/** What all writers of a store share. */
+export interface WriterContext {
+  readonly realm: RealmId;
+  readonly format: ChunkFormat;
+  readonly chunker: Chunker;
+  readonly idOf: IdHasher;
+  readonly known: KnownChunks;
+  readonly encoder: Encoder;
+  /** Wall clock, seconds. */
+  readonly nowSeconds: () => number;
+  /** Reads a chunk back, to compare; given where ids alone are not proof (xxh3-128). */
+  readonly readBack: ((id: ChunkId, chunk: NewChunk | undefined) => Promise<Uint8Array>) | undefined;
+  readonly onClosed: (writer: StreamWriter) => void;
+}
+
+/** A piece of the window between two cuts. */
+interface Cut {
+  readonly at: number;
+  readonly length: number;
+  readonly id: ChunkId;
+  readonly key: string;
+  readonly isHole: boolean;
+  readonly looksRandom: boolean;
+}
+
+interface PendingDraft {
+  readonly draft: Draft;
+  /** The chunk when this process stores it. */
+  readonly chunk: NewChunk | undefined;
+}
+
+export class StreamWriter implements ContentWriter {
+  readonly #context: WriterContext;
+  readonly #options: WriterOptions;
+  readonly #hash = newContentHash();
+  readonly #compressibility = new Compressibility();
+  readonly #gatherBytes: number;
+  #gathered: Uint8Array = new Uint8Array(0);
+  #gatheredLength = 0;
+  #size = 0;
+  /** Where the next draft begins. */
+  #draftedBytes = 0;
+  #drafts: PendingDraft[] = [];
+  /** Drafts at the front that are known to be ready. */
+  #readyCount = 0;
+  /** Packs that hold records of this writer, and up to where. */
+  readonly #claims = new Map<OpenPack, number>();
+  #isBusy = false;
+  #state: 'open' | 'finished' | 'closed' = 'open';
+
+  constructor(context: WriterContext, options: WriterOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#gatherBytes = 2 * context.format.chunkBytesMax;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get readyCount(): number {
+    while (this.#readyCount < this.#drafts.length && this.#isReady(this.#drafts[this.#readyCount])) this.#readyCount++;
+    return this.#readyCount;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    assert(this.#state === 'open', 'nothing is written behind the end');
+    await this.#alone(async () => {
+      this.#hash.update(bytes);
+      this.#size += bytes.length;
+      let at = 0;
+      while (this.#gatheredLength + bytes.length - at >= this.#gatherBytes) at = await this.#cutFrom(bytes, at);
+      this.#gather(bytes.subarray(at));
+    });
+  }
+
+  take(): Drafts {
+    const ready = this.#drafts.splice(0, this.readyCount);
+    this.#readyCount = 0;
+    const puts: Put[] = [];
+    const seen = new Set<string>();
+    for (const { chunk } of ready) {
+      if (chunk === undefined || seen.has(chunk.key)) continue;
+      if (chunk.fault !== undefined) throw chunk.fault;
+      seen.add(chunk.key);
+      puts.push(this.#rowOf(chunk));
+    }
+    return { drafts: ready.map(({ draft }) => draft), puts };
+  }
+
+  async finish(): Promise<ContentSummary> {
+    assert(this.#state === 'open', 'a stream ends once');
+    await this.#alone(async () => {
+      if (this.#draftedBytes === 0 && this.#size <= INLINE_BYTES_MAX) this.#keepInline();
+      else await this.#cutRest();
+      this.#gathered = new Uint8Array(0);
+      this.#gatheredLength = 0;
+      await this.#waitForDrafts();
+    });
+    this.#state = 'finished';
+    return { size: this.#size, hash: this.#hash.digest() };
+  }
+
+  /** Why records of this writer cannot be committed any more; undefined while all is well. */
+  get lostFault(): unknown {
+    for (const [pack, endBytes] of this.#claims)
+      if (pack.fault !== undefined && endBytes > pack.durable.lengthBytes) return pack.fault;
+    return undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#drafts = [];
+    this.#gathered = new Uint8Array(0);
+    this.#claims.clear();
+    this.#context.onClosed(this);
+  }
+
+  /** One call at a time, and none after a fault: what is behind it would not fit what came before. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    assert(!this.#isBusy, 'a writer is used by one caller at a time');
+    this.#isBusy = true;
+    try {
+      this.#checkGoesOn();
+      await work();
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #checkGoesOn(): void {
+    if (this.#options.signal?.aborted) throw Fault.aborted(this.#options.signal, 'Writing a content');
+    if (this.#state === 'closed') throw new Fault('aborted', 'The content writer was closed while it was writing.');
+    const lost = this.lostFault;
+    if (lost !== undefined) throw lost;
+  }
+
+  /** Keeps bytes until there are enough to cut. */
+  #gather(bytes: Uint8Array): void {
+    const length = this.#gatheredLength + bytes.length;
+    if (length > this.#gathered.length) {
+      const announced = Math.min(this.#options.size ?? 0, this.#gatherBytes);
+      const room = Math.max(GATHER_BYTES_FIRST, 2 * this.#gathered.length, length, announced);
+      const grown = Buffer.allocUnsafeSlow(Math.min(room, this.#gatherBytes));
+      grown.set(this.#gathered.subarray(0, this.#gatheredLength));
+      this.#gathered = grown;
+    }
+    this.#gathered.set(bytes, this.#gatheredLength);
+    this.#gatheredLength = length;
+  }
+
+  /** Fills the window from what is gathered and from `bytes`, cuts it up; answers how far `bytes` is used. */
+  async #cutFrom(bytes: Uint8Array, at: number): Promise<number> {
+    await this.#context.encoder.room(this.#options.signal);
+    const { chunker, format } = this.#context;
+    const gathered = this.#gatheredLength;
+    const taken = Math.min(bytes.length - at, chunker.window.length - gathered);
+    chunker.window.set(this.#gathered.subarray(0, gathered), 0);
+    chunker.window.set(bytes.subarray(at, at + taken), gathered);
+    const end = await this.#cutWindow(gathered + taken, format.chunkBytesMax);
+    // Whatever is left came from `bytes`: at least one largest chunk was cut, or more than was gathered.
+    if (end >= gathered) {
+      this.#gatheredLength = 0;
+      return at + end - gathered;
+    }
+    this.#gathered.copyWithin(0, end, gathered);
+    this.#gatheredLength = gathered - end;
+    return at;
+  }
+
+  async #cutRest(): Promise<void> {
+    if (this.#gatheredLength === 0) return;
+    await this.#context.encoder.room(this.#options.signal);
+    this.#context.chunker.window.set(this.#gathered.subarray(0, this.#gatheredLength), 0);
+    await this.#cutWindow(this.#gatheredLength, 1);
+  }
+
+  /** Cuts while at least `lengthMin` of the window's first `length` bytes are left; answers where the last cut is. */
+  async #cutWindow(length: number, lengthMin: number): Promise<number> {
+    const cuts: Cut[] = [];
+    let at = 0;
+    while (length - at >= lengthMin) {
+      const cut = this.#nextCut(at, length - at);
+      cuts.push(cut);
+      at += cut.length;
+    }
+    await this.#keep(cuts, at);
+    return at;
+  }
+
+  #nextCut(at: number, available: number): Cut {
+    const { chunker, idOf } = this.#context;
+    const length = chunker.cut(at, available);
+    if (chunker.isZero(at, length))
+      return { at, length, id: new Uint8Array(0), key: '', isHole: true, looksRandom: false };
+    const id = idOf(chunker.window.subarray(at, at + length));
+    const looksRandom = this.#options.level !== 'none' && chunker.looksRandom(at, length);
+    return { at, length, id, key: keyOfId(id), isHole: false, looksRandom };
+  }
+
+  /** Turns cuts into drafts; the window is free again when it resolves, and at once while nothing has to be asked. */
+  async #keep(cuts: readonly Cut[], length: number): Promise<void> {
+    const { known, chunker, encoder, readBack } = this.#context;
+    const found = cuts.map((cut): Maybe<Known | undefined> => (cut.isHole ? undefined : known.find(cut.id, cut.key)));
+    if (readBack === undefined && !found.some(isPromise)) {
+      for (const [number, cut] of cuts.entries()) this.#keepCut(cut, chunker.window, found[number] as Known | undefined);
+      return;
+    }
+    const copy = chunker.window.slice(0, length);
+    const answers = await Promise.all(found);
+    await Promise.all(cuts.map((cut, number) => this.#compare(cut, copy, answers[number])));
+    await encoder.room(this.#options.signal);
+    this.#checkGoesOn();
+    for (const [number, cut] of cuts.entries()) this.#keepCut(cut, copy, answers[number]);
+  }
+
+  #keepCut(cut: Cut, from: Uint8Array, found: Known | undefined): void {
+    const offset = this.#draftedBytes;
+    this.#draftedBytes += cut.length;
+    if (cut.isHole) return this.#keepHole(offset, cut.length);
+    const draft: Draft = { kind: 'chunk', offset, length: cut.length, id: cut.id };
+    if (found?.kind === 'committed') {
+      this.#drafts.push({ draft, chunk: undefined });
+      return;
+    }
+    // Asked again: it may have come meanwhile, or stand twice in this very window.
+    const known = this.#context.known.findNew(cut.key);
+    const chunk = known?.kind === 'new' ? known.chunk : this.#store(cut, from);
+    this.#drafts.push({ draft, chunk });
+  }
+
+  #keepHole(offset: number, length: number): void {
+    const last = this.#drafts.at(-1);
+    if (last?.draft.kind === 'hole') {
+      this.#drafts.pop();
+      this.#readyCount = Math.min(this.#readyCount, this.#drafts.length);
+      return void this.#drafts.push({
+        draft: { kind: 'hole', offset: last.draft.offset, length: last.draft.length + length },
+        chunk: undefined,
+      });
+    }
+    this.#drafts.push({ draft: { kind: 'hole', offset, length }, chunk: undefined });
+  }
+
+  #store(cut: Cut, from: Uint8Array): NewChunk {
+    const { encoder, known } = this.#context;
+    const { level } = this.#options;
+    const isWorthTrying = level !== 'none' && this.#compressibility.isWorthTrying(cut.looksRandom);
+    const chunk = encoder.add({
+      id: cut.id,
+      key: cut.key,
+      plain: from.subarray(cut.at, cut.at + cut.length),
+      level: isWorthTrying ? level : 'none',
+      compressibility: this.#compressibility,
+    });
+    known.add(chunk);
+    return chunk;
+  }
+
+  /** Where ids are no proof, equal names must have equal bytes. */
+  async #compare(cut: Cut, from: Uint8Array, found: Known | undefined): Promise<void> {
+    const { readBack } = this.#context;
+    if (readBack === undefined || found === undefined) return;
+    const chunk = found.kind === 'new' ? found.chunk : undefined;
+    if (chunk !== undefined && chunk.pack === undefined) {
+      this.#context.encoder.flush();
+      await chunk.settled;
+      if (chunk.fault !== undefined) throw chunk.fault;
+    }
+    const there = await readBack(cut.id, chunk);
+    if (equalBytes(there, from.subarray(cut.at, cut.at + cut.length))) return;
+    throw new Fault(
+      'mismatch',
+      'Different bytes have the same chunk id here, so they cannot be kept apart. With xxh3-128 ids somebody who knows the store can make such bytes; a store with blake3 ids does not have this.',
+      { chunk: bufferOf(cut.id).toString('hex') },
+    );
+  }
+
+  #keepInline(): void {
+    const { realm, idOf } = this.#context;
+    const { level } = this.#options;
+    const plain = this.#gathered.subarray(0, this.#gatheredLength);
+    this.#draftedBytes = plain.length;
+    if (plain.length === 0) return;
+    if (plain.every((byte) => byte === 0)) return this.#keepHole(0, plain.length);
+    const record = encodeRecord({ realm, id: idOf(plain), plainLength: plain.length }, plain, level);
+    this.#drafts.push({ draft: { kind: 'inline', offset: 0, length: plain.length, record }, chunk: undefined });
+  }
+
+  async #waitForDrafts(): Promise<void> {
+    while (this.readyCount < this.#drafts.length) {
+      const next = this.#drafts[this.#readyCount]?.chunk;
+      assert(next !== undefined, 'only chunks are waited for');
+      this.#context.encoder.flush();
+      await next.settled;
+      if (next.fault !== undefined) throw next.fault;
+      this.#checkGoesOn();
+    }
+  }
+
+  #isReady(pending: PendingDraft | undefined): boolean {
+    const chunk = pending?.chunk;
+    if (chunk?.pack === undefined) return pending !== undefined && chunk === undefined;
+    const claimed = this.#claims.get(chunk.pack) ?? 0;
+    this.#claims.set(chunk.pack, Math.max(claimed, chunk.endBytes));
+    return true;
+  }
+
+  #rowOf(chunk: NewChunk): Put {
+    assert(chunk.pack !== undefined, 'a ready chunk is in a pack');
+    const row = {
+      realm: this.#context.realm,
+      id: chunk.id,
+      pack: chunk.pack.row.pack,
+      refs: 0,
+      plainLength: chunk.plainLength,
+      storedLength: chunk.storedLength,
+      base: null,
+      depth: 0,
+      zeroSeconds: this.#context.nowSeconds(),
+    };
+    return { table: 'chunks', mode: 'keep', row };
+  }
+}

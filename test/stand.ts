@@ -1,0 +1,79 @@
+/**
+ * A whole store in memory, for tests that want the file service and what is under it, without a disk or a process.
+ * Everything comes from one seed and a clock that stands still unless moved.
+ */
+import { ManualClock, seededRandom, silentLog } from '../src/base/index.ts';
+import { type ChunkStore, DEFAULT_CHUNK_FORMAT, openChunkStore, SMALL_CHUNK_STORE_OPTIONS } from '../src/chunks/index.ts';
+import {
+  type Caller,
+  CompressionRules,
+  FILES_OPTIONS_DEFAULT,
+  type Files,
+  type FilesOptions,
+  fileService,
+  openFiles,
+} from '../src/files/index.ts';
+import type { FileService, ServerInfo } from '../src/api/index.ts';
+import { Groups, type MetaStore, openSqliteFile } from '../src/meta/index.ts';
+import { MemoryObjects, type ObjectStore } from '../src/objects/index.ts';
+
+export interface Stand extends AsyncDisposable {
+  readonly service: FileService;
+  readonly files: Files;
+  readonly meta: MetaStore;
+  readonly chunks: ChunkStore;
+  readonly objects: ObjectStore;
+  readonly clock: ManualClock;
+}
+
+export interface StandOptions {
+  readonly seed?: number;
+  readonly options?: Partial<FilesOptions>;
+  readonly meta?: MetaStore;
+  readonly background?: boolean;
+  readonly caller?: Caller;
+}
+
+export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
+  await using building = new AsyncDisposableStack();
+  const clock = new ManualClock();
+  const random = seededRandom(wanted.seed ?? 1);
+  const log = silentLog;
+  const meta = building.use(wanted.meta ?? openSqliteFile(':memory:'));
+  const objects = building.use(new MemoryObjects());
+  const chunks = building.use(
+    await openChunkStore({
+      meta,
+      objects,
+      format: DEFAULT_CHUNK_FORMAT,
+      secret: random.bytes(32),
+      clock,
+      random,
+      log,
+      options: SMALL_CHUNK_STORE_OPTIONS,
+    }),
+  );
+  const groups = new Groups({ meta, prepare: () => chunks.sync() });
+  building.defer(() => groups.close());
+  const options: FilesOptions = { ...FILES_OPTIONS_DEFAULT, compression: new CompressionRules(1), ...wanted.options };
+  const background = wanted.background ?? true;
+  const files = building.use(await openFiles({ meta, groups, chunks, clock, random, log, options, background }));
+  const caller = wanted.caller ?? { user: 'owner', door: 'test', request: 'r1' };
+  const info = (): ServerInfo => ({ name: 'holdfast', version: '0', status: 'ok', store_id: 'stand', uptime_seconds: 0 });
+  const owned = building.move();
+  return {
+    service: fileService(files, caller, info),
+    files,
+    meta,
+    chunks,
+    objects,
+    clock,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+export async function bytesOf(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of source) parts.push(Buffer.from(part));
+  return Buffer.concat(parts);
+}
