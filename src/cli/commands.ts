@@ -9,9 +9,18 @@ const SWITCH = { kind: 'boolean' } as const;
 
 /** Flags that every command takes. */
 export const GLOBAL_FLAGS = {
-  json: { type: SWITCH, default: false, doc: 'Write JSON lines to standard output, and errors as JSON to standard error.' },
+  json: {
+    type: SWITCH,
+    default: false,
+    doc: 'Write JSON lines to standard output, and errors as JSON to standard error.',
+  },
   quiet: { type: SWITCH, default: false, doc: 'Say nothing but data and errors.', flags: ['--quiet', '-q'] },
-  verbose: { type: SWITCH, default: false, doc: 'Name every item, and where an error came from.', flags: ['--verbose', '-v'] },
+  verbose: {
+    type: SWITCH,
+    default: false,
+    doc: 'Name every item, and where an error came from.',
+    flags: ['--verbose', '-v'],
+  },
   progress: { type: SWITCH, default: true, doc: 'Show progress on a terminal.' },
   help: { type: SWITCH, default: false, doc: 'Show help for the command.', flags: ['--help', '-h'] },
 } as const satisfies OptionTable;
@@ -47,7 +56,12 @@ export const SERVE_FLAGS = {
   create: { type: SWITCH, default: true, doc: 'Make the store when there is none.' },
 } as const satisfies OptionTable;
 
-const DRY_RUN = { type: SWITCH, default: false, doc: 'Say what would be done, and do nothing.', flags: ['--dry-run', '-n'] } as const;
+const DRY_RUN = {
+  type: SWITCH,
+  default: false,
+  doc: 'Say what would be done, and do nothing.',
+  flags: ['--dry-run', '-n'],
+} as const;
 const EXCLUDE = {
   type: { kind: 'list', countMax: 1_000, shown: 'GLOB' },
   default: [],
@@ -63,7 +77,11 @@ export const PUT_FLAGS = {
 
 export const GET_FLAGS = {
   checksum: { type: SWITCH, default: false, doc: CHECKSUM_DOC, flags: ['--checksum', '-c'] },
-  clobber: { type: SWITCH, default: true, doc: 'Replace local files that differ; --no-clobber leaves them and names them.' },
+  clobber: {
+    type: SWITCH,
+    default: true,
+    doc: 'Replace local files that differ; --no-clobber leaves them and names them.',
+  },
   fsync: { type: SWITCH, default: false, doc: 'Wait until every file and folder is safely on the local disk.' },
   version: {
     type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
@@ -83,11 +101,21 @@ export const CAT_FLAGS = {
   },
 } as const satisfies OptionTable;
 
-const NULL = { type: SWITCH, default: false, doc: 'End names with a NUL byte instead of a new line.', flags: ['--null', '-0'] } as const;
+const NULL = {
+  type: SWITCH,
+  default: false,
+  doc: 'End names with a NUL byte instead of a new line.',
+  flags: ['--null', '-0'],
+} as const;
 const RECURSIVE = ['--recursive', '-r', '-R'];
 
 export const LS_FLAGS = {
-  long: { type: SWITCH, default: false, doc: 'Mode, size, modification time (UTC) and version too.', flags: ['--long', '-l'] },
+  long: {
+    type: SWITCH,
+    default: false,
+    doc: 'Mode, size, modification time (UTC) and version too.',
+    flags: ['--long', '-l'],
+  },
   recursive: { type: SWITCH, default: false, doc: 'Everything below, with paths.', flags: RECURSIVE },
   glob: { type: { kind: 'text', shown: 'GLOB' }, default: undefined, doc: 'Only names that match.' },
   null: NULL,
@@ -98,8 +126,18 @@ export const STAT_FLAGS = {
 } as const satisfies OptionTable;
 
 export const MKDIR_FLAGS = {
-  parents: { type: SWITCH, default: false, doc: 'Make the folders above too; fine when it is there already.', flags: ['--parents', '-p'] },
-  mode: { type: { kind: 'text', shown: 'OCTAL' }, default: undefined, doc: 'Permission bits, such as 750.', flags: ['--mode', '-m'] },
+  parents: {
+    type: SWITCH,
+    default: false,
+    doc: 'Make the folders above too; fine when it is there already.',
+    flags: ['--parents', '-p'],
+  },
+  mode: {
+    type: { kind: 'text', shown: 'OCTAL' },
+    default: undefined,
+    doc: 'Permission bits, such as 750.',
+    flags: ['--mode', '-m'],
+  },
 } as const satisfies OptionTable;
 
 export const RM_FLAGS = {
@@ -131,17 +169,39 @@ export const FIND_FLAGS = {
   },
   size_min: { type: BYTES, default: undefined, doc: 'At least this large.' },
   size_max: { type: BYTES, default: undefined, doc: 'At most this large.' },
-  modified_after: { type: WHEN, default: undefined, doc: 'Modified after this: ISO 8601, a date, or an age such as 7d.', flags: ['--modified-after', '--newer'] },
-  modified_before: { type: WHEN, default: undefined, doc: 'Modified before this.', flags: ['--modified-before', '--older'] },
-  attribute: { type: { kind: 'text', shown: 'NAME[=VALUE]' }, default: undefined, doc: 'Has this named attribute, with this value when one is given.' },
+  modified_after: {
+    type: WHEN,
+    default: undefined,
+    doc: 'Modified after this: ISO 8601, a date, or an age such as 7d.',
+    flags: ['--modified-after', '--newer'],
+  },
+  modified_before: {
+    type: WHEN,
+    default: undefined,
+    doc: 'Modified before this.',
+    flags: ['--modified-before', '--older'],
+  },
+  attribute: {
+    type: { kind: 'text', shown: 'NAME[=VALUE]' },
+    default: undefined,
+    doc: 'Has this named attribute, with this value when one is given.',
+  },
   recursive: { type: SWITCH, default: true, doc: 'Look into subfolders.' },
-  limit: { type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER }, default: undefined, doc: 'Stop after this many.' },
+  limit: {
+    type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
+    default: undefined,
+    doc: 'Stop after this many.',
+  },
   long: LS_FLAGS.long,
   null: NULL,
 } as const satisfies OptionTable;
 
 export const VERSIONS_FLAGS = {
-  limit: { type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER }, default: undefined, doc: 'The newest so many.' },
+  limit: {
+    type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
+    default: undefined,
+    doc: 'The newest so many.',
+  },
 } as const satisfies OptionTable;
 
 export const RESTORE_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
@@ -154,7 +214,11 @@ export const DIFF_FLAGS = {
 } as const satisfies OptionTable;
 
 export const CHECK_FLAGS = {
-  sample: { type: { kind: 'text', shown: 'SHARE' }, default: undefined, doc: 'Read only this share of the chunks, chosen by chance: 10% or 0.1.' },
+  sample: {
+    type: { kind: 'text', shown: 'SHARE' },
+    default: undefined,
+    doc: 'Read only this share of the chunks, chosen by chance: 10% or 0.1.',
+  },
   rebuild_index: { type: SWITCH, default: false, doc: 'First write the chunk index anew from the packs.' },
 } as const satisfies OptionTable;
 
@@ -163,18 +227,28 @@ export const CONFIG_FLAGS = {
 } as const satisfies OptionTable;
 
 export const BENCH_FLAGS = {
-  size: { type: { kind: 'bytes', min: 1024 * 1024, max: 2 ** 40 }, default: 256 * 1024 * 1024, doc: 'Bytes of the large file.' },
+  size: {
+    type: { kind: 'bytes', min: 1024 * 1024, max: 2 ** 40 },
+    default: 256 * 1024 * 1024,
+    doc: 'Bytes of the large file.',
+  },
   files: { type: { kind: 'integer', min: 1, max: 1_000_000 }, default: 2_000, doc: 'How many small files.' },
-  folder: { type: { kind: 'text', holds: 'folder' }, default: undefined, doc: 'Where to work; a fresh folder in it is removed at the end.' },
+  folder: {
+    type: { kind: 'text', holds: 'folder' },
+    default: undefined,
+    doc: 'Where to work; a fresh folder in it is removed at the end.',
+  },
 } as const satisfies OptionTable;
 
 export const HELP_FLAGS = {
   markdown: { type: SWITCH, default: false, doc: 'The whole reference as Markdown: what docs/cli.md holds.' },
 } as const satisfies OptionTable;
 
-const RECORD = 'the record of a file or folder, as the HTTP interface has it (`path`, `kind`, `size`, `modified`, `version`, `xxhash3`, …)';
+const RECORD =
+  'the record of a file or folder, as the HTTP interface has it (`path`, `kind`, `size`, `modified`, `version`, `xxhash3`, …)';
 const ITEM = '`{"event":"item","action","kind","path","local","bytes"}` for each item; `action` is';
-const SUMMARY = '`{"event":"summary","verb","files","folders","symlinks","bytes","kept","skipped","failed","seconds"}` at the end';
+const SUMMARY =
+  '`{"event":"summary","verb","files","folders","symlinks","bytes","kept","skipped","failed","seconds"}` at the end';
 
 export const COMMANDS: readonly Command[] = [
   {
@@ -223,12 +297,25 @@ export const COMMANDS: readonly Command[] = [
       'A file that cannot be read, or changes while it is read, is named, and the exit code is 5; all others are stored.',
     ],
     arguments: [
-      { name: 'SOURCE', kind: 'local', summary: 'Local file or folder; `-` for standard input.', count: { min: 1, max: 10_000 } },
-      { name: 'DEST', kind: 'stored', summary: 'Where it goes; the root when there is only one word.', count: { min: 0, max: 1 } },
+      {
+        name: 'SOURCE',
+        kind: 'local',
+        summary: 'Local file or folder; `-` for standard input.',
+        count: { min: 1, max: 10_000 },
+      },
+      {
+        name: 'DEST',
+        kind: 'stored',
+        summary: 'Where it goes; the root when there is only one word.',
+        count: { min: 0, max: 1 },
+      },
     ],
     flags: PUT_FLAGS,
     examples: [
-      { line: 'holdfast put photos /photos', says: 'Stores the folder photos as /photos; run it again to bring it up to date.' },
+      {
+        line: 'holdfast put photos /photos',
+        says: 'Stores the folder photos as /photos; run it again to bring it up to date.',
+      },
       { line: 'holdfast put a.txt b.txt /notes/', says: 'Stores two files in /notes.' },
       { line: 'pg_dump db | holdfast put - /dumps/db.sql', says: 'Stores what comes from standard input.' },
     ],
@@ -246,12 +333,20 @@ export const COMMANDS: readonly Command[] = [
     ],
     arguments: [
       { name: 'SOURCE', kind: 'stored', summary: 'Path in the store.', count: { min: 1, max: 10_000 } },
-      { name: 'DEST', kind: 'local', summary: 'Where it goes; `-` for standard output. The current folder when there is only one word.', count: { min: 0, max: 1 } },
+      {
+        name: 'DEST',
+        kind: 'local',
+        summary: 'Where it goes; `-` for standard output. The current folder when there is only one word.',
+        count: { min: 0, max: 1 },
+      },
     ],
     flags: GET_FLAGS,
     examples: [
       { line: 'holdfast get /photos ~/restored', says: 'Brings the folder back as ~/restored.' },
-      { line: 'holdfast get --version 3 /notes/a.txt old.txt', says: 'Brings an older version back under another name.' },
+      {
+        line: 'holdfast get --version 3 /notes/a.txt old.txt',
+        says: 'Brings an older version back under another name.',
+      },
     ],
     exits: ['notFound', 'conflict', 'partly', 'corrupt', 'full', 'denied', 'io', 'brokenPipe'],
     json: [`${ITEM} fetched, made, linked, updated, kept, special, present or failed`, SUMMARY],
@@ -274,7 +369,14 @@ export const COMMANDS: readonly Command[] = [
     details: [
       'Names stand in text form: bytes that are not UTF-8 as \\xHH. On a terminal they stand in columns, and characters that steer it are escaped too.',
     ],
-    arguments: [{ name: 'PATH', kind: 'stored', summary: 'Folder or file; the root when absent.', count: { min: 0, max: 10_000 } }],
+    arguments: [
+      {
+        name: 'PATH',
+        kind: 'stored',
+        summary: 'Folder or file; the root when absent.',
+        count: { min: 0, max: 10_000 },
+      },
+    ],
     flags: LS_FLAGS,
     examples: [{ line: 'holdfast ls -l /photos', says: 'Lists a folder with sizes and times.' }],
     exits: ['notFound', 'brokenPipe'],
@@ -336,7 +438,9 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: 'cp',
     summary: 'Copy files and folders within the store',
-    details: ['Copies share their bytes, so a copy costs no room and no time, whatever the size. Where things go follows mv.'],
+    details: [
+      'Copies share their bytes, so a copy costs no room and no time, whatever the size. Where things go follows mv.',
+    ],
     arguments: [
       { name: 'SOURCE', kind: 'stored', summary: 'What to copy.', count: { min: 1, max: 10_000 } },
       { name: 'DEST', kind: 'stored', summary: 'Path of the copy, or the folder it goes into.' },
@@ -351,7 +455,9 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: 'find',
     summary: 'Search by name, pattern, kind, size, time or attribute',
-    arguments: [{ name: 'PATH', kind: 'stored', summary: 'Where to start; the root when absent.', count: { min: 0, max: 1 } }],
+    arguments: [
+      { name: 'PATH', kind: 'stored', summary: 'Where to start; the root when absent.', count: { min: 0, max: 1 } },
+    ],
     flags: FIND_FLAGS,
     examples: [
       { line: 'holdfast find --pattern "*.jpg" --size-min 5MB /photos', says: 'Finds large pictures.' },
@@ -369,17 +475,26 @@ export const COMMANDS: readonly Command[] = [
     flags: VERSIONS_FLAGS,
     examples: [{ line: 'holdfast versions /notes/a.txt', says: 'Shows which versions there are.' }],
     exits: ['notFound', 'conflict', 'brokenPipe'],
-    json: ['`{"file_id","version","size","modified","xxhash3","commit","committed","actor","door","is_current"}`, one a line'],
+    json: [
+      '`{"file_id","version","size","modified","xxhash3","commit","committed","actor","door","is_current"}`, one a line',
+    ],
     needs: 'store',
     load: () => import('./verbs/versions.ts'),
   },
   {
     verb: 'restore',
     summary: 'Make an older version of a file the current one',
-    details: ['The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one.'],
+    details: [
+      'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one.',
+    ],
     arguments: [
       { name: 'PATH', kind: 'stored', summary: 'File in the store, with @VERSION when that is not its own word.' },
-      { name: 'VERSION', kind: 'text', summary: 'Number of the version, as versions lists it.', count: { min: 0, max: 1 } },
+      {
+        name: 'VERSION',
+        kind: 'text',
+        summary: 'Number of the version, as versions lists it.',
+        count: { min: 0, max: 1 },
+      },
     ],
     flags: RESTORE_FLAGS,
     examples: [{ line: 'holdfast restore /notes/a.txt@3', says: 'Makes version 3 current again.' }],
@@ -416,7 +531,9 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Show how much is stored and what it takes on disk',
     arguments: [],
     flags: {},
-    examples: [{ line: 'holdfast stats', says: 'Shows logical, deduplicated, compressed and on-disk bytes, and their ratios.' }],
+    examples: [
+      { line: 'holdfast stats', says: 'Shows logical, deduplicated, compressed and on-disk bytes, and their ratios.' },
+    ],
     exits: [],
     json: ['the figures of the HTTP interface (`logical_bytes`, `unique_bytes`, `stored_bytes`, `disk_bytes`, …)'],
     needs: 'store',
@@ -436,14 +553,25 @@ export const COMMANDS: readonly Command[] = [
       { line: 'holdfast check --rebuild-index', says: 'Writes a lost chunk index anew, then verifies.' },
     ],
     exits: ['different', 'io'],
-    json: ['`{"event":"problem","code","error","chunk","pack","object","files","files_more"}` for each problem', '`{"event":"summary","verb":"check","is_clean","chunks_verified","bytes_verified","packs_verified","files_verified","orphan_bytes","problems","seconds"}` at the end'],
+    json: [
+      '`{"event":"problem","code","error","chunk","pack","object","files","files_more"}` for each problem',
+      '`{"event":"summary","verb":"check","is_clean","chunks_verified","bytes_verified","packs_verified","files_verified","orphan_bytes","problems","seconds"}` at the end',
+    ],
     needs: 'store',
     load: () => import('./verbs/check.ts'),
   },
   {
     verb: 'config',
     summary: 'Show the configuration that counts',
-    arguments: [{ name: 'show', kind: 'choice', choices: ['show'], summary: 'What to do; only this for now.', count: { min: 0, max: 1 } }],
+    arguments: [
+      {
+        name: 'show',
+        kind: 'choice',
+        choices: ['show'],
+        summary: 'What to do; only this for now.',
+        count: { min: 0, max: 1 },
+      },
+    ],
     flags: CONFIG_FLAGS,
     examples: [{ line: 'holdfast config show --origin', says: 'Shows each value and where it comes from.' }],
     exits: ['notFound'],
@@ -465,7 +593,9 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: 'completion',
     summary: 'Write a completion script for a shell',
-    details: ['bash: put `source <(holdfast completion bash)` into ~/.bashrc. zsh: `source <(holdfast completion zsh)` into ~/.zshrc, behind compinit.'],
+    details: [
+      'bash: put `source <(holdfast completion bash)` into ~/.bashrc. zsh: `source <(holdfast completion zsh)` into ~/.zshrc, behind compinit.',
+    ],
     arguments: [{ name: 'SHELL', kind: 'choice', choices: ['bash', 'zsh'], summary: 'bash or zsh.' }],
     flags: {},
     examples: [{ line: 'source <(holdfast completion bash)', says: 'Completes commands in this shell.' }],

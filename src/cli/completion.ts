@@ -128,7 +128,13 @@ function zshFlags(flags: readonly OptionCompletion[]): string[] {
   return flags.flatMap(({ flags: names, doc, takes, words }) =>
     names.map((name) => {
       const text = doc.replace(/[[\]:\\]/g, '\\$&');
-      const action = { nothing: '', word: `: :(${words.join(' ')})`, file: ': :_files', folder: ': :_files -/', anything: ': :' }[takes];
+      const action = {
+        nothing: '',
+        word: `: :(${words.join(' ')})`,
+        file: ': :_files',
+        folder: ': :_files -/',
+        anything: ': :',
+      }[takes];
       const joint = takes === 'nothing' ? '' : name.startsWith('--') ? '=' : '+';
       return quoted(`*${name}${joint}[${text}]${action}`);
     }),

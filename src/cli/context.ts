@@ -17,6 +17,8 @@ export interface Context {
   readonly random: Random;
   /** Fires on Ctrl+C and SIGTERM. */
   readonly signal: AbortSignal;
+  /** Fires on a second Ctrl+C or SIGTERM. Who asks for it handles that; for others the process ends then. */
+  readonly hurry: () => AbortSignal;
   /** Standard input; may be asked for once. */
   readonly stdin: () => AsyncIterable<Uint8Array>;
   /** Making, serving and configuring stores. */

@@ -123,7 +123,10 @@ export function inColumns(names: readonly string[], width: number): string[] {
     const total = columnWidths.reduce((sum, one) => sum + one + 2, -2);
     if (total > width) continue;
     return Array.from({ length: rows }, (_, row) =>
-      columnWidths.map((one, column) => padded(names[column * rows + row] ?? '', one)).join('  ').trimEnd(),
+      columnWidths
+        .map((one, column) => padded(names[column * rows + row] ?? '', one))
+        .join('  ')
+        .trimEnd(),
     );
   }
   return [...names];

@@ -2,8 +2,9 @@
  * A verb over several words: each stands or fails alone, as with the tools everybody knows. One word's failure is the
  * command's; of several, each is named, and the exit code says that some failed.
  */
-import { endsTheRun, EXIT, type ExitCode, exitOf } from './exit-codes.ts';
+
 import type { Context } from './context.ts';
+import { EXIT, type ExitCode, endsTheRun, exitOf } from './exit-codes.ts';
 
 export async function eachWord<T>(
   words: readonly T[],

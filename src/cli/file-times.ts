@@ -4,8 +4,9 @@
  * itself. So utimensat(2) is called directly where Node's foreign functions are there (Linux, 64 bit); where they are
  * not, or do not do what they should, Node's call is used, and readers of times allow for TIME_TOLERANCE_NS.
  */
-import { createRequire } from 'node:module';
+
 import { lstatSync, lutimesSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { systemPath } from './raw.ts';
 
 /** Moments nearer than this count as the same. */

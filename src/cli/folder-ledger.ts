@@ -13,8 +13,14 @@ interface Folder<T> {
   isClosed: boolean;
 }
 
-/** Says that one item is done. */
+/** Says that one item is done; called once. */
 export type Done = () => void;
+
+export interface Place<T> {
+  /** The folder around it; `undefined` at the top. */
+  readonly parent: T | undefined;
+  readonly done: Done;
+}
 
 export class FolderLedger<T> {
   readonly #finish: (value: T) => void;
@@ -25,15 +31,20 @@ export class FolderLedger<T> {
     this.#finish = finish;
   }
 
-  /** Opens a folder; the folders around it that do not hold it are closed. Call in the order of a manifest. */
-  enter(relative: string, value: T): void {
+  /**
+   * Opens a folder; the folders around it that do not hold it are closed. Call in the order of a manifest. Answers the
+   * folder that it stands in, and what to call when it has been made itself.
+   */
+  enter(relative: string, value: T): Place<T> {
     const parent = this.#closeTo(relative);
     if (parent !== undefined) parent.pending++;
-    this.#open.push({ relative, value, parent, pending: 0, isClosed: false });
+    const folder: Folder<T> = { relative, value, parent, pending: 1, isClosed: false };
+    this.#open.push(folder);
+    return { parent: parent?.value, done: () => this.#settle(folder) };
   }
 
   /** The folder that the path stands in, open since; and what to call when the item is done. */
-  item(relative: string): { readonly parent: T | undefined; readonly done: Done } {
+  item(relative: string): Place<T> {
     const parent = this.#closeTo(relative);
     if (parent === undefined) return { parent: undefined, done: () => {} };
     parent.pending++;

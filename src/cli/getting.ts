@@ -46,6 +46,8 @@ interface Piece {
 interface FolderWork {
   readonly piece: Piece;
   isTouched: boolean;
+  /** It could not be made, and has been named. */
+  isFailed: boolean;
 }
 
 export class Getting {
@@ -148,7 +150,9 @@ export class Getting {
           await this.#symlink(relative, piece, standing);
           return true;
         default:
-          await this.#context.say.note(`holdfast: ${piece.record.path} is a ${piece.record.kind}, which is not brought out; skipped.`);
+          await this.#context.say.note(
+            `holdfast: ${piece.record.path} is a ${piece.record.kind}, which is not brought out; skipped.`,
+          );
           await this.#tally.add({ ...itemOf(piece), outcome: 'skipped', action: 'special' });
           return true;
       }
@@ -159,25 +163,27 @@ export class Getting {
   }
 
   async #folder(relative: string, piece: Piece, standing: LocalStat | undefined): Promise<void> {
-    const { parent, done } = this.#ledger.item(relative);
+    if (standing !== undefined && standing.kind !== 'folder') throw inTheWay(piece, standing);
+    const isTouched = standing === undefined || !hasAttributes(standing, piece.record, FOLDER_MODE_MASK);
+    const work: FolderWork = { piece, isTouched, isFailed: false };
+    // The store's root has no name that it could give its attributes to.
+    const isRoot = piece.record.path === '/';
+    const { parent, done } = isRoot ? this.#ledger.item(relative) : this.#ledger.enter(relative, work);
     try {
-      if (standing !== undefined && standing.kind !== 'folder') throw inTheWay(piece, standing);
-      if (standing === undefined) {
-        if (parent !== undefined) parent.isTouched = true;
-        if (!this.#flags.dry_run) this.#context.disk.makeFolder(piece.path);
-        await this.#tally.add({ ...itemOf(piece), outcome: 'done', action: 'made' });
-      }
-      // The store's root has no name that it could give its attributes to.
-      if (piece.record.path === '/') return;
-      const isTouched = standing === undefined || !hasAttributes(standing, piece.record, FOLDER_MODE_MASK);
-      this.#ledger.enter(relative, { piece, isTouched });
+      if (standing !== undefined) return;
+      if (parent !== undefined) parent.isTouched = true;
+      if (!this.#flags.dry_run) this.#context.disk.makeFolder(piece.path);
+      await this.#tally.add({ ...itemOf(piece), outcome: 'done', action: 'made' });
+    } catch (error) {
+      work.isFailed = true;
+      throw error;
     } finally {
       done();
     }
   }
 
-  #finishFolder({ piece, isTouched }: FolderWork): void {
-    if (!isTouched || this.#flags.dry_run) return;
+  #finishFolder({ piece, isTouched, isFailed }: FolderWork): void {
+    if (!isTouched || isFailed || this.#flags.dry_run) return;
     const { disk } = this.#context;
     try {
       disk.setMode(piece.path, piece.record.mode & FOLDER_MODE_MASK);

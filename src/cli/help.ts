@@ -46,7 +46,11 @@ export function helpOf(command: Command, width: number): string {
   if (command.needs !== 'none') parts.push(`Store:\n${helpOfOptions(storeFlagsOf(command), { width })}`);
   parts.push(`Everywhere:\n${helpOfOptions(GLOBAL_FLAGS, { width })}`);
   parts.push(`Examples:\n${command.examples.map(({ line, says }) => `  ${line}\n      ${says}\n`).join('')}`);
-  parts.push(`Exit codes: ${exitsOf(command).map((name) => EXIT[name]).join(', ')} (docs/cli.md says what they mean).\n`);
+  parts.push(
+    `Exit codes: ${exitsOf(command)
+      .map((name) => EXIT[name])
+      .join(', ')} (docs/cli.md says what they mean).\n`,
+  );
   return parts.join('\n');
 }
 
@@ -105,16 +109,30 @@ function section(command: Command): string {
   }
   if (Object.keys(command.flags).length > 0) parts.push(flagRows(command.flags));
   parts.push(command.examples.map(({ line, says }) => `- \`${line}\`: ${says}\n`).join(''));
-  if (command.json !== undefined) parts.push(`With \`--json\`:\n\n${command.json.map((line) => `- ${line}\n`).join('')}`);
-  parts.push(`Ends with ${exitsOf(command).map((name) => EXIT[name]).join(', ')}.\n`);
+  if (command.json !== undefined)
+    parts.push(`With \`--json\`:\n\n${command.json.map((line) => `- ${line}\n`).join('')}`);
+  parts.push(
+    `Ends with ${exitsOf(command)
+      .map((name) => EXIT[name])
+      .join(', ')}.\n`,
+  );
   return parts.join('\n');
 }
 
 function flagRows(table: OptionTable): string {
   const rows = completionOfOptions(table).map(({ flags, doc, takes }, index) => {
     const spec = Object.values(table)[index];
-    const shown = flags.map((flag) => `\`${spec?.default === true && flag.startsWith('--') ? `--no-${flag.slice(2)}` : flag}\``);
-    const value = takes === 'nothing' || spec === undefined ? '' : cell(helpOfOptions({ x: { ...spec, flags: ['--x'], doc: '.' } }).trim().split(/\s+/)[1] ?? '');
+    const shown = flags.map(
+      (flag) => `\`${spec?.default === true && flag.startsWith('--') ? `--no-${flag.slice(2)}` : flag}\``,
+    );
+    const value =
+      takes === 'nothing' || spec === undefined
+        ? ''
+        : cell(
+            helpOfOptions({ x: { ...spec, flags: ['--x'], doc: '.' } })
+              .trim()
+              .split(/\s+/)[1] ?? '',
+          );
     return `| ${shown.join(', ')} | ${value} | ${cell(doc)} |`;
   });
   return `| flag | value | |\n|---|---|---|\n${rows.join('\n')}\n`;

@@ -4,6 +4,7 @@
  */
 import { Fault } from '../base/index.ts';
 import type { LocalReader } from './local-disk.ts';
+import { plainBytes } from './plain-bytes.ts';
 
 export const BLOCK_BYTES = 1024 * 1024;
 const BUFFERS_KEPT_MAX = 8;
@@ -12,7 +13,7 @@ const spare: Uint8Array[] = [];
 
 /** A buffer of BLOCK_BYTES, from the pool where there is one. */
 export function lendBlock(): Uint8Array {
-  return spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  return spare.pop() ?? plainBytes(BLOCK_BYTES);
 }
 
 export function returnBlock(buffer: Uint8Array): void {

@@ -6,16 +6,18 @@
  *
  * Errors of the operating system become Faults that name the file and say what to do.
  */
-import { constants, type BigIntStats, promises } from 'node:fs';
 import {
+  type BigIntStats,
   chmodSync,
   closeSync,
+  constants,
   fchmodSync,
   fstatSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
+  promises,
   readdirSync,
   readlinkSync,
   readSync,
@@ -28,6 +30,7 @@ import {
 import type { FileKind } from '../api/index.ts';
 import { Fault, type FaultCode } from '../base/index.ts';
 import { setFileTimes } from './file-times.ts';
+import { plainBytes } from './plain-bytes.ts';
 import { systemPath, textOfRaw } from './raw.ts';
 
 export interface LocalStat {
@@ -252,7 +255,7 @@ export const realDisk: LocalDisk = {
 function readWhole(path: string, expected: LocalStat): Uint8Array {
   const fd = openSync(systemPath(path), READ_FLAGS);
   try {
-    const bytes = Buffer.allocUnsafeSlow(expected.size);
+    const bytes = plainBytes(expected.size);
     let length = 0;
     for (let read = -1; read !== 0 && length < bytes.length; length += read) {
       read = readSync(fd, bytes, length, bytes.length - length, null);
@@ -268,7 +271,8 @@ function readWhole(path: string, expected: LocalStat): Uint8Array {
 async function openReader(path: string): Promise<LocalReader> {
   const handle = await promises.open(systemPath(path), READ_FLAGS);
   return {
-    read: (target) => guardedLater('Reading', path, async () => (await handle.read(target, 0, target.length)).bytesRead),
+    read: (target) =>
+      guardedLater('Reading', path, async () => (await handle.read(target, 0, target.length)).bytesRead),
     stat: () => guarded('Looking at', path, () => statOf(fstatSync(handle.fd, { bigint: true }))),
     [Symbol.asyncDispose]: () => handle.close(),
   };

@@ -40,10 +40,7 @@ const EARLY_FLAGS = { ...GLOBAL_FLAGS, ...STORE_FLAGS } as const;
  * @param optionsOf the options of the configuration, loaded only for a command that may take them.
  * @throws Fault `invalid`.
  */
-export async function parse(
-  words: readonly string[],
-  optionsOf: () => Promise<OptionTable>,
-): Promise<Parsed> {
+export async function parse(words: readonly string[], optionsOf: () => Promise<OptionTable>): Promise<Parsed> {
   if (words.length === 1 && (words[0] === '--version' || words[0] === '-V')) return { kind: 'version' };
   const at = indexOfVerb(words);
   const verb = words[at];
@@ -126,7 +123,8 @@ function checkCount(command: Command, words: readonly string[]): void {
   const max = counts.reduce((sum, count) => sum + count.max, 0);
   if (words.length >= min && words.length <= max) return;
   const usage = ['holdfast', command.verb, ...command.arguments.map(usageOf)].join(' ');
-  const what = words.length < min ? `needs ${min === 1 ? 'an argument' : `${min} arguments`}` : 'got too many arguments';
+  const what =
+    words.length < min ? `needs ${min === 1 ? 'an argument' : `${min} arguments`}` : 'got too many arguments';
   const extra = words.length > max ? ` (${JSON.stringify(words[max])})` : '';
   throw new Fault('invalid', `\`${command.verb}\` ${what}${extra}. Usage: ${usage}`, { verb: command.verb });
 }

@@ -9,10 +9,12 @@ import { Interrupted, runProgram } from './program.ts';
 import { sinkOf } from './streams.ts';
 
 export async function runProcess(): Promise<void> {
-  const abort = new AbortController();
+  const [abort, hurry] = [new AbortController(), new AbortController()];
+  let handlesHurry = false;
   const onSignal = (exit: typeof EXIT.interrupted | typeof EXIT.terminated) => () => {
-    if (abort.signal.aborted) process.exit(exit);
-    abort.abort(new Interrupted(exit));
+    if (!abort.signal.aborted) abort.abort(new Interrupted(exit));
+    else if (handlesHurry && !hurry.signal.aborted) hurry.abort(new Interrupted(exit));
+    else process.exit(exit);
   };
   process.on('SIGINT', onSignal(EXIT.interrupted));
   process.on('SIGTERM', onSignal(EXIT.terminated));
@@ -23,6 +25,10 @@ export async function runProcess(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     signal: abort.signal,
+    hurry: () => {
+      handlesHurry = true;
+      return hurry.signal;
+    },
     disk: async () => (await import('./local-disk.ts')).realDisk,
     server: async () => (await import('./compose.ts')).serverRoom,
   });

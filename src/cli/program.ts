@@ -23,6 +23,7 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly random: Random;
   readonly signal: AbortSignal;
+  readonly hurry: () => AbortSignal;
   readonly disk: () => Promise<LocalDisk>;
   readonly server: () => Promise<ServerRoom>;
 }
@@ -39,7 +40,12 @@ export class Interrupted extends Fault {
 
 /** Runs the program. Never throws. */
 export async function runProgram(words: readonly string[], around: Surroundings): Promise<ExitCode> {
-  let say = sayOf(around, { json: words.includes('--json'), quiet: false, verbose: words.includes('--verbose'), progress: false });
+  let say = sayOf(around, {
+    json: words.includes('--json'),
+    quiet: false,
+    verbose: words.includes('--verbose'),
+    progress: false,
+  });
   try {
     const parsed = await parse(words, async (): Promise<OptionTable> => (await around.server()).options);
     if (parsed.kind === 'run') say = sayOf(around, parsed.globals);
@@ -98,6 +104,7 @@ async function runParsed(parsed: Parsed, say: Say, around: Surroundings): Promis
     clock: around.clock,
     random: around.random,
     signal: around.signal,
+    hurry: around.hurry,
     stdin: around.stdin,
     server: around.server,
     asked: { file: parsed.configFile, flags: parsed.configFlags },
@@ -132,8 +139,10 @@ class Stores implements AsyncDisposable {
   }
 
   async #open(): Promise<ReachedStore> {
+    const { command, configFile, configFlags } = this.#parsed;
     const server = await this.#around.server();
-    return server.reach({ file: this.#parsed.configFile, flags: this.#parsed.configFlags }, this.#around.signal);
+    const how = { command: `holdfast ${command.verb}`, signal: this.#around.signal };
+    return server.reach({ file: configFile, flags: configFlags }, how);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -70,7 +70,11 @@ export function changeOf(local: LocalStat, stored: FileRecord): AttributeChange 
 
 const KIND_WORD: Readonly<Record<string, string>> = { file: 'a file', folder: 'a folder', symlink: 'a symlink' };
 
-function refusal(local: LocalStat, stored: FileRecord, place: { readonly local: string; readonly path: string }): PutStep {
+function refusal(
+  local: LocalStat,
+  stored: FileRecord,
+  place: { readonly local: string; readonly path: string },
+): PutStep {
   const [here, there] = [KIND_WORD[local.kind] ?? local.kind, KIND_WORD[stored.kind] ?? `a ${stored.kind}`];
   const sentence = `${place.local} is ${here}, and ${place.path} in the store is ${there}. Move or remove the one that is wrong (holdfast mv, holdfast rm).`;
   return { step: 'refuse', fault: new Fault('exists', sentence, { local: place.local, path: place.path }) };

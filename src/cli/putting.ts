@@ -62,11 +62,15 @@ interface FolderWork {
   readonly piece: Piece;
   /** Something was made in it, or its own attributes differ: they have to be set at the end. */
   isTouched: boolean;
+  /** It could not be made, and has been named. */
+  isFailed: boolean;
 }
 
 interface Sent {
   readonly piece: Piece;
   readonly done: Done;
+  /** Of a folder that is being made. */
+  readonly work: FolderWork | undefined;
 }
 
 export class Putting {
@@ -77,7 +81,7 @@ export class Putting {
   readonly #large = new Gang(LARGE_AT_ONCE);
   readonly #attributes = new Gang(ATTRIBUTES_AT_ONCE);
   readonly #ledger = new FolderLedger<FolderWork>((folder) => {
-    if (folder.isTouched) this.#finished.push(folder.piece);
+    if (folder.isTouched && !folder.isFailed) this.#finished.push(folder.piece);
   });
   /** Folders whose attributes can be set now. */
   #finished: Piece[] = [];
@@ -205,22 +209,33 @@ export class Putting {
 
   /** Decides about one piece, and does it or hands it to the stream of many. */
   async *#piece(relative: string, piece: Piece): AsyncGenerator<BulkItem, void> {
-    const { parent, done } = this.#ledger.item(relative);
     const step = await this.#decide(piece);
-    if (piece.stat.kind === 'folder' && step.step !== 'refuse') this.#enter(relative, piece, step);
+    const work = this.#workOf(piece, step);
+    const { parent, done } = work === undefined ? this.#ledger.item(relative) : this.#ledger.enter(relative, work);
     const isMaking = step.step === 'store' || step.step === 'make' || step.step === 'link';
     if (isMaking && parent !== undefined) parent.isTouched = true;
     if (isMaking && !this.#flags.dry_run) {
       if (step.step === 'store' && piece.stat.size > SMALL_BYTES_MAX) await this.#startLarge(piece, done);
-      else {
-        this.#sent.push({ piece, done });
-        yield this.#bulkItem(piece);
-      }
+      else yield* this.#send({ piece, done, work });
       return;
     }
     if (isMaking) await this.#tallyMade(piece, piece.stat.size);
     else await this.#settleUnmade(piece, step);
     done();
+  }
+
+  async *#send(sent: Sent): AsyncGenerator<BulkItem, void> {
+    const { piece, done } = sent;
+    try {
+      const item = this.#bulkItem(piece);
+      // A symlink has no content that could become an older version: the new one takes its place.
+      if (piece.stored?.kind === 'symlink') await this.#service.remove(piece.goal, this.#calling());
+      this.#sent.push(sent);
+      yield item;
+    } catch (error) {
+      await this.#failed(piece, error);
+      done();
+    }
   }
 
   async #decide(piece: Piece): Promise<PutStep> {
@@ -238,10 +253,11 @@ export class Putting {
     }
   }
 
-  #enter(relative: string, piece: Piece, step: PutStep): void {
+  /** What is to be done with a folder at the end; `undefined` for everything else. */
+  #workOf(piece: Piece, step: PutStep): FolderWork | undefined {
     // The root's own attributes belong to the store, not to whatever was put into it.
-    if (piece.goal === '/') return;
-    this.#ledger.enter(relative, { piece, isTouched: step.step !== 'keep' });
+    const isEntered = piece.stat.kind === 'folder' && step.step !== 'refuse' && piece.goal !== '/';
+    return isEntered ? { piece, isTouched: step.step !== 'keep', isFailed: false } : undefined;
   }
 
   async #settleUnmade(piece: Piece, step: PutStep): Promise<void> {
@@ -257,7 +273,9 @@ export class Putting {
   }
 
   async #skipSpecial(piece: Piece): Promise<void> {
-    await this.#context.say.note(`holdfast: ${textOfRaw(piece.local)} is a ${piece.stat.kind}, which is not kept; skipped.`);
+    await this.#context.say.note(
+      `holdfast: ${textOfRaw(piece.local)} is a ${piece.stat.kind}, which is not kept; skipped.`,
+    );
     await this.#tally.add({ ...itemOf(piece), outcome: 'skipped', action: 'special' });
   }
 
@@ -280,12 +298,13 @@ export class Putting {
   async #settle(result: BulkResult): Promise<void> {
     const sent = this.#sent.shift();
     if (sent === undefined) throw new Error(`Broken invariant: a result for ${result.path}, which was not sent`);
-    const { piece, done } = sent;
+    const { piece, done, work } = sent;
     if (result.ok) {
       await this.#tallyMade(piece, piece.stat.size);
       done();
-    } else if (Fault.is(result.fault) && result.fault.about['changed'] === true) await this.#startLarge(piece, done);
+    } else if (Fault.is(result.fault) && result.fault.about.changed === true) await this.#startLarge(piece, done);
     else {
+      if (work !== undefined) work.isFailed = true;
       await this.#failed(piece, result.fault);
       done();
     }
@@ -301,7 +320,7 @@ export class Putting {
 
   async #failed(piece: Piece, error: unknown): Promise<void> {
     if (endsTheRun(error)) throw error;
-    const isVanished = Fault.is(error, 'not-found') && error.about['local'] !== undefined;
+    const isVanished = Fault.is(error, 'not-found') && error.about.local !== undefined;
     if (isVanished) await this.#tally.add({ ...itemOf(piece), outcome: 'kept', action: 'vanished' });
     else await this.#tally.fail(itemOf(piece), error);
   }
@@ -338,7 +357,7 @@ export class Putting {
         else await this.#tally.fail(itemOf(piece), storedUnsettled(piece.local));
         return;
       } catch (error) {
-        const isChange = Fault.is(error) && error.about['changed'] === true;
+        const isChange = Fault.is(error) && error.about.changed === true;
         if (!isChange || isLast) throw error;
       }
     }

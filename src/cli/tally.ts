@@ -33,7 +33,11 @@ export class Tally {
     this.#startedMs = clock.monotonicMs();
   }
 
-  get counts(): Readonly<Record<string, number>> & { readonly bytes: number; readonly files: number; readonly kept: number } {
+  get counts(): Readonly<Record<string, number>> & {
+    readonly bytes: number;
+    readonly files: number;
+    readonly kept: number;
+  } {
     return this.#counts;
   }
 

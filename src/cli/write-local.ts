@@ -38,7 +38,8 @@ export async function writeLocal(path: string, read: FileRead, options: WriteLoc
   const temporary = temporaryBeside(path, options.random);
   const mode = read.record.mode & FILE_MODE_MASK;
   try {
-    if (read.record.size <= WHOLE_BYTES_MAX) disk.writeWhole(temporary, await gather(read, options), { mode, isDurable });
+    if (read.record.size <= WHOLE_BYTES_MAX)
+      disk.writeWhole(temporary, await gather(read, options), { mode, isDurable });
     else await writeStream(temporary, read, mode, options);
     const mtimeNs = nsOfIso(read.record.modified);
     if (mtimeNs !== undefined) disk.setModified(temporary, mtimeNs);
@@ -72,11 +73,15 @@ async function gather(read: FileRead, options: WriteLocalOptions): Promise<Uint8
 
 function wrongLength(read: FileRead, length: number): Fault {
   const { path, size } = read.record;
-  return new Fault('mismatch', `${path} came with ${length} bytes and should have ${size}. Nothing was written; try again.`, {
-    path,
-    size,
-    length,
-  });
+  return new Fault(
+    'mismatch',
+    `${path} came with ${length} bytes and should have ${size}. Nothing was written; try again.`,
+    {
+      path,
+      size,
+      length,
+    },
+  );
 }
 
 async function writeStream(temporary: string, read: FileRead, mode: number, options: WriteLocalOptions): Promise<void> {

@@ -2,8 +2,8 @@
 import type { Given } from '../command.ts';
 import type { CAT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import type { ExitCode } from '../exit-codes.ts';
 import { eachWord } from '../each.ts';
+import type { ExitCode } from '../exit-codes.ts';
 import { storedPath } from '../stored.ts';
 import { writeToOutput } from '../write-output.ts';
 

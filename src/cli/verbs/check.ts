@@ -11,7 +11,8 @@ import { readFlag, shareOfText } from '../values.ts';
 export async function run(given: Given<typeof CHECK_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal, clock } = context;
   const sampleText = given.flags.sample;
-  const sample = sampleText === undefined ? undefined : readFlag('--sample', sampleText, shareOfText, 'a share such as 10% or 0.1');
+  const sample =
+    sampleText === undefined ? undefined : readFlag('--sample', sampleText, shareOfText, 'a share such as 10% or 0.1');
   const service = await context.reach();
   const startedMs = clock.monotonicMs();
   const report = await service.check({
@@ -25,7 +26,13 @@ export async function run(given: Given<typeof CHECK_FLAGS>, context: Context): P
   for (const problem of report.problems) await sayProblem(problem, context);
   const { problems, problems_more, ...rest } = report;
   const rounded = Math.round(seconds * 1000) / 1000;
-  await say.record({ event: 'summary', verb: 'check', ...rest, problems: problems.length + problems_more, seconds: rounded });
+  await say.record({
+    event: 'summary',
+    verb: 'check',
+    ...rest,
+    problems: problems.length + problems_more,
+    seconds: rounded,
+  });
   if (!say.isJson) for (const line of summaryOf(report, seconds)) await say.line(line);
   return report.is_clean ? EXIT.ok : EXIT.different;
 }
@@ -34,7 +41,8 @@ async function sayProblem(problem: CheckProblem, { say }: Context): Promise<void
   await say.record({ event: 'problem', ...problem });
   await say.line(`${problem.code}: ${shownName(say, problem.error)}`);
   for (const file of problem.files) await say.line(`  needed by ${shownName(say, file)}`);
-  if (problem.files_more !== undefined && problem.files_more > 0) await say.line(`  and by ${counted(problem.files_more, 'more file')}`);
+  if (problem.files_more !== undefined && problem.files_more > 0)
+    await say.line(`  and by ${counted(problem.files_more, 'more file')}`);
 }
 
 function summaryOf(report: CheckReport, seconds: number): string[] {
@@ -47,8 +55,10 @@ function summaryOf(report: CheckReport, seconds: number): string[] {
     shownBytes(report.bytes_verified),
   ].join(', ');
   const lines = [`${verdict}: ${what} verified in ${shownSpan(seconds)}`];
-  if (report.rebuilt_chunks !== undefined) lines.unshift(`index written anew: ${counted(report.rebuilt_chunks, 'chunk')}`);
+  if (report.rebuilt_chunks !== undefined)
+    lines.unshift(`index written anew: ${counted(report.rebuilt_chunks, 'chunk')}`);
   if (report.problems_more > 0) lines.push(`${counted(report.problems_more, 'more problem')} not listed`);
-  if (report.orphan_bytes > 0) lines.push(`${shownBytes(report.orphan_bytes)} of leftovers that nothing needs (harmless)`);
+  if (report.orphan_bytes > 0)
+    lines.push(`${shownBytes(report.orphan_bytes)} of leftovers that nothing needs (harmless)`);
   return lines;
 }

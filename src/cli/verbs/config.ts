@@ -1,10 +1,11 @@
 /** `config show`: every option with the value that counts, and with --origin where it comes from. */
+
+import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
 import type { CONFIG_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { inTable } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { Fault } from '../../base/index.ts';
 
 export async function run(given: Given<typeof CONFIG_FLAGS>, context: Context): Promise<ExitCode> {
   const word = given.words[0] ?? 'show';
@@ -12,7 +13,11 @@ export async function run(given: Given<typeof CONFIG_FLAGS>, context: Context): 
   const server = await context.server();
   const rows = await server.configRows(context.asked);
   for (const row of rows) await context.say.record({ ...row });
-  const cells = rows.map(({ name, value, origin }) => [name, value === '' ? '–' : value, ...(given.flags.origin ? [origin] : [])]);
+  const cells = rows.map(({ name, value, origin }) => [
+    name,
+    value === '' ? '–' : value,
+    ...(given.flags.origin ? [origin] : []),
+  ]);
   for (const line of inTable(cells)) await context.say.line(line);
   return EXIT.ok;
 }

@@ -8,7 +8,7 @@ import { rawOfWord } from '../arguments.ts';
 import type { Given } from '../command.ts';
 import type { DIFF_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { endsTheRun, EXIT, type ExitCode } from '../exit-codes.ts';
+import { EXIT, type ExitCode, endsTheRun } from '../exit-codes.ts';
 import { localHash } from '../local-hash.ts';
 import { type WalkEntry, walkLocal } from '../local-walk.ts';
 import { mergeSorted, type Stream } from '../merge.ts';
@@ -53,7 +53,8 @@ async function storedSide(service: FileService, path: string, context: Context):
   const record = await service.stat({ path }, { signal: context.signal });
   const below = async function* (): AsyncGenerator<Side, void> {
     if (record.kind !== 'folder') return;
-    for await (const entry of manifestOf(service, path, context.signal)) yield sideOfRecord(entry.relative, entry.record);
+    for await (const entry of manifestOf(service, path, context.signal))
+      yield sideOfRecord(entry.relative, entry.record);
   };
   return { root: sideOfRecord('', record), below: below() };
 }
@@ -87,7 +88,14 @@ function localSide(source: string, flags: DiffFlags, context: Context): Tree {
 
 function sideOfEntry(entry: WalkEntry, context: Context): Side {
   if (entry.kind === 'problem') {
-    const nothing = { kind: 'unknown', size: 0, mode: 0, modified: () => true, iso: undefined, target: () => undefined };
+    const nothing = {
+      kind: 'unknown',
+      size: 0,
+      mode: 0,
+      modified: () => true,
+      iso: undefined,
+      target: () => undefined,
+    };
     return { relative: entry.relative, ...nothing, hash: async () => null, fault: entry.fault };
   }
   const { relative, path, stat } = entry;

@@ -16,7 +16,10 @@ function textOf(verb: string | undefined, width: number): string {
   if (verb === undefined) return overview(width);
   const command = commandOf(verb);
   if (command !== undefined) return helpOf(command, width);
-  const near = nearest(verb, COMMANDS.map((one) => one.verb));
+  const near = nearest(
+    verb,
+    COMMANDS.map((one) => one.verb),
+  );
   const hint = near === undefined ? '`holdfast --help` lists all.' : `Did you mean \`${near}\`?`;
   throw new Fault('invalid', `There is no command \`${verb}\`. ${hint}`, { verb });
 }

@@ -15,7 +15,8 @@ export async function run(given: Given<typeof RESTORE_FLAGS>, context: Context):
   const record = await service.restore({ path }, version, { dryRun, signal });
   await say.record(record);
   const shown = shownName(say, record.path);
-  if (dryRun) await say.line(`would make version ${version} of ${shown} current: ${record.size} bytes of ${record.modified}`);
+  if (dryRun)
+    await say.line(`would make version ${version} of ${shown} current: ${record.size} bytes of ${record.modified}`);
   else await say.note(`version ${version} of ${shown} is current again, as version ${record.version}`);
   return EXIT.ok;
 }
@@ -25,7 +26,10 @@ function wanted(words: readonly string[]): { readonly path: string; readonly ver
   const match = second === undefined ? /^(.+)@(\d+)$/.exec(first) : [first, first, second];
   const version = Number(match?.[2]);
   if (match?.[1] === undefined || !/^\d+$/.test(match[2] ?? '') || !Number.isSafeInteger(version) || version < 1) {
-    throw new Fault('invalid', 'Say which version: `restore PATH VERSION` or `restore PATH@VERSION`; `holdfast versions PATH` lists them.');
+    throw new Fault(
+      'invalid',
+      'Say which version: `restore PATH VERSION` or `restore PATH@VERSION`; `holdfast versions PATH` lists them.',
+    );
   }
   return { path: storedPath(match[1]), version };
 }

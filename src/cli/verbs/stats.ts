@@ -13,7 +13,12 @@ export async function run(_given: unknown, context: Context): Promise<ExitCode> 
 }
 
 function rowsOf(stats: StoreStats): string[][] {
-  const bytes = (name: string, count: number, note: string): string[] => [name, shownBytes(count), shownCount(count), note];
+  const bytes = (name: string, count: number, note: string): string[] => [
+    name,
+    shownBytes(count),
+    shownCount(count),
+    note,
+  ];
   const ratio = (value: number): string => `${value.toFixed(2)} : 1`;
   return [
     ['files', shownCount(stats.files), '', ''],

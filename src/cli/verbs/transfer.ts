@@ -30,6 +30,7 @@ export async function transfer(given: Given<typeof MOVE_FLAGS>, context: Context
     const options = { overwrite: given.flags.overwrite, parents: given.flags.parents, signal: context.signal };
     const record = await act(service, from, to, options);
     await context.say.record(record);
-    if (context.say.isVerbose) await context.say.note(`${shownName(context.say, from)} -> ${shownName(context.say, record.path)}`);
+    if (context.say.isVerbose)
+      await context.say.note(`${shownName(context.say, from)} -> ${shownName(context.say, record.path)}`);
   });
 }

@@ -1,0 +1,185 @@
+/** `get` against a store in memory and a real local folder. */
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { test } from 'node:test';
+import { Fault } from '../base/index.ts';
+import { EXIT } from './exit-codes.ts';
+import { realDisk } from './local-disk.ts';
+import { Stage } from './stage.ts';
+
+const EXACT = '2021-05-06T07:08:09.987654321Z';
+const EXACT_NS = 1_620_284_889_987_654_321n;
+
+function seedTree(stage: Stage): void {
+  stage.service.seed('/t/a', 'alpha', { mode: 0o600, modified: EXACT });
+  stage.service.seed('/t/sub/b', 'beta');
+  stage.service.seedLink('/t/sub/link', '../a');
+  const folder = stage.service.nodes.get('/t/sub');
+  if (folder !== undefined) {
+    folder.modified = EXACT;
+    folder.mode = 0o555;
+  }
+}
+
+test('get brings a tree out with contents, modes, times to the nanosecond and symlinks', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  assert.equal(await stage.run('get', '/t', stage.path('out')), EXIT.ok);
+  assert.equal(readFileSync(stage.path('out/a'), 'utf8'), 'alpha');
+  assert.equal(readFileSync(stage.path('out/sub/b'), 'utf8'), 'beta');
+  assert.equal(readlinkSync(stage.path('out/sub/link')), '../a');
+  const file = lstatSync(stage.path('out/a'), { bigint: true });
+  assert.equal(Number(file.mode) & 0o777, 0o600);
+  assert.equal(file.mtimeNs, EXACT_NS);
+  const folder = lstatSync(stage.path('out/sub'), { bigint: true });
+  assert.equal(Number(folder.mode) & 0o777, 0o555);
+  assert.equal(folder.mtimeNs, EXACT_NS);
+  assert.deepEqual(readdirSync(stage.path('out')).sort(), ['a', 'sub'], 'nothing temporary stays');
+});
+
+test('get reads nothing for files that are equal, and replaces those that differ', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  await stage.run('get', '/t', stage.path('out'));
+  stage.service.calls.length = 0;
+  assert.equal(await stage.run('get', '/t', stage.path('out')), EXIT.ok);
+  assert.deepEqual(stage.service.calls, []);
+  writeFileSync(stage.path('out/a'), 'edited here');
+  await stage.run('get', '--no-clobber', '/t', stage.path('out'));
+  assert.equal(readFileSync(stage.path('out/a'), 'utf8'), 'edited here');
+  assert.match(stage.stderr.text, /is there and differs; left as it is/);
+  await stage.run('get', '/t', stage.path('out'));
+  assert.equal(readFileSync(stage.path('out/a'), 'utf8'), 'alpha');
+});
+
+test('get never leaves half a file under its name, also when bytes are damaged or short', async () => {
+  using stage = new Stage();
+  stage.service.seed('/big', 'x'.repeat(600_000));
+  stage.service.seed('/bad', 'y');
+  writeFileSync(stage.path('big'), 'what stood here');
+  const read = stage.service.read.bind(stage.service);
+  stage.service.read = async (target, options) => {
+    const whole = await read(target, options);
+    return {
+      ...whole,
+      bytes: (async function* () {
+        for await (const part of whole.bytes) {
+          yield part;
+          if ('path' in target && target.path === '/big') throw new Fault('corrupt', 'Chunk 12 is damaged.', {});
+        }
+      })(),
+    };
+  };
+  assert.equal(await stage.run('get', '/big', stage.path('big')), EXIT.corrupt);
+  assert.equal(readFileSync(stage.path('big'), 'utf8'), 'what stood here');
+  assert.deepEqual(readdirSync(stage.folder), ['big']);
+});
+
+test('get makes holes where there are long runs of zeros, and every byte is right', async () => {
+  using stage = new Stage();
+  const size = 6 * 1024 * 1024 + 123;
+  const bytes = Buffer.alloc(size);
+  bytes.write('head', 0);
+  bytes.write('middle', 3_000_000);
+  bytes.write('tail', size - 4);
+  stage.service.seed('/sparse', '');
+  const node = stage.service.nodes.get('/sparse');
+  if (node !== undefined) node.bytes = bytes;
+  assert.equal(await stage.run('get', '/sparse', stage.path('sparse')), EXIT.ok);
+  assert.ok(readFileSync(stage.path('sparse')).equals(bytes));
+  assert.ok(statSync(stage.path('sparse')).blocks * 512 < 1024 * 1024);
+});
+
+test('get follows its rules of where things go, and makes the folders above', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  stage.service.seed('/f', 'f');
+  mkdirSync(stage.path('there'));
+  const cases: readonly (readonly [readonly string[], string])[] = [
+    [['/t', 'new'], 'new/a'],
+    [['/t', 'there/'], 'there/t/a'],
+    [['/t/', 'contents'], 'contents/a'],
+    [['/f', 'there'], 'there/f'],
+    [['/f', 'deep/down/g'], 'deep/down/g'],
+    [['/f', '/t', 'both'], 'both/t/a'],
+    [['/', 'all'], 'all/t/sub/b'],
+  ];
+  for (const [words, path] of cases) {
+    assert.equal(
+      await stage.run('get', ...words.slice(0, -1), `${stage.folder}/${words.at(-1)}`),
+      EXIT.ok,
+      words.join(' '),
+    );
+    assert.ok(existsSync(stage.path(path)), `${words.join(' ')} makes ${path}`);
+  }
+});
+
+test('get does not write through a symlink that stands in the place of a folder', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  mkdirSync(stage.path('elsewhere'));
+  mkdirSync(stage.path('out'));
+  symlinkSync('../elsewhere', stage.path('out/sub'));
+  assert.equal(await stage.run('get', '/t', stage.path('out')), EXIT.partly);
+  assert.deepEqual(readdirSync(stage.path('elsewhere')), []);
+  assert.match(stage.stderr.text, /\/t\/sub is a folder, and .*\/sub is a symlink here/);
+  assert.equal(readFileSync(stage.path('out/a'), 'utf8'), 'alpha', 'the rest comes');
+});
+
+test('get skips and names special files, and files that cannot be written', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  stage.service.seedSpecial('/t/pipe');
+  stage.disk = {
+    ...realDisk,
+    rename: (from, to) => {
+      if (to.endsWith('/b')) throw new Fault('denied', `Writing ${to} failed: not allowed.`);
+      realDisk.rename(from, to);
+    },
+  };
+  assert.equal(await stage.run('get', '/t', stage.path('out')), EXIT.partly);
+  assert.match(stage.stderr.text, /\/t\/pipe is a fifo, which is not brought out/);
+  assert.match(stage.stderr.text, /b failed: not allowed/);
+  assert.deepEqual(readdirSync(stage.path('out/sub')), ['link']);
+});
+
+test('get --version brings an older version, get - writes to standard output', async () => {
+  using stage = new Stage();
+  stage.service.seed('/f', 'first');
+  await stage.service.write('/f', [Buffer.from('second')], { mode: 'put' });
+  assert.equal(await stage.run('get', '--version', '1', '/f', stage.path('old')), EXIT.ok);
+  assert.equal(readFileSync(stage.path('old'), 'utf8'), 'first');
+  assert.equal(await stage.run('get', '/f', '-'), EXIT.ok);
+  assert.equal(stage.stdout.text, 'second');
+  assert.equal(await stage.run('get', '/missing', stage.path('x')), EXIT.notFound);
+  assert.equal(await stage.run('get', '--version', '9', '/f', stage.path('x')), EXIT.notFound);
+});
+
+test('get --fsync syncs files and folders', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  const synced: string[] = [];
+  stage.disk = {
+    ...realDisk,
+    writeWhole: (path, bytes, options) => {
+      if (options.isDurable) synced.push('file');
+      realDisk.writeWhole(path, bytes, options);
+    },
+    syncFolder: (path) => {
+      synced.push(path.slice(stage.folder.length));
+      realDisk.syncFolder(path);
+    },
+  };
+  await stage.run('get', '--fsync', '/t', stage.path('out'));
+  assert.deepEqual(synced.sort(), ['/out', '/out/sub', 'file', 'file']);
+});

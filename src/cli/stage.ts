@@ -1,0 +1,134 @@
+/**
+ * Where tests put the program on: a store in memory, a temporary folder, and streams that are kept. One run is one
+ * command line from words to exit code, in this process.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ManualClock, type OptionRow, seededRandom } from '../base/index.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { FakeService } from './fake-service.ts';
+import { type LocalDisk, realDisk } from './local-disk.ts';
+import { Interrupted, runProgram } from './program.ts';
+import type { Sink } from './say.ts';
+import type { ConfigAsked, ServerRoom } from './server-room.ts';
+
+/** A stream that remembers; `onWrite` may throw in its place. */
+export class KeptSink implements Sink {
+  isTerminal = false;
+  columns = 80;
+  onWrite: () => void = () => {};
+  readonly #parts: Buffer[] = [];
+
+  async write(data: Uint8Array | string): Promise<void> {
+    this.onWrite();
+    this.#parts.push(Buffer.from(data as Uint8Array));
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#parts);
+  }
+
+  get text(): string {
+    return this.bytes.toString();
+  }
+
+  get lines(): string[] {
+    return this.text.split('\n').slice(0, -1);
+  }
+
+  get json(): Record<string, unknown>[] {
+    return this.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  clear(): void {
+    this.#parts.length = 0;
+  }
+}
+
+export class Stage implements Disposable {
+  readonly service = new FakeService();
+  readonly stdout = new KeptSink();
+  readonly stderr = new KeptSink();
+  readonly clock = new ManualClock();
+  readonly abort = new AbortController();
+  /** A fresh local folder. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'holdfast-cli-'));
+  disk: LocalDisk = realDisk;
+  input: readonly Uint8Array[] = [];
+  /** What was asked of the server room. */
+  readonly asked: ConfigAsked[] = [];
+  rows: readonly OptionRow[] = [];
+  isDisposed = false;
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** Runs one command line; what it said before is forgotten. */
+  run(...words: readonly string[]): Promise<ExitCode> {
+    this.stdout.clear();
+    this.stderr.clear();
+    return runProgram(words, {
+      stdout: this.stdout,
+      stderr: this.stderr,
+      stdin: () => streamOf(this.input),
+      clock: this.clock,
+      random: seededRandom(1),
+      signal: this.abort.signal,
+      hurry: () => new AbortController().signal,
+      disk: async () => this.disk,
+      server: async () => this.#server(),
+    });
+  }
+
+  interrupt(): void {
+    this.abort.abort(new Interrupted(130));
+  }
+
+  #server(): ServerRoom {
+    const ask = <T>(asked: ConfigAsked, answer: T): T => {
+      this.asked.push(asked);
+      return answer;
+    };
+    return {
+      options: {
+        store: { type: { kind: 'text', holds: 'folder' }, default: './holdfast-data', doc: 'The store.' },
+        server: { type: { kind: 'text', holds: 'url' }, default: undefined, doc: 'The server.' },
+        'create.ids': {
+          type: { kind: 'choice', values: ['blake3', 'xxh3-128'] },
+          default: 'blake3',
+          doc: 'Ids.',
+          flags: ['--ids'],
+        },
+        'compression.level': { type: { kind: 'integer', min: 1, max: 19 }, default: 1, doc: 'How hard.' },
+      },
+      reach: async (asked) =>
+        ask(asked, {
+          service: this.service,
+          [Symbol.asyncDispose]: async () => {
+            this.isDisposed = true;
+          },
+        }),
+      makeStore: async (asked) =>
+        ask(asked, { store: '/s', storeId: 'id', idAlgorithm: 'blake3', chunker: 'ultracdc' }),
+      serve: async (asked) =>
+        ask(asked, {
+          url: 'http://127.0.0.1:1',
+          store: '/s',
+          storeId: 'id',
+          banner: 'Serving /s',
+          ended: Promise.resolve(),
+        }),
+      configRows: async (asked) => ask(asked, this.rows),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function* streamOf(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void> {
+  yield* parts;
+}
