@@ -55,7 +55,6 @@ export interface Command {
   /** The lines it writes to standard output with --json; none when absent. */
   readonly json?: readonly string[];
   readonly needs: Needs;
-  readonly load: () => Promise<Verb>;
 }
 
 export function countOf(argument: ArgumentSpec): { readonly min: number; readonly max: number } {

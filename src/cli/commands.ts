@@ -1,6 +1,6 @@
 /**
  * The command table: every verb with its arguments, flags, examples, exit codes and JSON lines. Nothing else says what
- * can be typed; the verbs themselves are loaded only when they run.
+ * can be typed; what each verb does is found in verbs.ts.
  */
 import type { OptionTable } from '../base/index.ts';
 import type { Command } from './command.ts';
@@ -268,7 +268,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['conflict', 'full', 'denied', 'io'],
     json: ['`{"event":"made","store","store_id","id_algorithm","chunker"}`'],
     needs: 'folder',
-    load: () => import('./verbs/init.ts'),
   },
   {
     verb: 'serve',
@@ -285,7 +284,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'full', 'denied', 'io', 'incompatible'],
     json: ['`{"event":"serving","url","store","store_id"}` once it answers'],
     needs: 'folder',
-    load: () => import('./verbs/serve.ts'),
   },
   {
     verb: 'put',
@@ -322,7 +320,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'partly', 'full', 'denied', 'io'],
     json: [`${ITEM} stored, made, linked, updated, kept, special, vanished or failed`, SUMMARY],
     needs: 'store',
-    load: () => import('./verbs/put.ts'),
   },
   {
     verb: 'get',
@@ -351,7 +348,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'partly', 'corrupt', 'full', 'denied', 'io', 'brokenPipe'],
     json: [`${ITEM} fetched, made, linked, updated, kept, special, present or failed`, SUMMARY],
     needs: 'store',
-    load: () => import('./verbs/get.ts'),
   },
   {
     verb: 'cat',
@@ -361,7 +357,6 @@ export const COMMANDS: readonly Command[] = [
     examples: [{ line: 'holdfast cat /dumps/db.sql | psql db', says: 'Feeds a stored file to another program.' }],
     exits: ['notFound', 'conflict', 'corrupt', 'brokenPipe'],
     needs: 'store',
-    load: () => import('./verbs/cat.ts'),
   },
   {
     verb: 'ls',
@@ -382,7 +377,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'brokenPipe'],
     json: [`${RECORD}, one a line`],
     needs: 'store',
-    load: () => import('./verbs/ls.ts'),
   },
   {
     verb: 'stat',
@@ -393,7 +387,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'partly'],
     json: [RECORD],
     needs: 'store',
-    load: () => import('./verbs/stat.ts'),
   },
   {
     verb: 'mkdir',
@@ -404,7 +397,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
     json: [RECORD],
     needs: 'store',
-    load: () => import('./verbs/mkdir.ts'),
   },
   {
     verb: 'rm',
@@ -416,7 +408,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
     json: ['`{"path","files","folders","bytes","dry_run"}` for each PATH'],
     needs: 'store',
-    load: () => import('./verbs/rm.ts'),
   },
   {
     verb: 'mv',
@@ -433,7 +424,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
     json: [RECORD],
     needs: 'store',
-    load: () => import('./verbs/mv.ts'),
   },
   {
     verb: 'cp',
@@ -450,7 +440,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'partly', 'denied', 'full'],
     json: [RECORD],
     needs: 'store',
-    load: () => import('./verbs/cp.ts'),
   },
   {
     verb: 'find',
@@ -466,7 +455,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'brokenPipe'],
     json: [`${RECORD}, one a line`],
     needs: 'store',
-    load: () => import('./verbs/find.ts'),
   },
   {
     verb: 'versions',
@@ -479,7 +467,6 @@ export const COMMANDS: readonly Command[] = [
       '`{"file_id","version","size","modified","xxhash3","commit","committed","actor","door","is_current"}`, one a line',
     ],
     needs: 'store',
-    load: () => import('./verbs/versions.ts'),
   },
   {
     verb: 'restore',
@@ -501,7 +488,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound', 'conflict', 'denied', 'full'],
     json: [RECORD],
     needs: 'store',
-    load: () => import('./verbs/restore.ts'),
   },
   {
     verb: 'diff',
@@ -524,7 +510,6 @@ export const COMMANDS: readonly Command[] = [
       '`{"event":"summary","verb":"diff","added","removed","changed","equal"}` at the end',
     ],
     needs: 'store',
-    load: () => import('./verbs/diff.ts'),
   },
   {
     verb: 'stats',
@@ -537,7 +522,6 @@ export const COMMANDS: readonly Command[] = [
     exits: [],
     json: ['the figures of the HTTP interface (`logical_bytes`, `unique_bytes`, `stored_bytes`, `disk_bytes`, …)'],
     needs: 'store',
-    load: () => import('./verbs/stats.ts'),
   },
   {
     verb: 'check',
@@ -558,7 +542,6 @@ export const COMMANDS: readonly Command[] = [
       '`{"event":"summary","verb":"check","is_clean","chunks_verified","bytes_verified","packs_verified","files_verified","orphan_bytes","problems","seconds"}` at the end',
     ],
     needs: 'store',
-    load: () => import('./verbs/check.ts'),
   },
   {
     verb: 'config',
@@ -577,7 +560,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['notFound'],
     json: ['`{"name","value","origin"}` for each option'],
     needs: 'folder',
-    load: () => import('./verbs/config.ts'),
   },
   {
     verb: 'bench',
@@ -588,7 +570,6 @@ export const COMMANDS: readonly Command[] = [
     exits: ['full', 'denied', 'io'],
     json: ['`{"event":"result","what","seconds","bytes","files","bytes_per_second"}` for each measurement'],
     needs: 'folder',
-    load: () => import('./verbs/bench.ts'),
   },
   {
     verb: 'completion',
@@ -601,7 +582,6 @@ export const COMMANDS: readonly Command[] = [
     examples: [{ line: 'source <(holdfast completion bash)', says: 'Completes commands in this shell.' }],
     exits: [],
     needs: 'none',
-    load: () => import('./verbs/completion.ts'),
   },
   {
     verb: 'help',
@@ -611,7 +591,6 @@ export const COMMANDS: readonly Command[] = [
     examples: [{ line: 'holdfast help put', says: 'Explains put.' }],
     exits: [],
     needs: 'none',
-    load: () => import('./verbs/help.ts'),
   },
 ];
 

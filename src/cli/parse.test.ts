@@ -7,6 +7,7 @@ import { COMMANDS, GLOBAL_FLAGS, STORE_FLAGS } from './commands.ts';
 import { EXIT, EXIT_MEANINGS } from './exit-codes.ts';
 import { parse, tableOf } from './parse.ts';
 import { Stage } from './stage.ts';
+import { VERBS } from './verbs.ts';
 
 const line = (text: string) => parse(text.split(' '), async () => SERVER_OPTIONS);
 
@@ -17,6 +18,7 @@ test('every command has a table without mistakes, examples, and an end that is k
     assert.ok(command.examples.every((example) => example.line.includes(command.verb)));
     assert.ok(!command.summary.endsWith('.'), command.verb);
   }
+  assert.deepEqual(COMMANDS.map((command) => command.verb).sort(), Object.keys(VERBS).sort());
   assert.equal(new Set(COMMANDS.map((command) => command.verb)).size, COMMANDS.length);
   assert.deepEqual(Object.keys(EXIT_MEANINGS), Object.keys(EXIT));
 });

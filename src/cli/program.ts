@@ -5,7 +5,7 @@
  * Whatever happens ends in one exit code and at most one sentence: a Fault says its own, a reader that went away says
  * nothing, an interruption says that it was one, and anything else is a bug and says so.
  */
-import { type Clock, Fault, type OptionTable, type Random } from '../base/index.ts';
+import { assert, type Clock, Fault, type OptionTable, type Random } from '../base/index.ts';
 import type { Command } from './command.ts';
 import type { Context } from './context.ts';
 import { EXIT, type ExitCode, exitOf } from './exit-codes.ts';
@@ -14,6 +14,7 @@ import { type Parsed, parse } from './parse.ts';
 import { Progress } from './progress.ts';
 import { BrokenPipe, Say, type Sink } from './say.ts';
 import type { ReachedStore, ServerRoom } from './server-room.ts';
+import { VERBS } from './verbs.ts';
 import { VERSION } from './version.ts';
 
 export interface Surroundings {
@@ -109,7 +110,8 @@ async function runParsed(parsed: Parsed, say: Say, around: Surroundings): Promis
     server: around.server,
     asked: { file: parsed.configFile, flags: parsed.configFlags },
   };
-  const verb = await parsed.command.load();
+  const verb = await VERBS[parsed.command.verb]?.();
+  assert(verb !== undefined, 'every command of the table has a verb', { verb: parsed.command.verb });
   const given = { flags: parsed.flags, words: parsed.words };
   // The table and the verb were checked against each other by types; here the link is by name.
   const exit = await verb.run(given as never, context);

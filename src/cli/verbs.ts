@@ -1,0 +1,29 @@
+/**
+ * What each verb of the command table does. Loaded when it is run and not before, so that help and completion start at
+ * once, and each command pays only for itself.
+ */
+import type { Verb } from './command.ts';
+
+export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
+  init: () => import('./verbs/init.ts'),
+  serve: () => import('./verbs/serve.ts'),
+  put: () => import('./verbs/put.ts'),
+  get: () => import('./verbs/get.ts'),
+  cat: () => import('./verbs/cat.ts'),
+  ls: () => import('./verbs/ls.ts'),
+  stat: () => import('./verbs/stat.ts'),
+  mkdir: () => import('./verbs/mkdir.ts'),
+  rm: () => import('./verbs/rm.ts'),
+  mv: () => import('./verbs/mv.ts'),
+  cp: () => import('./verbs/cp.ts'),
+  find: () => import('./verbs/find.ts'),
+  versions: () => import('./verbs/versions.ts'),
+  restore: () => import('./verbs/restore.ts'),
+  diff: () => import('./verbs/diff.ts'),
+  stats: () => import('./verbs/stats.ts'),
+  check: () => import('./verbs/check.ts'),
+  config: () => import('./verbs/config.ts'),
+  bench: () => import('./verbs/bench.ts'),
+  completion: () => import('./verbs/completion.ts'),
+  help: () => import('./verbs/help.ts'),
+};
