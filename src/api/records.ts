@@ -93,6 +93,7 @@ export const AttributeChange = Type.Object(
     attributes: Type.Optional(
       Type.Record(Type.String({ pattern: '^user\\.' }), Type.Union([Type.String(), Type.Null()]), {
         description: 'Named attributes, values in base64; null removes one.',
+        additionalProperties: false,
       }),
     ),
   },

@@ -151,6 +151,7 @@ const FILE_ANSWER_HEADERS = [
   'X-File-Size',
   'X-File-Hash',
   'X-Modified-Time',
+  'X-File-Record',
 ];
 const WRITE_FAULTS = [
   'exists',

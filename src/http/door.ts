@@ -371,11 +371,18 @@ class Door implements HttpDoor {
     server.timeout = options.idleTimeoutMs;
     server.on('request', (message, response) => this.#arrive(entrance, message, response, false));
     server.on('checkContinue', (message, response) => this.#arrive(entrance, message, response, true));
-    server.on('clientError', (error, socket) =>
-      refuseRaw(error, socket as Socket, this.#latest.get(socket as Socket)?.response),
-    );
+    server.on('clientError', (error, socket) => this.#refuse(error, socket as Socket));
     server.on('timeout', (socket) => this.#lookAtIdle(socket));
     return server;
+  }
+
+  /** The parser gave up on a connection. What came whole before is still answered, and first. */
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    const latest = this.#latest.get(socket);
+    if (latest === undefined || !this.#running.has(latest.response)) refuseRaw(error, socket);
+    else if (latest.message.complete) latest.response.once('finish', () => refuseRaw(error, socket));
+    else if (latest.response.headersSent) socket.destroy();
+    else refuseRaw(error, socket);
   }
 
   /** A connection has stood still: it ends unless it is we who are slow. */
@@ -471,9 +478,8 @@ function bound(server: Server, listen: () => void, shown: string): Promise<void>
 }
 
 /** What the parser refuses never becomes a request, so it is answered here, by hand. */
-function refuseRaw(error: NodeJS.ErrnoException, socket: Socket, latest: ServerResponse | undefined): void {
-  const isAnswering = latest?.headersSent && !latest.writableFinished;
-  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+function refuseRaw(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }

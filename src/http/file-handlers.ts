@@ -63,6 +63,10 @@ const filePut: Handler<'filePut'> = async (exchange) => {
   const announced = announcedBy(exchange.headers, exchange.door.options.fileBytesMax);
   const find = () => findRecord(service, { path }, signal);
   const { isNew, isOld, ...expected } = await exchange.expectation(query, find);
+  if (isOld === true && query.create === true && (await find()) === undefined) {
+    const sentence = `There is nothing at ${path}, and the condition of the request asks for a file.`;
+    throw new Fault('conflict', sentence, { path, current_version: null });
+  }
   const mode = isNew === true ? 'create' : query.create === true && isOld !== true ? 'put' : 'replace';
   // Only for the status: whether there was something is known exactly in the commit alone.
   const isMade = mode === 'create' || (mode === 'put' && (await find()) === undefined);
@@ -188,7 +192,9 @@ const readFields = fieldReader(UPLOAD_FIELDS);
 const upload: Handler<'upload'> = async (exchange) => {
   const boundary = boundaryOf(exchange.headers['content-type']);
   if (boundary === undefined) {
-    throw new Fault('unsupported', 'An upload is a form: multipart/form-data with a boundary.', {});
+    throw new Fault('unsupported', 'An upload is a form: multipart/form-data with a boundary.', {
+      content_type: exchange.headers['content-type']?.slice(0, 100) ?? null,
+    });
   }
   const { formFieldsMax, formFieldBytesMax, fileBytesMax } = exchange.door.options;
   // The form around the file: every field with its headers.
