@@ -17,7 +17,7 @@ export interface Clock {
   monotonicMs(): number;
   /** Calls `fire` once after `delayMs`, unless disposed before. Never keeps a process alive on its own. */
   after(delayMs: number, fire: () => void): Disposable;
-  /** Resolves after `delayMs`; rejects with Fault `aborted` when the signal fires first. */
+  /** Resolves after `delayMs`; rejects with Fault `aborted` when the signal fires first. Keeps the process alive. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -70,6 +70,14 @@ function sleepOn(clock: Pick<Clock, 'after'>, delayMs: number, signal?: AbortSig
   });
 }
 
+/** A timer that keeps the process alive until it fires or is disposed. */
+const awake: Pick<Clock, 'after'> = {
+  after(delayMs, fire) {
+    const timer = setTimeout(fire, delayMs);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+};
+
 export const systemClock: Clock = {
   now: () => momentOfMs(performance.timeOrigin + performance.now()),
   monotonicMs: () => performance.now(),
@@ -79,9 +87,8 @@ export const systemClock: Clock = {
     (timer as { unref?: () => void }).unref?.();
     return { [Symbol.dispose]: () => clearTimeout(timer as number) };
   },
-  sleep(delayMs, signal) {
-    return sleepOn(this, delayMs, signal);
-  },
+  // Whoever sleeps goes on afterwards, so the process must not end meanwhile.
+  sleep: (delayMs, signal) => sleepOn(awake, delayMs, signal),
 };
 
 /** A clock that moves only when told to. */
