@@ -17,7 +17,7 @@ import { isSameMoment, nsOfIso } from './moments.ts';
 import { folderOf, joinRaw, liesUnder, rawOfText, textOfRaw } from './raw.ts';
 import { manifestOf } from './stored.ts';
 import type { Item, Tally } from './tally.ts';
-import { FILE_MODE_MASK, removeQuietly, temporaryBeside, writeLocal } from './write-local.ts';
+import { FILE_MODE_MASK, removeQuietly, TemporaryNames, writeLocal } from './write-local.ts';
 
 /** Files at once: while one waits for its bytes another is written. */
 const FILES_AT_ONCE = 4;
@@ -57,6 +57,7 @@ export class Getting {
   readonly #tally: Tally;
   readonly #files = new Gang(FILES_AT_ONCE);
   readonly #ledger = new FolderLedger<FolderWork>((folder) => this.#finishFolder(folder));
+  readonly #names: TemporaryNames;
   #failures: Promise<void>[] = [];
   readonly #seen = { files: 0, bytes: 0 };
   #total: { readonly files: number; readonly bytes: number } | undefined;
@@ -66,6 +67,7 @@ export class Getting {
     this.#service = options.service;
     this.#flags = options.flags;
     this.#tally = options.tally;
+    this.#names = new TemporaryNames(options.context.random);
   }
 
   async run(jobs: readonly GetJob[]): Promise<void> {
@@ -245,7 +247,7 @@ export class Getting {
       const read = await this.#service.read({ path: record.path }, { version, signal: this.#context.signal });
       await writeLocal(path, read, {
         disk: this.#context.disk,
-        random: this.#context.random,
+        names: this.#names,
         isDurable: this.#flags.fsync,
         onBytes: (count) => this.#advance(0, count, record.path),
       });
@@ -264,7 +266,7 @@ export class Getting {
 
   async #symlink(relative: string, piece: Piece, standing: LocalStat | undefined): Promise<void> {
     if (standing?.kind === 'folder') throw inTheWay(piece, standing);
-    const { disk, random } = this.#context;
+    const { disk } = this.#context;
     const { parent, done } = this.#ledger.item(relative);
     try {
       const target = rawOfText(piece.record.target ?? '');
@@ -273,7 +275,7 @@ export class Getting {
         return;
       }
       if (parent !== undefined) parent.isTouched = true;
-      if (!this.#flags.dry_run) this.#makeLink(piece, target, temporaryBeside(piece.path, random));
+      if (!this.#flags.dry_run) this.#makeLink(piece, target, this.#names.beside(piece.path));
       await this.#tally.add({ ...itemOf(piece), outcome: 'done', action: 'linked' });
     } finally {
       done();

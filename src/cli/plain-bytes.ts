@@ -1,7 +1,8 @@
 /**
- * Memory as it comes, not cleared, with an ArrayBuffer of its own, and no Buffer: whoever calls slice() on a Uint8Array
- * expects a copy, and a Buffer gives a view.
+ * Memory as it comes, not cleared, and no Buffer: whoever calls slice() on a Uint8Array expects a copy, and a Buffer
+ * gives a view. Small pieces are cut from a slab that Node keeps, because an allocation costs more than a small read.
  */
 export function plainBytes(length: number): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+  const buffer = Buffer.allocUnsafe(length);
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, length);
 }

@@ -8,6 +8,7 @@ import { Fault, hexOf, type Random } from '../base/index.ts';
 import { BLOCK_BYTES, lendBlock, returnBlock } from './local-blocks.ts';
 import type { LocalDisk, LocalWriter } from './local-disk.ts';
 import { nsOfIso } from './moments.ts';
+import { plainBytes } from './plain-bytes.ts';
 import { folderOf, joinRaw } from './raw.ts';
 import { dataRuns } from './sparse.ts';
 
@@ -16,7 +17,7 @@ const WHOLE_BYTES_MAX = 256 * 1024;
 
 export interface WriteLocalOptions {
   readonly disk: LocalDisk;
-  readonly random: Random;
+  readonly names: TemporaryNames;
   readonly isDurable: boolean;
   /** Told how many more bytes have arrived. */
   readonly onBytes: (count: number) => void;
@@ -28,14 +29,24 @@ export const FILE_MODE_MASK = 0o777;
 /** Leftovers of a crash begin so, and may be removed. */
 export const TEMPORARY_PREFIX = '.holdfast-';
 
-export function temporaryBeside(path: string, random: Random): string {
-  return joinRaw(folderOf(path), `${TEMPORARY_PREFIX}${hexOf(random.bytes(8))}`);
+/** Names that nobody else takes: one draw of chance for the run, counted on from there. */
+export class TemporaryNames {
+  readonly #run: string;
+  #count = 0;
+
+  constructor(random: Random) {
+    this.#run = hexOf(random.bytes(8));
+  }
+
+  beside(path: string): string {
+    return joinRaw(folderOf(path), `${TEMPORARY_PREFIX}${this.#run}-${++this.#count}`);
+  }
 }
 
 /** @throws Fault `mismatch` when the bytes are not as many as the record says; what stood at `path` is then untouched. */
 export async function writeLocal(path: string, read: FileRead, options: WriteLocalOptions): Promise<void> {
   const { disk, isDurable } = options;
-  const temporary = temporaryBeside(path, options.random);
+  const temporary = options.names.beside(path);
   const mode = read.record.mode & FILE_MODE_MASK;
   try {
     if (read.record.size <= WHOLE_BYTES_MAX)
@@ -59,7 +70,7 @@ export function removeQuietly(disk: LocalDisk, path: string): void {
 }
 
 async function gather(read: FileRead, options: WriteLocalOptions): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafe(read.record.size);
+  const bytes = plainBytes(read.record.size);
   let length = 0;
   for await (const chunk of read.bytes) {
     if (length + chunk.length > bytes.length) throw wrongLength(read, length + chunk.length);
