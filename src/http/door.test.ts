@@ -705,6 +705,31 @@ describe('answers that go wrong midway', () => {
     { wrap: (service) => ({ ...methodsOf(service), stats: () => Promise.reject(new TypeError('secret')) }) },
   );
 
+  withDoor(
+    'a connection goes on when a small body was refused halfway, and ends when a large one was',
+    async ({ raw }) => {
+      const put = (length: number, more = '') =>
+        `PUT /v1/files/a HTTP/1.1\r\nHost: test.example\r\nContent-Length: ${length}\r\n${more}\r\n`;
+      const small = put(100_000) + 'x'.repeat(100_000);
+      const told = await raw(`${small + put(5, 'Connection: close\r\n')}abcde`);
+      assert.equal([...told.matchAll(/HTTP\/1\.1 507 /g)].length, 2);
+      const started = performance.now();
+      const large = await raw(put(10_000_000) + 'x'.repeat(300_000));
+      assert.match(large, /^HTTP\/1\.1 507 .*connection: close/is);
+      assert.ok(performance.now() - started < 2_000);
+    },
+    {
+      options: { dropBytesMax: 100_000, lingerMs: 200 },
+      wrap: (service) => ({
+        ...methodsOf(service),
+        async write(_path, source) {
+          for await (const _ of source) break;
+          throw new Fault('full', 'The disk is full. Make room and try again.', {});
+        },
+      }),
+    },
+  );
+
   const signals: AbortSignal[] = [];
   withDoor(
     'a client that goes away stops what was done for it',

@@ -31,6 +31,7 @@ import { fileHandlers } from './file-handlers.ts';
 import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
 import { storeHandlers } from './store-handlers.ts';
 import { treeHandlers } from './tree-handlers.ts';
+import { dropBody } from './upload-body.ts';
 
 /** Who asks; stands in the commit of what they do. */
 export interface HttpCaller {
@@ -238,6 +239,8 @@ class Door implements HttpDoor {
       await send(await handle(message, sending.signal), sending);
     } catch (error) {
       await this.#sendFault(error, sending);
+    } finally {
+      dropBody(message);
     }
   }
 

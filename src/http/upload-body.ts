@@ -1,38 +1,99 @@
-/** The bytes of a request as a source for the service: counted, bounded, and a Fault where they break off. */
+/**
+ * The bytes of a request as a source for the service: counted, bounded, and a Fault where they break off.
+ * Written out as an iterator because an upload is one pull for every 64 KiB, and each layer of generators costs as much
+ * as the pull itself.
+ */
 import type { IncomingMessage } from 'node:http';
 import { Fault } from '../base/index.ts';
 import { arrivalOf } from './arrival.ts';
 import { checkSize } from './write-headers.ts';
 
 /**
- * Pulls the body. Ending early leaves the connection alone, so that an answer can still be sent.
+ * The body, to be pulled once. Ending early leaves the connection alone, so that an answer can still be sent.
  * @throws Fault `too-large` past `bytesMax`, `aborted` when the client goes away or sends less than it announced.
  */
-export async function* uploadOf(message: IncomingMessage, bytesMax: number): AsyncGenerator<Uint8Array> {
-  const arrival = arrivalOf(message);
-  arrival.goOn?.();
-  arrival.goOn = undefined;
-  try {
-    for await (const piece of message.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
-      arrival.bodyBytes += piece.length;
-      if (arrival.bodyBytes > bytesMax) checkSize(arrival.bodyBytes, bytesMax);
-      yield piece;
-    }
-  } catch (error) {
-    if (Fault.is(error)) throw error;
-    throw new Fault(
-      'aborted',
-      `The upload broke off after ${arrival.bodyBytes} bytes. Nothing of it was kept.`,
-      {
-        received: arrival.bodyBytes,
-      },
-      error,
-    );
+export function uploadOf(message: IncomingMessage, bytesMax: number): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => new UploadPieces(message, bytesMax) };
+}
+
+class UploadPieces implements AsyncIterator<Uint8Array> {
+  readonly #message: IncomingMessage;
+  readonly #bytesMax: number;
+  #hasBegun = false;
+  #isOver = false;
+  #cause: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(message: IncomingMessage, bytesMax: number) {
+    this.#message = message;
+    this.#bytesMax = bytesMax;
   }
-  if (message.complete) return;
-  throw new Fault('aborted', `The upload broke off after ${arrival.bodyBytes} bytes. Nothing of it was kept.`, {
-    received: arrival.bodyBytes,
-  });
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    if (!this.#hasBegun) this.#begin();
+    for (;;) {
+      const piece: Uint8Array | null = this.#message.destroyed ? null : this.#message.read();
+      if (piece !== null) return { done: false, value: this.#counted(piece) };
+      if (this.#isOver) return this.#end();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#leave();
+    return { done: true, value: undefined };
+  }
+
+  #begin(): void {
+    this.#hasBegun = true;
+    const arrival = arrivalOf(this.#message);
+    arrival.goOn?.();
+    arrival.goOn = undefined;
+    this.#isOver = this.#message.readableEnded || this.#message.destroyed;
+    this.#message.on('readable', this.#onReadable).on('end', this.#onOver).on('close', this.#onOver);
+    this.#message.on('error', this.#onOver);
+  }
+
+  readonly #onReadable = (): void => this.#wake?.();
+
+  readonly #onOver = (cause?: unknown): void => {
+    this.#isOver = true;
+    this.#cause ??= cause;
+    this.#wake?.();
+  };
+
+  #counted(piece: Uint8Array): Uint8Array {
+    const arrival = arrivalOf(this.#message);
+    arrival.bodyBytes += piece.length;
+    if (arrival.bodyBytes > this.#bytesMax) {
+      this.#leave();
+      checkSize(arrival.bodyBytes, this.#bytesMax);
+    }
+    return piece;
+  }
+
+  #end(): IteratorResult<Uint8Array> {
+    this.#leave();
+    if (this.#message.complete && this.#message.readableEnded) return { done: true, value: undefined };
+    const { bodyBytes } = arrivalOf(this.#message);
+    const sentence = `The upload broke off after ${bodyBytes} bytes. Nothing of it was kept.`;
+    throw new Fault('aborted', sentence, { received: bodyBytes }, this.#cause);
+  }
+
+  /** With a listener for `readable` left behind, the rest of the body could not be dropped. */
+  #leave(): void {
+    this.#message.off('readable', this.#onReadable).off('end', this.#onOver).off('close', this.#onOver);
+    this.#message.off('error', this.#onOver);
+  }
+}
+
+/** Lets go of what is left of a body after its answer, so that the connection can go on or end. */
+export function dropBody(message: IncomingMessage): void {
+  if (message.complete || message.destroyed) return;
+  message.removeAllListeners('readable');
+  message.resume();
 }
 
 /** A whole small body. @throws Fault `too-large` at the announced length or at the first byte too many. */
@@ -46,7 +107,7 @@ export async function smallBodyOf(message: IncomingMessage, bytesMax: number): P
     if (length > bytesMax) throw bodyTooLarge(bytesMax);
     pieces.push(piece);
   }
-  return pieces.length === 1 && pieces[0] !== undefined ? Buffer.from(pieces[0]) : Buffer.concat(pieces, length);
+  return Buffer.concat(pieces, length);
 }
 
 function bodyTooLarge(bytesMax: number): Fault {
