@@ -9,7 +9,9 @@ const run = promisify(execFile);
 
 test('ten files go up and come back the same', { timeout: 60_000 }, async () => {
   await using server = await startServer();
-  const { stdout } = await run(process.execPath, ['examples/ten-files.ts', server.origin], { cwd: `${import.meta.dirname}/..` });
+  const { stdout } = await run(process.execPath, ['examples/ten-files.ts', server.origin], {
+    cwd: `${import.meta.dirname}/..`,
+  });
   assert.match(stdout, /All ten files came back/);
   assert.equal(stdout.match(/^same /gm)?.length, 10);
 });

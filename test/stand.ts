@@ -2,8 +2,15 @@
  * A whole store in memory, for tests that want the file service and what is under it, without a disk or a process.
  * Everything comes from one seed and a clock that stands still unless moved.
  */
-import { ManualClock, seededRandom, silentLog } from '../src/base/index.ts';
-import { type ChunkStore, DEFAULT_CHUNK_FORMAT, openChunkStore, SMALL_CHUNK_STORE_OPTIONS } from '../src/chunks/index.ts';
+
+import type { FileService, ServerInfo } from '../src/api/index.ts';
+import { type Clock, ManualClock, seededRandom, silentLog } from '../src/base/index.ts';
+import {
+  type ChunkStore,
+  DEFAULT_CHUNK_FORMAT,
+  openChunkStore,
+  SMALL_CHUNK_STORE_OPTIONS,
+} from '../src/chunks/index.ts';
 import {
   type Caller,
   CompressionRules,
@@ -13,7 +20,6 @@ import {
   fileService,
   openFiles,
 } from '../src/files/index.ts';
-import type { FileService, ServerInfo } from '../src/api/index.ts';
 import { Groups, type MetaStore, openSqliteFile } from '../src/meta/index.ts';
 import { MemoryObjects, type ObjectStore } from '../src/objects/index.ts';
 
@@ -32,11 +38,14 @@ export interface StandOptions {
   readonly meta?: MetaStore;
   readonly background?: boolean;
   readonly caller?: Caller;
+  /** Instead of the clock that stands still. */
+  readonly clock?: Clock;
 }
 
 export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
   await using building = new AsyncDisposableStack();
-  const clock = new ManualClock();
+  const manual = new ManualClock();
+  const clock = wanted.clock ?? manual;
   const random = seededRandom(wanted.seed ?? 1);
   const log = silentLog;
   const meta = building.use(wanted.meta ?? openSqliteFile(':memory:'));
@@ -59,7 +68,13 @@ export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
   const background = wanted.background ?? true;
   const files = building.use(await openFiles({ meta, groups, chunks, clock, random, log, options, background }));
   const caller = wanted.caller ?? { user: 'owner', door: 'test', request: 'r1' };
-  const info = (): ServerInfo => ({ name: 'holdfast', version: '0', status: 'ok', store_id: 'stand', uptime_seconds: 0 });
+  const info = (): ServerInfo => ({
+    name: 'holdfast',
+    version: '0',
+    status: 'ok',
+    store_id: 'stand',
+    uptime_seconds: 0,
+  });
   const owned = building.move();
   return {
     service: fileService(files, caller, info),
@@ -67,7 +82,7 @@ export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
     meta,
     chunks,
     objects,
-    clock,
+    clock: manual,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

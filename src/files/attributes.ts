@@ -3,7 +3,7 @@ import { type AttributeChange, type Expecting, type FileRecord, type Path, textO
 import { Fault, utf8 } from '../base/index.ts';
 import { type AttributeRow, CHANGE_KIND, type Delete, NODE_KIND, type NodeRow, type Put } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
-import { checkVersion, decideOnce } from './decide.ts';
+import { checkExpected, decideOnce } from './decide.ts';
 import { changeOf, expectNode, itemOf, joinParts, NO_PARTS } from './plan.ts';
 import { ATTRIBUTES_MAX, attributeRows, hashOf, recordOf } from './record.ts';
 import { type Found, findPath } from './tree.ts';
@@ -27,7 +27,7 @@ export async function setAttributes(
   const request = ['attributes', textOfPath(shown), change];
   return decideOnce(context, space, 'Setting attributes', { key: options.idempotencyKey, request }, async () => {
     const found = await find();
-    checkVersion(textOfPath(found.path), options.expectedVersion, found.node.version);
+    checkExpected(textOfPath(found.path), options, found.node);
     const now = context.clock.now();
     const row: NodeRow = {
       ...found.node,

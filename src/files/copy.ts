@@ -15,7 +15,7 @@ import {
   THIS_COMMIT,
 } from '../meta/index.ts';
 import { type Caller, type Context, commit, type Space } from './context.ts';
-import { checkVersion, decideOnce } from './decide.ts';
+import { checkExpected, decideOnce } from './decide.ts';
 import { checkNotInside, checkReplaceable, freeExpect } from './move.ts';
 import { changeOf, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
 import { attributeRows, hashOf, modifiedOf, recordOf } from './record.ts';
@@ -41,7 +41,7 @@ export async function copy(
   return decideOnce(context, space, `Copying ${source}`, { key: options.idempotencyKey, request }, async () => {
     const now = context.clock.now();
     const current = await getPath(context, space, from);
-    checkVersion(source, options.expectedVersion, current.node.version);
+    checkExpected(source, options, current.node);
     const target = await findPath(context, space, to);
     if (target === undefined) return planCopy(context, space, caller, current, to, options, now);
     checkReplaceable(current.node, target, options.overwrite === true);
@@ -119,7 +119,7 @@ async function copyFolder(
 ): Promise<FileRecord> {
   const [source, goal] = [textOfPath(found.path), textOfPath(to)];
   checkNotInside(found, to, 'copied');
-  checkVersion(source, options.expectedVersion, found.node.version);
+  checkExpected(source, options, found.node);
   const request = ['copy', source, goal, options.overwrite === true];
   const before = await findPath(context, space, to);
   if (before !== undefined && options.idempotencyKey === undefined) throw existsFault(before);

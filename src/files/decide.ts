@@ -4,8 +4,9 @@
  * the fault that the user should see (`exists`, `not-found`, `conflict`). The tries are bounded.
  * A request with an idempotency key is answered from the row that its first run wrote in the commit of its effect.
  */
+import type { Expecting } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
-import type { Change, Committed, Put } from '../meta/index.ts';
+import type { Change, Committed, NodeRow, Put } from '../meta/index.ts';
 import { type Context, commit, type Space } from './context.ts';
 
 /** Decisions of one operation before it gives up on a place that never stands still. */
@@ -102,10 +103,28 @@ export async function decideOnce<T>(
   });
 }
 
-/** @throws Fault `conflict` that names both versions. */
-export function checkVersion(path: string, expected: number | undefined, found: number | undefined): void {
-  if (expected === undefined || expected === found) return;
-  const now = found === undefined ? 'there is nothing there' : `it is version ${found}`;
-  const sentence = `${path} was expected to be version ${expected}, but ${now} now. Read it again and decide anew.`;
-  throw new Fault('conflict', sentence, { path, expected_version: expected, current_version: found ?? null });
+/** @throws Fault `conflict` that names both versions, or both nodes where another file took the place. */
+export function checkExpected(path: string, expecting: Expecting, node: NodeRow | undefined): void {
+  const { expectedVersion: version, expectedId: id } = expecting;
+  const isVersion = version === undefined || version === node?.version;
+  const isNode = id === undefined || id === node?.node;
+  if (isVersion && isNode) return;
+  const about = {
+    path,
+    ...(version === undefined ? {} : { expected_version: version }),
+    current_version: node?.version ?? null,
+    ...(id === undefined ? {} : { expected_id: id, current_id: node?.node ?? null }),
+  };
+  const wanted = [...(isVersion ? [] : [`version ${version}`]), ...(isNode ? [] : [`file ${id}`])].join(' of ');
+  const now =
+    node === undefined
+      ? 'there is nothing there'
+      : isVersion
+        ? `it is file ${node.node}`
+        : `it is version ${node.version}`;
+  throw new Fault(
+    'conflict',
+    `${path} was expected to be ${wanted}, but ${now} now. Read it again and decide anew.`,
+    about,
+  );
 }

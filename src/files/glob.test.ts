@@ -24,7 +24,8 @@ const cases: readonly (readonly [string, string, boolean])[] = [
 ];
 
 test('a glob matches what its pattern says', () => {
-  for (const [pattern, text, expected] of cases) assert.equal(globOf(pattern).matches(text), expected, `${pattern} ~ ${text}`);
+  for (const [pattern, text, expected] of cases)
+    assert.equal(globOf(pattern).matches(text), expected, `${pattern} ~ ${text}`);
 });
 
 test('a glob over one name agrees with a regular expression', () => {

@@ -3,7 +3,7 @@ import { type FileRecord, isWithin, type MoveOptions, type Path, textOfPath } fr
 import { Fault } from '../base/index.ts';
 import { type Expect, NODE_KIND, type NodeRow } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
-import { checkVersion, decideOnce } from './decide.ts';
+import { checkExpected, decideOnce } from './decide.ts';
 import { changeOf, joinParts, type Parts, planMove } from './plan.ts';
 import { hashOf, kindOf, recordOf } from './record.ts';
 import { planUnlinkFound } from './remove.ts';
@@ -24,7 +24,7 @@ export async function move(
     const found = await getPath(context, space, from);
     if (found.entry === undefined)
       throw new Fault('invalid', 'The root folder itself cannot be moved.', { path: source });
-    checkVersion(source, options.expectedVersion, found.node.version);
+    checkExpected(source, options, found.node);
     checkNotInside(found, to, 'moved');
     const target = await findPath(context, space, to);
     const hash = await hashOf(context, space, found.node);
@@ -36,7 +36,10 @@ export async function move(
     ) {
       return { answer: recordOf(to, found.node, hash) };
     }
-    if (target !== undefined) checkReplaceable(found.node, target, options.overwrite === true);
+    if (target !== undefined) {
+      checkReplaceable(found.node, target, options.overwrite === true);
+      await checkEmpty(context, space, target);
+    }
     const now = context.clock.now();
     const { place, parts: folders, above } = await placeFor(context, space, to, options.parents === true, now);
     const replaced = target === undefined ? [] : [await planUnlinkFound(context, space, target, now, found.node.node)];
@@ -79,6 +82,15 @@ export function checkReplaceable(source: NodeRow, target: Found, overwrite: bool
     throw new Fault('not-folder', `${text} is a ${kindOf(target.node)}; a folder cannot take its place.`, {
       path: text,
     });
+}
+
+/** @throws Fault `not-empty` for a folder with entries: only an empty one may be replaced. */
+async function checkEmpty(context: Context, space: Space, target: Found): Promise<void> {
+  if (target.node.kind !== NODE_KIND.folder) return;
+  const entries = await context.meta.scan('entries', { prefix: [space.space, target.node.node], limit: 1 });
+  if (entries.length === 0) return;
+  const path = textOfPath(target.path);
+  throw new Fault('not-empty', `The folder ${path} is not empty, so no other can take its place.`, { path });
 }
 
 export function freeExpect(space: Space, place: Place): Expect {

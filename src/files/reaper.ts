@@ -106,7 +106,8 @@ async function step(context: Context, space: Space, row: ReapRow): Promise<boole
     await commit(context, change.change);
   } catch (error) {
     // A file here has a name elsewhere and was changed there meanwhile: look again.
-    if (Fault.is(error, 'conflict')) return (await context.meta.get('reaps', [row.space, row.kind, row.target])) !== undefined;
+    if (Fault.is(error, 'conflict'))
+      return (await context.meta.get('reaps', [row.space, row.kind, row.target])) !== undefined;
     throw error;
   }
   return !change.isLast;

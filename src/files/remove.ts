@@ -6,7 +6,7 @@ import { type Path, type Removed, type RemoveOptions, textOfPath } from '../api/
 import { Fault, type Moment } from '../base/index.ts';
 import { NODE_KIND, type NodeId } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
-import { checkVersion, decideOnce } from './decide.ts';
+import { checkExpected, decideOnce } from './decide.ts';
 import { changeOf, joinParts, type Parts, planUnlink, planUnlinkTree } from './plan.ts';
 import { attributeRows } from './record.ts';
 import { type Found, getPath, walk } from './tree.ts';
@@ -30,7 +30,7 @@ export async function remove(
     const found = await getPath(context, space, path);
     if (found.entry === undefined)
       throw new Fault('invalid', 'The root folder itself cannot be removed.', { path: text });
-    checkVersion(text, options.expectedVersion, found.node.version);
+    checkExpected(text, options, found.node);
     const count = await countUnder(context, space, found);
     const isEmpty = count.files + count.folders === 1;
     if (found.node.kind === NODE_KIND.folder && !isEmpty && options.recursive !== true) {

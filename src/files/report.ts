@@ -25,8 +25,9 @@ export async function stats(context: Context, spaces: readonly Space[]): Promise
     logical += row?.liveBytes ?? 0;
     history += row?.historyBytes ?? 0;
     for await (const node of nodesOf(context, space)) {
-      if (node.kind === NODE_KIND.folder) folders++;
-      else files++;
+      // The root is a folder that nobody made.
+      if (node.kind !== NODE_KIND.folder) files++;
+      else if (node.node !== space.root) folders++;
     }
   }
   const chunks = await context.chunks.stats();

@@ -11,7 +11,7 @@ import {
 } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { cursorOf, type Position, positionOf } from './cursor.ts';
-import { checkVersion, decideOnce } from './decide.ts';
+import { checkExpected, decideOnce } from './decide.ts';
 import { changeOf, joinParts, type Parts, planReplace } from './plan.ts';
 import { recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
@@ -146,7 +146,7 @@ export async function restore(
   return decideOnce(context, space, 'Restoring a version', { key: options.idempotencyKey, request }, async () => {
     const found = await find();
     const path = textOfPath(found.path);
-    checkVersion(path, options.expectedVersion, found.node.version);
+    checkExpected(path, options, found.node);
     const wanted = await getVersion(context, space, found, version);
     const content = await context.meta.get('contents', [space.space, wanted.content]);
     const hash = content?.hash == null ? null : hexOf(content.hash);

@@ -8,7 +8,7 @@ import { Fault, hexOf, type Moment, momentOfIso } from '../base/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
 import { type Built, buildContent } from './build-content.ts';
 import type { Caller, Context, Space } from './context.ts';
-import { checkVersion, decideOnce } from './decide.ts';
+import { checkExpected, decideOnce } from './decide.ts';
 import { changeOf, joinParts, newNode, type Parts, planCreate, planReplace } from './plan.ts';
 import { kindOf, recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
@@ -150,7 +150,7 @@ async function checkGoal(
       { path: text },
     );
   }
-  checkVersion(text, options.expectedVersion, found?.node.version);
+  checkExpected(text, options, found?.node);
   if (found !== undefined && found.node.kind !== NODE_KIND.file) {
     throw new Fault('exists', `${text} is a ${kindOf(found.node)}, not a file; remove it first.`, {
       path: text,

@@ -62,7 +62,9 @@ test('what is no store, and a folder that holds something else, are refused', as
   assert.equal(readFileSync(join(full, 'mine'), 'utf8'), 'mine');
 });
 
-test('a full disk is said, nothing is lost, and there is room again after making some', { timeout: 120_000 }, async (context) => {
+test('a full disk is said, nothing is lost, and there is room again after making some', {
+  timeout: 120_000,
+}, async (context) => {
   using folder = temporaryFolder();
   const disk = join(folder.path, 'disk');
   mkdirSync(disk);
@@ -111,7 +113,9 @@ test('a read-only folder is said', { timeout: 60_000 }, async (context) => {
   }
 });
 
-test('a source file that cannot be read is skipped and named, and the others are stored', { timeout: 60_000 }, async (context) => {
+test('a source file that cannot be read is skipped and named, and the others are stored', {
+  timeout: 60_000,
+}, async (context) => {
   if (process.getuid?.() !== 0) return notRun(context, 'only root can run a command as somebody else');
   using folder = temporaryFolder();
   chmodSync(folder.path, 0o777);
@@ -123,7 +127,8 @@ test('a source file that cannot be read is skipped and named, and the others are
   const store = join(folder.path, 'store');
   const asNobody = { uid: nobody, environment: { HOME: folder.path } };
   const made = await holdfast(['init', '--store', store], asNobody);
-  if (made.code === -1 || /EACCES|denied/i.test(made.stderr)) return notRun(context, `the checkout cannot be read by others: ${made.stderr}`);
+  if (made.code === -1 || /EACCES|denied/i.test(made.stderr))
+    return notRun(context, `the checkout cannot be read by others: ${made.stderr}`);
   assert.equal(made.code, 0, made.stderr);
   const put = await holdfast(['put', '--store', store, source, '/in'], asNobody);
   assert.equal(put.code, 5, put.stderr);
@@ -142,8 +147,20 @@ test('bad requests get their own status and leave nothing', { timeout: 60_000 },
     ['reserved name', '/v1/files/.vault?create', { method: 'PUT', body: 'x' }, 400, 'invalid'],
     ['replace what is not there', '/v1/files/none', { method: 'PUT', body: 'x' }, 404, 'not-found'],
     ['missing folder', '/v1/files/no/such/folder?create', { method: 'PUT', body: 'x' }, 404, 'not-found'],
-    ['wrong size header', '/v1/files/h1?create', { method: 'PUT', body: 'xyz', headers: { 'x-file-size': '5' } }, 400, 'mismatch'],
-    ['wrong hash header', '/v1/files/h2?create', { method: 'PUT', body: 'xyz', headers: { 'x-file-hash': '0123456789abcdef' } }, 400, 'mismatch'],
+    [
+      'wrong size header',
+      '/v1/files/h1?create',
+      { method: 'PUT', body: 'xyz', headers: { 'x-file-size': '5' } },
+      400,
+      'mismatch',
+    ],
+    [
+      'wrong hash header',
+      '/v1/files/h2?create',
+      { method: 'PUT', body: 'xyz', headers: { 'x-file-hash': '0123456789abcdef' } },
+      400,
+      'mismatch',
+    ],
     ['unknown member', '/v1/move', json({ from_path: '/a', to_path: '/b', hurry: true }), 400, 'invalid'],
     ['unknown route', '/v1/nothing', {}, 404, 'not-found'],
   ];
@@ -170,7 +187,10 @@ function json(value: unknown): RequestInit {
 
 test('10 MB of JSON where little is expected is refused at once', { timeout: 60_000 }, async () => {
   await using server = await startServer();
-  const answer = await fetch(`${server.origin}/v1/move`, json({ from_path: '/a', to_path: 'x'.repeat(10_000_000) })).catch((error: unknown) => error);
+  const answer = await fetch(
+    `${server.origin}/v1/move`,
+    json({ from_path: '/a', to_path: 'x'.repeat(10_000_000) }),
+  ).catch((error: unknown) => error);
   // The server may close the connection before all is sent; then nothing can be read of its answer.
   if (answer instanceof Response) assert.equal(answer.status, 413);
   assert.equal((await fetch(`${server.origin}/v1/health`)).status, 200);
@@ -179,9 +199,14 @@ test('10 MB of JSON where little is expected is refused at once', { timeout: 60_
 test('an upload that ends early, or is longer than announced, leaves nothing', { timeout: 60_000 }, async () => {
   await using server = await startServer();
   await rawUpload(server, 'short', 1_000, 400);
-  const long = await fetch(`${server.origin}/v1/files/long?create`, { method: 'PUT', body: 'x'.repeat(500), headers: { 'x-file-size': '100' } });
+  const long = await fetch(`${server.origin}/v1/files/long?create`, {
+    method: 'PUT',
+    body: 'x'.repeat(500),
+    headers: { 'x-file-size': '100' },
+  });
   assert.equal((await problem(long)).code, 'mismatch');
-  for (const name of ['short', 'long']) assert.equal((await fetch(`${server.origin}/v1/files/${name}`)).status, 404, name);
+  for (const name of ['short', 'long'])
+    assert.equal((await fetch(`${server.origin}/v1/files/${name}`)).status, 404, name);
 });
 
 /** Announces `length` bytes, sends fewer, and hangs up. */
@@ -189,7 +214,9 @@ function rawUpload(server: Server, name: string, length: number, sent: number): 
   const { hostname, port } = new URL(server.origin);
   return new Promise((done, fail) => {
     const socket = connect(Number(port), hostname, () => {
-      socket.write(`PUT /v1/files/${name}?create HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Length: ${length}\r\n\r\n`);
+      socket.write(
+        `PUT /v1/files/${name}?create HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Length: ${length}\r\n\r\n`,
+      );
       socket.write('x'.repeat(sent), () => setTimeout(() => socket.destroy(), 200));
     });
     socket.on('close', () => setTimeout(done, 200));
@@ -197,7 +224,9 @@ function rawUpload(server: Server, name: string, length: number, sent: number): 
   });
 }
 
-test('a second process on the same store works through the first, and a second server is told who holds it', { timeout: 60_000 }, async () => {
+test('a second process on the same store works through the first, and a second server is told who holds it', {
+  timeout: 60_000,
+}, async () => {
   await using server = await startServer();
   const put = await holdfast(['put', '--store', server.store, '-', '/from-stdin'], { input: Buffer.from('hello') });
   assert.equal(put.code, 0, put.stderr);
@@ -216,7 +245,10 @@ test('an address beyond this machine is refused with the reason', { timeout: 60_
 
 test('SIGTERM lets a running upload finish', { timeout: 60_000 }, async () => {
   await using server = await startServer();
-  const upload = spawn('sh', ['-c', `(printf first; sleep 1; printf second) | curl -sS -f -T - '${server.origin}/v1/files/slow?create'`]);
+  const upload = spawn('sh', [
+    '-c',
+    `(printf first; sleep 1; printf second) | curl -sS -f -T - '${server.origin}/v1/files/slow?create'`,
+  ]);
   await new Promise((done) => setTimeout(done, 400));
   const ended = server.stop('SIGTERM');
   const code = await new Promise((done) => upload.on('exit', done));

@@ -54,7 +54,9 @@ async function check(store: string, ...flags: string[]): Promise<CheckResult> {
   return { code, files: [...new Set(files)].sort(), output };
 }
 
-test('a flipped bit in a pack fails the files that need it, names them, and nothing else', { timeout: 300_000 }, async () => {
+test('a flipped bit in a pack fails the files that need it, names them, and nothing else', {
+  timeout: 300_000,
+}, async () => {
   using folder = temporaryFolder();
   const { store, hashes } = await makeStore(folder.path);
   const [pack = ''] = packsOf(store);

@@ -23,7 +23,8 @@ export function mixed(random: Random, length: number): Buffer {
   for (let size = 0; size < length; ) {
     const run = 1_000 + random.below(400_000);
     const kind = random.below(4);
-    const part = kind < 2 ? text(random, run) : kind === 2 ? Buffer.from(random.bytes(run)) : Buffer.alloc(run, random.below(2));
+    const part =
+      kind < 2 ? text(random, run) : kind === 2 ? Buffer.from(random.bytes(run)) : Buffer.alloc(run, random.below(2));
     parts.push(part);
     size += part.length;
   }

@@ -4,7 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync, closeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { seededRandom } from '../../src/base/index.ts';
@@ -15,7 +25,9 @@ import { startServer } from './server.ts';
 const MIB = 2 ** 20;
 const SCALE = Number(process.env.HOLDFAST_TEST_SCALE ?? 1);
 
-test('a large mixed file and a tree come back whole, and again after the server was killed', { timeout: 600_000 }, async () => {
+test('a large mixed file and a tree come back whole, and again after the server was killed', {
+  timeout: 600_000,
+}, async () => {
   using folder = temporaryFolder();
   const store = join(folder.path, 'store');
   const big = join(folder.path, 'big.bin');
@@ -61,7 +73,11 @@ test('files of every awkward size and name come back', { timeout: 120_000 }, asy
   for (const size of sizes) writeFileSync(join(source, `size-${size}`), random.bytes(size));
   const names = ['x'.repeat(255), 'ümläut €', '日本語', 'a\nb', 'back\\x41slash', ' space ', '%2F', '🙂'];
   for (const name of names) writeFileSync(join(source, name), name);
-  for (const raw of [[0xff, 0xfe], [0x61, 0x80, 0x62], [0xc3, 0x28]]) {
+  for (const raw of [
+    [0xff, 0xfe],
+    [0x61, 0x80, 0x62],
+    [0xc3, 0x28],
+  ]) {
     writeFileSync(Buffer.concat([Buffer.from(`${source}/`), Buffer.from(raw)]), Buffer.from(raw));
   }
   const store = join(folder.path, 'store');
@@ -116,7 +132,12 @@ test('a hundred files go up at once with curl and come back', { timeout: 120_000
   for (const { code, stderr } of sent) assert.equal(code, 0, stderr);
   for (const { url, hash } of files) {
     const answer = await fetch(url);
-    assert.equal(createHash('sha256').update(Buffer.from(await answer.arrayBuffer())).digest('hex'), hash);
+    assert.equal(
+      createHash('sha256')
+        .update(Buffer.from(await answer.arrayBuffer()))
+        .digest('hex'),
+      hash,
+    );
   }
 });
 
@@ -142,7 +163,10 @@ test('the same content a second time takes next to nothing', { timeout: 120_000 
   assert.equal((await holdfast(['put', '--store', store, log, '/log'])).code, 0);
   const shifted = await diskBytes(store);
   // One byte in front moves every byte; a few chunks are new, the rest is found again.
-  assert.ok(shifted - withLog < (withLog - after) * 0.1, `${withLog - after} for all, ${shifted - withLog} for one byte more`);
+  assert.ok(
+    shifted - withLog < (withLog - after) * 0.1,
+    `${withLog - after} for all, ${shifted - withLog} for one byte more`,
+  );
 });
 
 /** Pack bytes: what files take; the database grows in pages and is looked at in the bench. */
