@@ -17,6 +17,8 @@ const WINDOW_AT = PAGE_BYTES;
 const OVERREAD_BYTES = 64;
 /** Bounds of the window; it holds two of the largest chunks at least. */
 const WINDOW_BYTES_MIN = 512 * 1024;
+/** Smaller ones would cost more than they save, and a window of them would not fit a batch. */
+const CHUNK_BYTES_LEAST = 1024;
 const CHUNK_BYTES_LIMIT = 16 * 1024 * 1024;
 
 /** Samples of four times this many bytes say whether compression may pay. */
@@ -27,7 +29,10 @@ const EVEN_SUM_MAX = ((4 * SAMPLE_BYTES) ** 2 / 256 + 4 * SAMPLE_BYTES) * 1.1;
 /** The part of the platform that is used here; its types come with browsers only. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Memory: new (pages: { readonly initial: number; readonly maximum: number }) => { readonly buffer: ArrayBuffer };
+  readonly Memory: new (pages: {
+    readonly initial: number;
+    readonly maximum: number;
+  }) => { readonly buffer: ArrayBuffer };
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
 };
 
@@ -76,8 +81,9 @@ export interface Chunker {
 export function checkChunkFormat(format: ChunkFormat): void {
   const { chunkBytesMin, chunkBytesMean, chunkBytesMax } = format;
   const isPowerOfTwo = Number.isInteger(Math.log2(chunkBytesMean));
-  const isOrdered = 64 <= chunkBytesMin && chunkBytesMin < chunkBytesMean && chunkBytesMean * 1.5 <= chunkBytesMax;
-  if (isPowerOfTwo && chunkBytesMean >= 1024 && isOrdered && chunkBytesMax <= CHUNK_BYTES_LIMIT) return;
+  const isOrdered =
+    CHUNK_BYTES_LEAST <= chunkBytesMin && chunkBytesMin < chunkBytesMean && chunkBytesMean * 1.5 <= chunkBytesMax;
+  if (isPowerOfTwo && isOrdered && chunkBytesMax <= CHUNK_BYTES_LIMIT) return;
   throw new Fault(
     'invalid',
     'Chunk sizes do not fit: the mean must be a power of two, the least below it and the largest one and a half times it or more.',

@@ -6,7 +6,7 @@
  * What is held per writer: the bytes behind the last cut (at most GATHER_BYTES, growing from little), and one small
  * object a draft that was not taken. Records that nobody takes stay in the pack, unreferenced.
  */
-import { assert, equalBytes, Fault, isPromise, type Maybe } from '../base/index.ts';
+import { assert, Fault, isPromise, type Maybe } from '../base/index.ts';
 import type { ChunkId, Put, RealmId } from '../meta/index.ts';
 import {
   type ChunkFormat,
@@ -167,6 +167,11 @@ export class StreamWriter implements ContentWriter {
     if (lost !== undefined) throw lost;
   }
 
+  /** Room for a window's chunks, if nothing is awaited before they are added. */
+  async #room(): Promise<void> {
+    while (!this.#context.encoder.hasRoom) await this.#context.encoder.room(this.#options.signal);
+  }
+
   /** Keeps bytes until there are enough to cut. */
   #gather(bytes: Uint8Array): void {
     const length = this.#gatheredLength + bytes.length;
@@ -183,7 +188,7 @@ export class StreamWriter implements ContentWriter {
 
   /** Fills the window from what is gathered and from `bytes`, cuts it up; answers how far `bytes` is used. */
   async #cutFrom(bytes: Uint8Array, at: number): Promise<number> {
-    await this.#context.encoder.room(this.#options.signal);
+    await this.#room();
     const { chunker, format } = this.#context;
     const gathered = this.#gatheredLength;
     const taken = Math.min(bytes.length - at, chunker.window.length - gathered);
@@ -202,7 +207,7 @@ export class StreamWriter implements ContentWriter {
 
   async #cutRest(): Promise<void> {
     if (this.#gatheredLength === 0) return;
-    await this.#context.encoder.room(this.#options.signal);
+    await this.#room();
     this.#context.chunker.window.set(this.#gathered.subarray(0, this.#gatheredLength), 0);
     await this.#cutWindow(this.#gatheredLength, 1);
   }
@@ -232,16 +237,17 @@ export class StreamWriter implements ContentWriter {
 
   /** Turns cuts into drafts; the window is free again when it resolves, and at once while nothing has to be asked. */
   async #keep(cuts: readonly Cut[], length: number): Promise<void> {
-    const { known, chunker, encoder, readBack } = this.#context;
+    const { known, chunker, readBack } = this.#context;
     const found = cuts.map((cut): Maybe<Known | undefined> => (cut.isHole ? undefined : known.find(cut.id, cut.key)));
     if (readBack === undefined && !found.some(isPromise)) {
-      for (const [number, cut] of cuts.entries()) this.#keepCut(cut, chunker.window, found[number] as Known | undefined);
+      for (const [number, cut] of cuts.entries())
+        this.#keepCut(cut, chunker.window, found[number] as Known | undefined);
       return;
     }
     const copy = chunker.window.slice(0, length);
     const answers = await Promise.all(found);
     await Promise.all(cuts.map((cut, number) => this.#compare(cut, copy, answers[number])));
-    await encoder.room(this.#options.signal);
+    await this.#room();
     this.#checkGoesOn();
     for (const [number, cut] of cuts.entries()) this.#keepCut(cut, copy, answers[number]);
   }
@@ -249,7 +255,10 @@ export class StreamWriter implements ContentWriter {
   #keepCut(cut: Cut, from: Uint8Array, found: Known | undefined): void {
     const offset = this.#draftedBytes;
     this.#draftedBytes += cut.length;
-    if (cut.isHole) return this.#keepHole(offset, cut.length);
+    if (cut.isHole) {
+      this.#keepHole(offset, cut.length);
+      return;
+    }
     const draft: Draft = { kind: 'chunk', offset, length: cut.length, id: cut.id };
     if (found?.kind === 'committed') {
       this.#drafts.push({ draft, chunk: undefined });
@@ -261,17 +270,15 @@ export class StreamWriter implements ContentWriter {
     this.#drafts.push({ draft, chunk });
   }
 
+  /** Holes side by side are one. */
   #keepHole(offset: number, length: number): void {
-    const last = this.#drafts.at(-1);
-    if (last?.draft.kind === 'hole') {
-      this.#drafts.pop();
-      this.#readyCount = Math.min(this.#readyCount, this.#drafts.length);
-      return void this.#drafts.push({
-        draft: { kind: 'hole', offset: last.draft.offset, length: last.draft.length + length },
-        chunk: undefined,
-      });
+    const last = this.#drafts.at(-1)?.draft;
+    if (last?.kind !== 'hole') {
+      this.#drafts.push({ draft: { kind: 'hole', offset, length }, chunk: undefined });
+      return;
     }
-    this.#drafts.push({ draft: { kind: 'hole', offset, length }, chunk: undefined });
+    const draft: Draft = { kind: 'hole', offset: last.offset, length: last.length + length };
+    this.#drafts[this.#drafts.length - 1] = { draft, chunk: undefined };
   }
 
   #store(cut: Cut, from: Uint8Array): NewChunk {
@@ -300,7 +307,7 @@ export class StreamWriter implements ContentWriter {
       if (chunk.fault !== undefined) throw chunk.fault;
     }
     const there = await readBack(cut.id, chunk);
-    if (equalBytes(there, from.subarray(cut.at, cut.at + cut.length))) return;
+    if (bufferOf(there).equals(from.subarray(cut.at, cut.at + cut.length))) return;
     throw new Fault(
       'mismatch',
       'Different bytes have the same chunk id here, so they cannot be kept apart. With xxh3-128 ids somebody who knows the store can make such bytes; a store with blake3 ids does not have this.',
@@ -314,7 +321,10 @@ export class StreamWriter implements ContentWriter {
     const plain = this.#gathered.subarray(0, this.#gatheredLength);
     this.#draftedBytes = plain.length;
     if (plain.length === 0) return;
-    if (plain.every((byte) => byte === 0)) return this.#keepHole(0, plain.length);
+    if (plain.every((byte) => byte === 0)) {
+      this.#keepHole(0, plain.length);
+      return;
+    }
     const record = encodeRecord({ realm, id: idOf(plain), plainLength: plain.length }, plain, level);
     this.#drafts.push({ draft: { kind: 'inline', offset: 0, length: plain.length, record }, chunk: undefined });
   }

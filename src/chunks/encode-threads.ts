@@ -77,7 +77,12 @@ export class EncodeThreads implements AsyncDisposable {
 
   #fail(thread: Thread, cause: unknown): void {
     this.#threads.delete(thread);
-    const fault = new Fault('io', 'A thread that compresses chunks ended; what it was working on was not stored. Try again.', {}, cause);
+    const fault = new Fault(
+      'io',
+      'A thread that compresses chunks ended; what it was working on was not stored. Try again.',
+      {},
+      cause,
+    );
     for (const job of thread.jobs.values()) job.fail(fault);
     thread.jobs.clear();
   }

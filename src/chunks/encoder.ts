@@ -112,7 +112,12 @@ export class Encoder implements AsyncDisposable {
     const batch = this.#filling ?? this.#takeFree();
     this.#filling = batch;
     const { id, key, plain, level } = chunk;
-    batch.at = placeChunk(batch.memory, { ...chunk, number: batch.chunks.length, at: batch.at, realm: this.#context.realm });
+    batch.at = placeChunk(batch.memory, {
+      ...chunk,
+      number: batch.chunks.length,
+      at: batch.at,
+      realm: this.#context.realm,
+    });
     if (level !== 'none') batch.bytesToCompress += plain.length;
     const added: NewChunk = {
       id,

@@ -5,10 +5,10 @@
  * An id is keyed BLAKE3 (32 bytes), or XXH3-128 with a secret (16 bytes), over the plain bytes of the chunk.
  * Hashers are made once and reused: making one costs as much as hashing 64 KiB. docs/formats/chunking.md has the bytes.
  */
-import { Blake3Hasher } from '@napi-rs/blake-hash';
 import xxhash from 'xxhash-addon';
 import { assert, Fault } from '../base/index.ts';
 import type { ChunkId } from '../meta/index.ts';
+import { Blake3Hasher } from './blake3.ts';
 import type { IdAlgorithm } from './chunk-store.ts';
 import { bufferOf } from './content-hash.ts';
 

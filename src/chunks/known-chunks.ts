@@ -58,7 +58,8 @@ export class KnownChunks {
     this.#pending.set(chunk.key, chunk);
     // The oldest go first, but none that is still on its way: there are never more of those than batches hold.
     for (const oldest of this.#pending.values()) {
-      if (this.#pending.size <= this.#pendingEntries || (oldest.pack === undefined && oldest.fault === undefined)) break;
+      if (this.#pending.size <= this.#pendingEntries || (oldest.pack === undefined && oldest.fault === undefined))
+        break;
       this.#pending.delete(oldest.key);
     }
   }

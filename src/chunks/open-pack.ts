@@ -228,7 +228,13 @@ export class OpenPack {
     const places = new Map<string, Place>();
     const { object, lengthBytes, realm, pack } = this.row;
     if (lengthBytes === 0) return places;
-    const walk = walkRecords(this.#context.objects, { object, lengthBytes, realm, pack, idBytes: this.#context.idBytes });
+    const walk = walkRecords(this.#context.objects, {
+      object,
+      lengthBytes,
+      realm,
+      pack,
+      idBytes: this.#context.idBytes,
+    });
     for await (const step of walk) {
       if (step.kind !== 'record') continue;
       const key = keyOfId(step.header.id);

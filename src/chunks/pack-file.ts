@@ -5,6 +5,7 @@
  */
 import { Fault } from '../base/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
+import { bufferOf } from './content-hash.ts';
 import {
   INDEX_MAGIC,
   PACK_FOOTER_BYTES,
@@ -14,7 +15,6 @@ import {
   PackIndex,
   readFooter,
 } from './pack-format.ts';
-import { bufferOf } from './content-hash.ts';
 import { isFlaw, RECORD_HEADER_BYTES_MAX, RECORD_MAGIC, type RecordHeader, readHeader } from './record.ts';
 
 /** Bytes a walk reads at once. */

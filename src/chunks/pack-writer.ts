@@ -170,8 +170,7 @@ export class PackWriter {
     // A sync may have closed it (a backend without append) while we waited for it.
     while (pack.isClosed) pack = await this.#packWithRoom(lengthBytes, records);
     const at = await this.#appendTo(pack, parts, places);
-    for (const [number, waiting] of batches.entries())
-      waiting.done({ pack, offset: at + (offsets[number] ?? 0) });
+    for (const [number, waiting] of batches.entries()) waiting.done({ pack, offset: at + (offsets[number] ?? 0) });
   }
 
   async #appendTo(pack: OpenPack, parts: readonly Uint8Array[], places: readonly NewPlace[]): Promise<number> {
@@ -184,7 +183,11 @@ export class PackWriter {
 
   #lose(pack: OpenPack): void {
     if (this.#current === pack) this.#current = undefined;
-    this.#context.log.error('chunks.pack-lost', { pack: pack.row.pack, object: pack.row.object, error: String(pack.fault) });
+    this.#context.log.error('chunks.pack-lost', {
+      pack: pack.row.pack,
+      object: pack.row.object,
+      error: String(pack.fault),
+    });
     this.#context.onLost(pack);
   }
 

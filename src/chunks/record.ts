@@ -15,7 +15,7 @@
  *
  * Magic is compared, every other header byte is under a checksum, reserved bits must be zero: no flipped bit passes.
  */
-import { zstdCompressSync, zstdDecompressSync, constants as zlib } from 'node:zlib';
+import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { assert, equalBytes, Fault } from '../base/index.ts';
 import type { ChunkId, RealmId } from '../meta/index.ts';
 import type { CompressionLevel } from './chunk-store.ts';
@@ -175,12 +175,7 @@ export function readHeader(bytes: Uint8Array, at = 0): RecordHeader | HeaderFlaw
 }
 
 /** Behind the checksum: what is wrong here was written so, by a newer version or a bug. */
-function parseHeader(
-  bytes: Uint8Array,
-  at: number,
-  view: DataView,
-  headerLength: number,
-): RecordHeader | HeaderFlaw {
+function parseHeader(bytes: Uint8Array, at: number, view: DataView, headerLength: number): RecordHeader | HeaderFlaw {
   const flags = view.getUint8(18);
   const sealSuite = view.getUint8(20);
   const hasBase = (flags & FLAG_BASE) !== 0;

@@ -1,0 +1,411 @@
+/**
+ * From a chunk's id to its plain bytes: metadata says which pack, the pack's index says where, one ranged read fetches
+ * the record (neighbours together), and nothing is handed out before record checksum, decoding and id have been checked.
+ *
+ * A damaged pack index costs speed, not data: the pack is walked record by record instead, and that is logged.
+ * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
+ */
+import { assert, Fault, hexOf, type Log, Lru, type Maybe, then } from '../base/index.ts';
+import { type ChunkId, type ChunkRow, type MetaStore, PACK_STATE, type PackId, type RealmId } from '../meta/index.ts';
+import type { ObjectStore } from '../objects/index.ts';
+import type { ChunkSlice } from './chunk-store.ts';
+import { bufferOf } from './content-hash.ts';
+import { type IdHasher, keyOfId } from './ids.ts';
+import type { OpenPack } from './open-pack.ts';
+import type { ChunkStoreOptions } from './options.ts';
+import { loadIndex, type PackObject, walkRecords } from './pack-file.ts';
+import { type IndexEntry, PackIndex, type Place } from './pack-format.ts';
+import type { PackWriter } from './pack-writer.ts';
+import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader, readHeader } from './record.ts';
+
+/** Records that lie this close are read with one request; what is between them is thrown away. */
+const GAP_BYTES_MAX = 32 * 1024;
+/** Bytes that one request reads. */
+const REQUEST_BYTES_MAX = 1024 * 1024;
+/** Depths of records are below this. */
+const DEPTH_BELOW = BASE_DEPTH_MAX + 1;
+/** Rows of packs remembered. */
+const PACK_ROWS_MAX = 1_000;
+
+export interface ReaderContext {
+  readonly objects: ObjectStore;
+  readonly meta: MetaStore;
+  readonly realm: RealmId;
+  readonly idBytes: number;
+  readonly idOf: IdHasher;
+  readonly packs: PackWriter;
+  readonly log: Log;
+  readonly options: ChunkStoreOptions;
+}
+
+/** One record: what is asked for, and where it is. */
+interface Located {
+  readonly id: ChunkId;
+  readonly pack: PackId;
+  readonly object: string;
+  readonly place: Place;
+  /** Set while this process still writes the pack. */
+  readonly open: OpenPack | undefined;
+}
+
+/** A slice whose chunk is under way. */
+interface Coming {
+  readonly slice: ChunkSlice;
+  readonly plain: Promise<Uint8Array>;
+  /** Bytes of memory it may take. */
+  readonly weight: number;
+}
+
+interface ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class ChunkReader {
+  readonly #context: ReaderContext;
+  readonly #plain: Lru<string, Uint8Array>;
+  readonly #indexes: Lru<string, PackIndex>;
+  readonly #packObjects = new Lru<PackId, PackObject & { readonly isSealed: boolean }>({ weightMax: PACK_ROWS_MAX });
+  readonly #comingIndexes = new Map<string, Promise<PackIndex>>();
+  readonly #coming = new Map<string, Promise<Uint8Array>>();
+
+  constructor(context: ReaderContext) {
+    this.#context = context;
+    const { chunkCacheBytes, packIndexCacheBytes } = context.options;
+    this.#plain = new Lru({ weightMax: chunkCacheBytes, weigh: (bytes) => bytes.length });
+    this.#indexes = new Lru({ weightMax: packIndexCacheBytes, weigh: (index) => index.bytes.length });
+  }
+
+  /** The index of a pack that was sealed just now, so that nobody has to read it back. */
+  keepIndex(object: string, index: PackIndex): void {
+    this.#indexes.set(object, index);
+  }
+
+  /** Rows of packs have changed. */
+  forgetPacks(): void {
+    this.#packObjects.clear();
+  }
+
+  async read(id: ChunkId, options: ReadOptions = {}): Promise<Uint8Array> {
+    if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Reading a chunk');
+    const key = keyOfId(id);
+    const there = this.#plain.get(key) ?? this.#coming.get(key);
+    if (there !== undefined) return there;
+    const plain = this.#share(key, this.#load(id));
+    this.#cache(key, await plain);
+    return plain;
+  }
+
+  /** A chunk whose row may not be committed yet, from the pack it was appended to. */
+  async readAppended(id: ChunkId, pack: OpenPack): Promise<Uint8Array> {
+    const key = keyOfId(id);
+    const there = this.#plain.get(key) ?? this.#coming.get(key);
+    if (there !== undefined) return there;
+    const place = await pack.find(id);
+    assert(place !== undefined, 'an appended record is in the index of its pack', { chunk: hexOf(id) });
+    const located = { id, pack: pack.row.pack, object: pack.row.object, place, open: pack };
+    return await this.#decode(located, await pack.get(place));
+  }
+
+  async *readAll(
+    slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
+    options: ReadOptions = {},
+  ): AsyncGenerator<Uint8Array> {
+    const queue: Coming[] = [];
+    let weight = 0;
+    const groups = this.#groups(slices);
+    let isEnded = false;
+    try {
+      for (;;) {
+        while (!isEnded && weight < this.#context.options.readAheadBytes) {
+          if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Reading a content');
+          const group = await groups.next();
+          isEnded = group.done === true;
+          for (const coming of group.done === true ? [] : group.value) {
+            queue.push(coming);
+            weight += coming.weight;
+          }
+        }
+        const next = queue.shift();
+        if (next === undefined) return;
+        const plain = await next.plain;
+        weight -= next.weight;
+        yield sliceOf(plain, next.slice);
+      }
+    } finally {
+      await groups.return?.(undefined);
+      // Whoever stops in the middle leaves nothing running behind.
+      await Promise.allSettled(queue.map(({ plain }) => plain));
+    }
+  }
+
+  /** Like `read`, but from the pack itself, whatever the cache has. */
+  async readFresh(id: ChunkId): Promise<Uint8Array> {
+    return await this.#load(id);
+  }
+
+  /** Plain bytes of a record held in memory: the id is checked, a base is read. */
+  async decodeRecordOf(
+    located: { readonly id: ChunkId; readonly pack: PackId; readonly object: string; readonly place: Place },
+    bytes: Uint8Array,
+  ): Promise<Uint8Array> {
+    return await this.#decode({ ...located, open: undefined }, bytes);
+  }
+
+  /** Every record of a pack as its index, or failing that the records themselves, say. */
+  async indexOf(pack: PackObject & { readonly isSealed: boolean }): Promise<PackIndex> {
+    const key = pack.isSealed ? pack.object : `${pack.object}:${pack.lengthBytes}`;
+    const there = this.#indexes.get(key) ?? this.#comingIndexes.get(key);
+    if (there !== undefined) return there;
+    const coming = this.#loadIndex(pack).finally(() => this.#comingIndexes.delete(key));
+    this.#comingIndexes.set(key, coming);
+    const index = await coming;
+    this.#indexes.set(key, index);
+    return index;
+  }
+
+  #share(key: string, plain: Promise<Uint8Array>): Promise<Uint8Array> {
+    const shared = plain.finally(() => this.#coming.delete(key));
+    this.#coming.set(key, shared);
+    return shared;
+  }
+
+  #cache(key: string, plain: Uint8Array): void {
+    // A view would keep all that was read together alive, beyond what the cache counts.
+    const isOwn = plain.length >= plain.buffer.byteLength / 2;
+    this.#plain.set(key, isOwn ? plain : plain.slice());
+  }
+
+  async #load(id: ChunkId, depthBelow = DEPTH_BELOW): Promise<Uint8Array> {
+    const located = await this.#locate(id);
+    try {
+      return await this.#decode(located, await this.#fetch(located), depthBelow);
+    } catch (error) {
+      if (!Fault.is(error, 'not-found')) throw error;
+      // The pack was rewritten between the two reads: its row names another object now.
+      this.forgetPacks();
+      const again = await this.#locate(id);
+      if (again.object === located.object) throw missingObject(located, error);
+      return await this.#decode(again, await this.#fetch(again), depthBelow);
+    }
+  }
+
+  async #fetch(located: Located): Promise<Uint8Array> {
+    const { open, object, place } = located;
+    try {
+      return await (open?.get(place) ?? this.#context.objects.get(object, place));
+    } catch (error) {
+      if (Fault.is(error, 'range')) throw damagedChunk(located, 'the object ends before its record does', error);
+      throw error;
+    }
+  }
+
+  async #locate(id: ChunkId): Promise<Located> {
+    const row = await this.#context.meta.get('chunks', [this.#context.realm, id]);
+    if (row === undefined) throw missingChunk(id);
+    return await this.#locateIn(row);
+  }
+
+  async #locateIn(row: ChunkRow): Promise<Located> {
+    const open = this.#context.packs.find(row.pack);
+    const pack = open === undefined ? await this.#packOf(row.pack) : undefined;
+    const object = open?.row.object ?? pack?.object ?? '';
+    const place = open === undefined ? pack && (await this.indexOf(pack)).find(row.id) : await open.find(row.id);
+    const located = { id: row.id, pack: row.pack, object, place: place ?? { offset: 0, length: 0 }, open };
+    if (place === undefined) throw damagedChunk(located, 'its record is not in the pack that the index names');
+    return located;
+  }
+
+  #packOf(pack: PackId): Maybe<PackObject & { readonly isSealed: boolean }> {
+    const there = this.#packObjects.get(pack);
+    if (there !== undefined) return there;
+    const { meta, realm, idBytes } = this.#context;
+    return then(meta.get('packs', [realm, pack]), (row) => {
+      if (row === undefined)
+        throw new Fault('corrupt', `Pack ${pack} is named by chunks, but the metadata has no such pack.`, { pack });
+      const { object, lengthBytes } = row;
+      const found = { realm, pack, object, lengthBytes, idBytes, isSealed: row.state !== PACK_STATE.open };
+      // An open one grows with every commit.
+      if (found.isSealed) this.#packObjects.set(pack, found);
+      return found;
+    });
+  }
+
+  async #loadIndex(pack: PackObject & { readonly isSealed: boolean }): Promise<PackIndex> {
+    const { objects, log } = this.#context;
+    try {
+      const sealed = pack.isSealed ? await loadIndex(objects, pack) : undefined;
+      if (sealed !== undefined) return sealed.index;
+      if (pack.isSealed) log.error('chunks.pack-index-damaged', { pack: pack.pack, object: pack.object });
+      return await this.#walk(pack);
+    } catch (error) {
+      throw Fault.is(error, 'not-found') ? missingObject(pack, error) : error;
+    }
+  }
+
+  async #walk(pack: PackObject): Promise<PackIndex> {
+    const entries: IndexEntry[] = [];
+    for await (const step of walkRecords(this.#context.objects, pack)) {
+      if (step.kind === 'damage')
+        this.#context.log.error('chunks.record-damaged', { pack: pack.pack, object: pack.object, offset: step.offset });
+      else entries.push({ id: step.header.id, offset: step.offset, length: step.header.recordLength });
+    }
+    return PackIndex.of(entries, pack.idBytes);
+  }
+
+  async #decode(located: Located, bytes: Uint8Array, depthBelow = DEPTH_BELOW): Promise<Uint8Array> {
+    const header = this.#checkedHeader(located, bytes);
+    if (header.depth >= depthBelow) throw damagedChunk(located, 'its base is not below it');
+    const base = header.base === undefined ? undefined : await this.#baseOf(located, header.base, header.depth);
+    return this.#decodeChecked(located, header, bytes, base);
+  }
+
+  #checkedHeader(located: Located, bytes: Uint8Array): RecordHeader {
+    const header = readHeader(bytes);
+    if (isFlaw(header)) throw damagedChunk(located, header.flaw);
+    if (!isRecordWhole(bytes, 0, header)) throw damagedChunk(located, 'its record does not match its checksum');
+    if (!bufferOf(header.id).equals(located.id)) throw damagedChunk(located, 'another chunk stands in its place');
+    return header;
+  }
+
+  #decodeChecked(located: Located, header: RecordHeader, bytes: Uint8Array, base: Uint8Array | undefined): Uint8Array {
+    let plain: Uint8Array;
+    try {
+      plain = decodeRecord(bytes, 0, header, base);
+    } catch (error) {
+      throw Fault.is(error, 'corrupt') ? damagedChunk(located, 'its record does not decode', error) : error;
+    }
+    if (bufferOf(this.#context.idOf(plain)).equals(located.id)) return plain;
+    throw damagedChunk(located, 'its bytes do not match its id');
+  }
+
+  /** A base must have a lower depth, so there is no circle; it is read apart, so none can wait for itself. */
+  async #baseOf(located: Located, base: ChunkId, depth: number): Promise<Uint8Array> {
+    try {
+      return this.#plain.get(keyOfId(base)) ?? (await this.#load(base, depth));
+    } catch (error) {
+      throw Fault.is(error, 'corrupt')
+        ? damagedChunk(located, 'the chunk it is a patch against is damaged', error)
+        : error;
+    }
+  }
+
+  /** Slices with their chunks under way, in groups that one request each reads. */
+  async *#groups(slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>): AsyncGenerator<readonly Coming[]> {
+    let group: { readonly slice: ChunkSlice; readonly located: Located }[] = [];
+    for await (const slice of slices) {
+      const key = keyOfId(slice.id);
+      const there = this.#plain.get(key);
+      const coming = there === undefined ? this.#coming.get(key) : Promise.resolve(there);
+      const located = coming === undefined ? await this.#locateOrFault(slice.id) : undefined;
+      const last = group.at(-1)?.located;
+      const first = group[0]?.located;
+      if (
+        located !== undefined &&
+        !(located instanceof Fault) &&
+        (first === undefined || (last && isNeighbour(first, last, located)))
+      ) {
+        group.push({ slice, located });
+        continue;
+      }
+      if (group.length > 0) yield this.#request(group);
+      group = [];
+      if (located instanceof Fault) yield [{ slice, plain: rejected(located), weight: 0 }];
+      else if (located !== undefined) group.push({ slice, located });
+      else if (coming !== undefined) yield [{ slice, plain: coming, weight: slice.length }];
+    }
+    if (group.length > 0) yield this.#request(group);
+  }
+
+  /** A fault belongs to its slice: those before it are handed out first. */
+  async #locateOrFault(id: ChunkId): Promise<Located | Fault> {
+    try {
+      return await this.#locate(id);
+    } catch (error) {
+      if (error instanceof Fault) return error;
+      throw error;
+    }
+  }
+
+  #request(group: readonly { readonly slice: ChunkSlice; readonly located: Located }[]): readonly Coming[] {
+    const [first] = group;
+    const last = group.at(-1);
+    assert(first !== undefined && last !== undefined, 'a group has a member');
+    const from = first.located.place.offset;
+    const place = { offset: from, length: last.located.place.offset + last.located.place.length - from };
+    const bytes = group.length === 1 ? undefined : this.#fetch({ ...first.located, place });
+    bytes?.catch(() => {});
+    return group.map(({ slice, located }) => {
+      const key = keyOfId(slice.id);
+      const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, bytes, from));
+      plain.catch(() => {});
+      return { slice, plain, weight: slice.length };
+    });
+  }
+
+  async #plainOf(
+    slice: ChunkSlice,
+    located: Located,
+    bytes: Promise<Uint8Array> | undefined,
+    from: number,
+  ): Promise<Uint8Array> {
+    const together = await bytes?.catch(() => undefined);
+    // A request that failed as a whole is made again for each record: then the fault names the right one.
+    if (together === undefined) return await this.#load(slice.id);
+    const at = located.place.offset - from;
+    const plain = await this.#decode(located, together.subarray(at, at + located.place.length));
+    // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
+    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), plain);
+    return plain;
+  }
+}
+
+function isNeighbour(first: Located, last: Located, next: Located): boolean {
+  const end = last.place.offset + last.place.length;
+  const { offset, length } = next.place;
+  return (
+    next.object === last.object &&
+    next.open === last.open &&
+    offset >= end &&
+    offset - end <= GAP_BYTES_MAX &&
+    offset + length - first.place.offset <= REQUEST_BYTES_MAX
+  );
+}
+
+function sliceOf(plain: Uint8Array, slice: ChunkSlice): Uint8Array {
+  if (slice.offset === 0 && slice.length === plain.length) return plain;
+  if (slice.offset + slice.length <= plain.length) return plain.subarray(slice.offset, slice.offset + slice.length);
+  throw new Fault('corrupt', 'A file names more bytes of a chunk than the chunk has.', {
+    chunk: hexOf(slice.id),
+    chunkBytes: plain.length,
+    offset: slice.offset,
+    length: slice.length,
+  });
+}
+
+function rejected(fault: Fault): Promise<never> {
+  const promise = Promise.reject(fault);
+  promise.catch(() => {});
+  return promise;
+}
+
+function missingChunk(id: ChunkId): Fault {
+  const sentence =
+    'A chunk is not in the index. If the index was lost, `holdfast check --rebuild-index` writes it anew from the packs.';
+  return new Fault('corrupt', sentence, { chunk: hexOf(id), damage: 'chunk-missing' });
+}
+
+function missingObject(pack: { readonly pack: PackId; readonly object: string }, cause: unknown): Fault {
+  const sentence = `Pack ${pack.pack} is gone: there is no object ${pack.object}. Restore it from a copy.`;
+  return new Fault('corrupt', sentence, { pack: pack.pack, object: pack.object, damage: 'pack-missing' }, cause);
+}
+
+function damagedChunk(located: Located, why: string, cause?: unknown): Fault {
+  const { pack, object, place } = located;
+  const chunk = hexOf(located.id);
+  return new Fault(
+    'corrupt',
+    `A chunk is damaged: ${why} (pack ${pack}, object ${object}, offset ${place.offset}). \`holdfast check\` lists the files that need it.`,
+    { chunk, pack, object, offset: place.offset, damage: 'chunk-damaged' },
+    cause,
+  );
+}

@@ -1,0 +1,150 @@
+/**
+ * Puts the parts of the room together. Opening reads nothing: packs that an earlier process left open are looked for
+ * at the first write, indexes at the first read, threads start with the first batch worth one; so that a command that
+ * reads one small file pays for nothing else.
+ */
+import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
+import type { Change, MetaStore, RealmId } from '../meta/index.ts';
+import type { ObjectStore } from '../objects/index.ts';
+import { ChunkReader } from './chunk-reader.ts';
+import type { ChunkFormat, ChunkStore } from './chunk-store.ts';
+import { newChunker } from './chunker.ts';
+import { bufferOf } from './content-hash.ts';
+import { StreamWriter, type WriterContext } from './content-writer.ts';
+import { Encoder } from './encoder.ts';
+import { ID_BYTES, type IdHasher, newIdHasher } from './ids.ts';
+import { KnownChunks } from './known-chunks.ts';
+import { type ChunkStoreOptions, DEFAULT_CHUNK_STORE_OPTIONS } from './options.ts';
+import { PackWriter } from './pack-writer.ts';
+import { rebuildIndex } from './rebuild.ts';
+import { decodeRecord, isFlaw, isRecordWhole, readHeader } from './record.ts';
+import { chunkStats } from './stats.ts';
+import { verifyChunks } from './verify.ts';
+
+/** A store has one realm unless it is told otherwise. */
+const REALM_DEFAULT: RealmId = 1;
+/** Offsets in an index are 32 bits wide. */
+const PACK_BYTES_LIMIT = 2 ** 31;
+
+export interface OpenChunkStoreOptions {
+  readonly objects: ObjectStore;
+  readonly meta: MetaStore;
+  /** 1 when absent. */
+  readonly realm?: RealmId;
+  readonly format: ChunkFormat;
+  /** The store's 32 secret bytes. */
+  readonly secret: Uint8Array;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly options?: ChunkStoreOptions;
+}
+
+/**
+ * The caller holds the store alone: no other process writes to its packs. It closes `objects` and `meta` itself, later.
+ * @throws Fault `invalid` when format, secret or options do not fit.
+ */
+export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<ChunkStore> {
+  const { objects, meta, realm = REALM_DEFAULT, format, secret, clock, random, log } = wanted;
+  const chunker = newChunker(format, secret);
+  const options = fittingOptions(wanted.options ?? DEFAULT_CHUNK_STORE_OPTIONS, chunker.window.length);
+  const idOf = newIdHasher(format.idAlgorithm, secret);
+  const idBytes = ID_BYTES[format.idAlgorithm];
+  const { idCacheEntries, pendingEntries } = options;
+  const known = new KnownChunks({ meta, realm, idCacheEntries, pendingEntries });
+  const packs = new PackWriter({
+    ...{ objects, meta, realm, idBytes, clock, random, log, options },
+    onSealed: (pack, index) => reader.keepIndex(pack.row.object, index),
+    onLost: (pack) => known.forgetLost(pack),
+  });
+  const reader = new ChunkReader({ objects, meta, realm, idBytes, idOf, packs, log, options });
+  const encoder = new Encoder({
+    ...{ realm, packs, options },
+    chunkBytesMax: format.chunkBytesMax,
+    onFailed: (chunk) => known.forget(chunk),
+  });
+  const writers = new Set<StreamWriter>();
+  const writerContext: WriterContext = {
+    ...{ realm, format, chunker, idOf, known, encoder },
+    nowSeconds: () => clock.now().seconds,
+    readBack:
+      format.idAlgorithm === 'xxh3-128'
+        ? (id, chunk) => (chunk?.pack === undefined ? reader.read(id) : reader.readAppended(id, chunk.pack))
+        : undefined,
+    onClosed: (writer) => writers.delete(writer),
+  };
+
+  async function sync(): Promise<readonly Change[]> {
+    await packs.sync();
+    for (const { lostFault } of writers) if (lostFault !== undefined) throw lostFault;
+    return packs.changes();
+  }
+
+  const maintenance = { objects, meta, realm, idBytes, packs, reader, clock, random, log };
+  let closing: Promise<void> | undefined;
+  async function closeAll(): Promise<void> {
+    await Promise.all([...writers].map((writer) => writer[Symbol.asyncDispose]()));
+    await encoder[Symbol.asyncDispose]();
+    await packs.close();
+  }
+
+  const store: ChunkStore = {
+    realm,
+    format,
+    newWriter(writerOptions) {
+      if (closing !== undefined) throw new Fault('unavailable', 'The store is closing and takes no more files.');
+      const writer = new StreamWriter(writerContext, writerOptions);
+      writers.add(writer);
+      return writer;
+    },
+    read: (id, readOptions) => reader.read(id, readOptions),
+    readAll: (slices, readOptions) => reader.readAll(slices, readOptions),
+    readInline: (record) => readInline(record, idOf),
+    sync,
+    verify: (verifyOptions) => verifyChunks(maintenance, verifyOptions),
+    async rebuildIndex(rebuildOptions) {
+      // Everything written so far is to be found in the packs, and what was known of rows is no longer so.
+      await encoder.drain();
+      await packs.sync();
+      const count = await rebuildIndex(maintenance, rebuildOptions);
+      known.forgetCommitted();
+      return count;
+    },
+    stats: () => chunkStats(maintenance),
+    close() {
+      closing ??= closeAll();
+      return closing;
+    },
+    [Symbol.asyncDispose]: () => store.close(),
+  };
+  return store;
+}
+
+/** A batch holds at least what one window may cut. */
+function fittingOptions(options: ChunkStoreOptions, windowBytes: number): ChunkStoreOptions {
+  if (options.packBytesMax > PACK_BYTES_LIMIT)
+    throw new Fault('invalid', `A pack may have at most ${PACK_BYTES_LIMIT} bytes.`, {
+      packBytesMax: options.packBytesMax,
+    });
+  return { ...options, batchBytes: Math.max(options.batchBytes, windowBytes) };
+}
+
+function readInline(record: Uint8Array, idOf: IdHasher): Uint8Array {
+  const header = readHeader(record);
+  const flaw = isFlaw(header)
+    ? header.flaw
+    : isRecordWhole(record, 0, header)
+      ? undefined
+      : 'it does not match its checksum';
+  if (isFlaw(header) || flaw !== undefined)
+    throw new Fault('corrupt', `A small file's bytes in the metadata are damaged: ${flaw}.`, {
+      damage: 'inline-damaged',
+    });
+  const plain = decodeRecord(record, 0, header);
+  if (bufferOf(idOf(plain)).equals(header.id)) return plain;
+  const chunk = hexOf(header.id);
+  throw new Fault('corrupt', "A small file's bytes in the metadata do not match their id.", {
+    chunk,
+    damage: 'inline-damaged',
+  });
+}
