@@ -59,7 +59,8 @@ export async function send(answer: Answer, sending: Sending): Promise<void> {
       return sendText(answer.status, answer.headers ?? {}, undefined, sending);
     case 'json': {
       const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', ...answer.headers };
-      return sendText(answer.status, headers, JSON.stringify(answer.json), sending);
+      // The line break is for people at a terminal.
+      return sendText(answer.status, headers, `${JSON.stringify(answer.json)}\n`, sending);
     }
     case 'text':
       return sendText(answer.status, answer.headers, answer.text, sending);
@@ -72,7 +73,7 @@ export async function send(answer: Answer, sending: Sending): Promise<void> {
 
 export function problemAnswer(problem: Problem, headers: AnswerHeaders = {}): Answer {
   const common = { 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store', ...headers };
-  return { kind: 'text', status: problem.status, headers: common, text: JSON.stringify(problem) };
+  return { kind: 'text', status: problem.status, headers: common, text: `${JSON.stringify(problem)}\n` };
 }
 
 function sendText(status: number, headers: AnswerHeaders, text: string | undefined, sending: Sending): void {

@@ -9,9 +9,9 @@
  * Every error becomes a problem document, those of the parser and the router as well. What is not a Fault is a bug: it
  * is logged with its stack and answered 500 without details.
  */
-import { lstatSync, unlinkSync } from 'node:fs';
+import { lstatSync, rmSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import {
   type FileService,
@@ -67,13 +67,20 @@ export interface HttpDoor extends AsyncDisposable {
   /** @throws Fault `denied` for a host that others can reach, `exists` for a port in use, `io`. */
   listen(address: ListenAddress): Promise<ListenedAddress>;
   /**
-   * Stops accepting, lets running requests finish, and ends what still runs after `deadlineMs`. Safe twice.
+   * Stops accepting, lets running requests finish, and ends what still runs after `deadlineMs`. Safe twice; asked again
+   * with 0 it ends at once what still runs. Clients that keep connections open are told with their next answer that it
+   * was the last, and have a moment to ask for it, so that none is cut off while it is sending.
    * Resolves when every connection is closed; answers how many requests had to be ended.
    */
   drain(deadlineMs: number): Promise<{ readonly ended: number }>;
 }
 
 const USER_UNTIL_ACCOUNTS = 'owner';
+/** How long a connection that stays open may bring one more request when the door closes. */
+const LAST_REQUEST_MS = 200;
+/** A door that closes listens on until nobody came for this long, so often at most. */
+const LAST_TURN_MS = 10;
+const LAST_TURNS_MAX = 50;
 /** Linux keeps 108 bytes for the name of a Unix socket, its final NUL included. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
@@ -101,6 +108,10 @@ class Door implements HttpDoor {
   readonly #app: FastifyInstance;
   readonly #methods = new Map<string, Set<string>>();
   readonly #servers: Server[] = [];
+  readonly #socketPaths: string[] = [];
+  readonly #connections = new Set<Socket>();
+  /** All there have been. */
+  #connectionCount = 0;
   readonly #running = new Map<ServerResponse, Running>();
   /** The latest request of a connection, for the look at idle ones. */
   readonly #latest = new WeakMap<Socket, Running>();
@@ -108,7 +119,9 @@ class Door implements HttpDoor {
   #requestCount = 0;
   #handle: Handle = () => {};
   #draining: Promise<{ ended: number }> | undefined;
-  #onIdle: (() => void) | undefined;
+  #isHurried = false;
+  /** While draining: something ended, look whether that was all. */
+  #onEnded: (() => void) | undefined;
 
   constructor(parts: HttpDoorParts) {
     this.#parts = parts;
@@ -225,7 +238,7 @@ class Door implements HttpDoor {
     if (!running.response.writableFinished) {
       running.controller.abort(new Fault('aborted', 'The client went away.', {}));
     }
-    if (this.#running.size === 0) this.#onIdle?.();
+    this.#onEnded?.();
   }
 
   async #serve(
@@ -354,6 +367,7 @@ class Door implements HttpDoor {
     };
     await bound(server, listenPrivately, socketPath);
     this.#servers.push(server);
+    this.#socketPaths.push(socketPath);
     this.#parts.log.info('http.listening', { door, socketPath });
     return { socketPath };
   }
@@ -372,6 +386,14 @@ class Door implements HttpDoor {
     });
     server.maxConnections = options.connectionsMax;
     server.timeout = options.idleTimeoutMs;
+    server.on('connection', (socket) => {
+      this.#connections.add(socket);
+      this.#connectionCount++;
+      socket.once('close', () => {
+        this.#connections.delete(socket);
+        this.#onEnded?.();
+      });
+    });
     server.on('request', (message, response) => this.#arrive(entrance, message, response, false));
     server.on('checkContinue', (message, response) => this.#arrive(entrance, message, response, true));
     server.on('clientError', (error, socket) => this.#refuse(error, socket as Socket));
@@ -399,16 +421,19 @@ class Door implements HttpDoor {
   // ---- ending
 
   drain(deadlineMs: number): Promise<{ readonly ended: number }> {
+    if (deadlineMs <= 0) this.#isHurried = true;
     this.#draining ??= this.#drain(deadlineMs);
+    this.#onEnded?.();
     return this.#draining;
   }
 
   async #drain(deadlineMs: number): Promise<{ ended: number }> {
     // `#draining` is set only when this function first waits; nothing before it may ask for it.
-    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     for (const { response } of this.#running.values()) response.shouldKeepAlive = false;
-    for (const server of this.#servers) server.closeIdleConnections();
-    await this.#idle(deadlineMs);
+    const closed = await this.#stopListening();
+    await this.#until(() => this.#connections.size === 0, Math.min(LAST_REQUEST_MS, deadlineMs));
+    for (const server of this.#servers) server.close();
+    await this.#until(() => this.#running.size === 0, deadlineMs);
     const ended = this.#running.size;
     const reason = new Fault('unavailable', 'The server is shutting down. Try again when it is back.', {});
     for (const { controller, response } of this.#running.values()) {
@@ -422,15 +447,31 @@ class Door implements HttpDoor {
     return { ended };
   }
 
-  async #idle(deadlineMs: number): Promise<void> {
-    if (this.#running.size === 0 || deadlineMs <= 0) return;
+  /** Answers what resolves when every connection is gone too. */
+  async #stopListening(): Promise<readonly Promise<void>[]> {
+    // First the names go and then, when all who found one are let in, the sockets: who waits in line is cut off else.
+    for (const path of this.#socketPaths) rmSync(path, { force: true });
+    for (let turn = 0, seen = -1; turn < LAST_TURNS_MAX && seen !== this.#connectionCount && !this.#isHurried; turn++) {
+      seen = this.#connectionCount;
+      await new Promise((resolve) => setTimeout(resolve, LAST_TURN_MS));
+    }
+    return this.#servers.map((server) => {
+      // An HTTP server's own close() would also close connections on which a request is just arriving.
+      return new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+    });
+  }
+
+  async #until(isSo: () => boolean, deadlineMs: number): Promise<void> {
+    if (isSo() || this.#isHurried) return;
     await new Promise<void>((resolve) => {
       const timer = this.#parts.clock.after(deadlineMs, resolve);
-      this.#onIdle = () => {
+      this.#onEnded = () => {
+        if (!isSo() && !this.#isHurried) return;
         timer[Symbol.dispose]();
         resolve();
       };
     });
+    this.#onEnded = undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
