@@ -77,7 +77,7 @@ export async function reachStore(question: ReachQuestion): Promise<ReachedStore>
     ...question,
   };
   const origin = serverOf(question.config);
-  return origin === undefined ? reachFolder(parts) : reachServer(origin);
+  return origin === undefined ? reachFolder(parts) : reachServer(origin, parts);
 }
 
 const RANKS = { default: 0, file: 1, environment: 2, flag: 3 } as const;
@@ -95,14 +95,17 @@ function serverOf({ values, origins }: Config): string | undefined {
   return server >= store ? values.server : undefined;
 }
 
-async function reachServer(origin: string): Promise<ReachedStore> {
+async function reachServer(origin: string, { clock, random }: Parts): Promise<ReachedStore> {
   const [{ nodeTransport }, { HttpFileService }] = await Promise.all([
     import('../http/index.ts'),
     import('../client/index.ts'),
   ]);
-  const transport = nodeTransport({ origin: origin.replace(/\/+$/, '') });
+  const url = URL.parse(origin);
+  const transport = nodeTransport({ origin: url?.origin ?? origin });
+  // A server may stand below a path of a proxy.
+  const baseUrl = (url?.pathname ?? '').replace(/\/+$/, '');
   return {
-    service: new HttpFileService(transport.send),
+    service: new HttpFileService({ transport: transport.send, baseUrl, clock, random }),
     through: 'server',
     where: origin,
     [Symbol.asyncDispose]: async () => transport[Symbol.dispose](),
@@ -120,7 +123,7 @@ async function reachFolder(parts: Parts): Promise<ReachedStore> {
   const { HttpFileService } = await import('../client/index.ts');
   const steady = new SteadyTransport(found.way, () => findWay(parts));
   return {
-    service: new HttpFileService(steady.send),
+    service: new HttpFileService({ transport: steady.send, clock: parts.clock, random: parts.random }),
     through: 'control',
     where,
     [Symbol.asyncDispose]: () => steady[Symbol.asyncDispose](),
