@@ -1,5 +1,6 @@
 /** `get` against a store in memory and a real local folder. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -136,6 +137,23 @@ test('get does not write through a symlink that stands in the place of a folder'
   assert.equal(readFileSync(stage.path('out/a'), 'utf8'), 'alpha', 'the rest comes');
 });
 
+test('get writes a file through a symlink that the caller names, and never replaces what is no file', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  writeFileSync(stage.path('target'), 'old');
+  symlinkSync('target', stage.path('link'));
+  assert.equal(await stage.run('get', '/t/a', stage.path('link')), EXIT.ok);
+  assert.equal(readlinkSync(stage.path('link')), 'target');
+  assert.equal(readFileSync(stage.path('target'), 'utf8'), 'alpha');
+  execFileSync('mkfifo', [stage.path('pipe')]);
+  symlinkSync('pipe', stage.path('to-pipe'));
+  symlinkSync('nowhere', stage.path('dangling'));
+  for (const name of ['pipe', 'to-pipe', 'dangling']) {
+    assert.equal(await stage.run('get', '/t/a', stage.path(name)), EXIT.conflict, name);
+    assert.ok(!lstatSync(stage.path(name)).isFile(), name);
+  }
+});
+
 test('get skips and names special files, and files that cannot be written', async () => {
   using stage = new Stage();
   seedTree(stage);
@@ -159,6 +177,10 @@ test('get --version brings an older version, get - writes to standard output', a
   await stage.service.write('/f', [Buffer.from('second')], { mode: 'put' });
   assert.equal(await stage.run('get', '--version', '1', '/f', stage.path('old')), EXIT.ok);
   assert.equal(readFileSync(stage.path('old'), 'utf8'), 'first');
+  await stage.run('get', '/f', stage.path('old'));
+  assert.equal(readFileSync(stage.path('old'), 'utf8'), 'second');
+  await stage.run('get', '--version', '1', '/f', stage.path('old'));
+  assert.equal(readFileSync(stage.path('old'), 'utf8'), 'first', 'also over a file that equals the current version');
   assert.equal(await stage.run('get', '/f', '-'), EXIT.ok);
   assert.equal(stage.stdout.text, 'second');
   assert.equal(await stage.run('get', '/missing', stage.path('x')), EXIT.notFound);

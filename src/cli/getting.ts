@@ -116,11 +116,21 @@ export class Getting {
   async #job(job: GetJob): Promise<void> {
     try {
       if (job.record.kind === 'folder') await this.#tree(job);
-      else await this.#piece('', { record: job.record, path: job.goal });
+      else await this.#piece('', { record: job.record, path: this.#resolved(job) });
     } catch (error) {
       await this.#failed({ record: job.record, path: job.goal }, error);
     }
     this.#ledger.end();
+  }
+
+  /** A file that the caller names through a symlink is written where the symlink points, as cp does. */
+  #resolved(job: GetJob): string {
+    const { disk } = this.#context;
+    const standing = disk.stat(job.goal);
+    if (standing?.kind !== 'symlink' || job.record.kind !== 'file') return job.goal;
+    const target = disk.stat(job.goal, { follow: true });
+    if (target?.kind !== 'file') throw inTheWay({ record: job.record, path: job.goal }, target ?? standing);
+    return disk.realPath(job.goal);
   }
 
   async #tree(job: GetJob): Promise<void> {
@@ -198,7 +208,7 @@ export class Getting {
   }
 
   async #file(relative: string, piece: Piece, standing: LocalStat | undefined): Promise<void> {
-    if (standing?.kind === 'folder') throw inTheWay(piece, standing);
+    if (standing !== undefined && !isReplaceable(standing)) throw inTheWay(piece, standing);
     const { parent, done } = this.#ledger.item(relative);
     if (standing?.kind === 'file' && (await this.#isEqual(piece, standing))) {
       await this.#keep(piece, standing);
@@ -220,7 +230,8 @@ export class Getting {
 
   async #isEqual(piece: Piece, standing: LocalStat): Promise<boolean> {
     const { record } = piece;
-    if (standing.size !== record.size) return false;
+    // The record at hand is that of the current version.
+    if (this.#flags.version !== undefined || standing.size !== record.size) return false;
     if (!this.#flags.checksum || record.xxhash3 === null) return isSameMoment(record.modified, standing.mtimeNs);
     return (await localHash(this.#context, piece.path, standing)) === record.xxhash3;
   }
@@ -265,7 +276,7 @@ export class Getting {
   }
 
   async #symlink(relative: string, piece: Piece, standing: LocalStat | undefined): Promise<void> {
-    if (standing?.kind === 'folder') throw inTheWay(piece, standing);
+    if (standing !== undefined && !isReplaceable(standing)) throw inTheWay(piece, standing);
     const { disk } = this.#context;
     const { parent, done } = this.#ledger.item(relative);
     try {
@@ -299,6 +310,11 @@ export class Getting {
     if (endsTheRun(error)) throw error;
     await this.#tally.fail(itemOf(piece), error);
   }
+}
+
+/** Never a folder, and never a device: a rename would take /dev/null away from everybody. */
+function isReplaceable(standing: LocalStat): boolean {
+  return standing.kind === 'file' || standing.kind === 'symlink';
 }
 
 function hasAttributes(standing: LocalStat, record: FileRecord, mask: number): boolean {

@@ -22,7 +22,7 @@ export function returnBlock(buffer: Uint8Array): void {
 
 /** At most `sizeMax` bytes of the file. A block stays as it is until the next one is asked for. */
 export async function* blocksOf(
-  reader: LocalReader,
+  reader: Pick<LocalReader, 'read'>,
   sizeMax: number,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void> {

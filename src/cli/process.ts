@@ -6,7 +6,7 @@ import { systemClock, systemRandom } from '../base/index.ts';
 import { wordsOfProcess } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
 import { Interrupted, runProgram } from './program.ts';
-import { sinkOf } from './streams.ts';
+import { sinkOf, standardInput } from './streams.ts';
 
 export async function runProcess(): Promise<void> {
   const [abort, hurry] = [new AbortController(), new AbortController()];
@@ -21,7 +21,7 @@ export async function runProcess(): Promise<void> {
   const exit = await runProgram(wordsOfProcess(process.argv), {
     stdout: sinkOf(process.stdout),
     stderr: sinkOf(process.stderr),
-    stdin: () => process.stdin,
+    stdin: () => standardInput(abort.signal),
     clock: systemClock,
     random: systemRandom,
     signal: abort.signal,

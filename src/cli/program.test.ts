@@ -67,7 +67,7 @@ test('an interruption is 130 and says that it was one', async () => {
     throw new Fault('aborted', 'Listing was given up.');
   };
   assert.equal(await stage.run('ls', '-R'), EXIT.interrupted);
-  assert.equal(stage.stderr.text, 'holdfast: interrupted; what was finished before is stored.\n');
+  assert.equal(stage.stderr.text, 'holdfast: interrupted; what was finished before stays.\n');
 });
 
 test('ls shows names one a line in a pipe, in columns and escaped on a terminal', async () => {

@@ -34,7 +34,7 @@ export class Interrupted extends Fault {
   readonly exit: ExitCode;
 
   constructor(exit: ExitCode) {
-    super('aborted', 'interrupted; what was finished before is stored.');
+    super('aborted', 'interrupted; what was finished before stays.');
     this.exit = exit;
   }
 }
