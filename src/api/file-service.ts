@@ -88,7 +88,10 @@ export interface ReadOptions extends CallOptions {
 
 export interface FileRead {
   readonly record: FileRecord;
-  /** Exactly the asked bytes, each verified before it is handed out; throws Fault `corrupt` instead of a wrong byte. */
+  /**
+   * Exactly the asked bytes, each verified before it is handed out; throws Fault `corrupt` instead of a wrong byte.
+   * A piece stays unchanged until the next one is asked for. Read it or end the iteration: a connection may hang on it.
+   */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 

@@ -9,26 +9,20 @@
  * Every error becomes a problem document, those of the parser and the router as well. What is not a Fault is a bug: it
  * is logged with its stack and answered 500 without details.
  */
-import { lstatSync, rmSync, unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import {
-  type FileService,
-  type HttpMethod,
-  PROBLEM_TYPE,
-  problemOfFault,
-  ROUTE_IDS,
-  type RouteId,
-  routeOf,
-} from '../api/index.ts';
+import { type FileService, type HttpMethod, problemOfFault, ROUTE_IDS, type RouteId, routeOf } from '../api/index.ts';
 import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
 import { problemAnswer, type Sending, send } from './answer.ts';
+import { answeredFault, headersOfFault } from './answered-fault.ts';
 import { type Arrival, arrivalOf, checkSender, type Entrance, ownHosts, partsOfUrl, setArrival } from './arrival.ts';
-import { isFailedPrecondition } from './conditions.ts';
 import { type DoorParts, Exchange, type Handler, type Handlers, type HealthFacts, rulesOf } from './exchange.ts';
 import { fileHandlers } from './file-handlers.ts';
+import { listenOnLoopback, listenPrivately } from './listening.ts';
 import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
+import { refuseRaw } from './raw-refusal.ts';
 import { storeHandlers } from './store-handlers.ts';
 import { treeHandlers } from './tree-handlers.ts';
 import { dropBody } from './upload-body.ts';
@@ -75,14 +69,15 @@ export interface HttpDoor extends AsyncDisposable {
   drain(deadlineMs: number): Promise<{ readonly ended: number }>;
 }
 
+type TcpAddress = Extract<ListenAddress, { host: string }>;
+type SocketPathAddress = Extract<ListenAddress, { socketPath: string }>;
+
 const USER_UNTIL_ACCOUNTS = 'owner';
 /** How long a connection that stays open may bring one more request when the door closes. */
 const LAST_REQUEST_MS = 200;
 /** A door that closes listens on until nobody came for this long, so often at most. */
 const LAST_TURN_MS = 10;
 const LAST_TURNS_MAX = 50;
-/** Linux keeps 108 bytes for the name of a Unix socket, its final NUL included. */
-const SOCKET_PATH_BYTES_MAX = 107;
 
 const HANDLERS: Handlers = { ...fileHandlers, ...treeHandlers, ...storeHandlers };
 
@@ -275,7 +270,7 @@ class Door implements HttpDoor {
   async #sendFault(error: unknown, sending: Sending): Promise<void> {
     const { message, response } = sending;
     const { request, encodedPath } = arrivalOf(message);
-    const { fault, status } = this.#faultOf(error, message);
+    const { fault, status } = answeredFault(error, message.headers);
     this.#report(error, fault, status, message);
     if (response.headersSent || response.destroyed) {
       if (!response.writableFinished) response.destroy();
@@ -284,23 +279,6 @@ class Door implements HttpDoor {
     const path = encodedPath === undefined ? undefined : `/${encodedPath}`;
     const problem = problemOfFault(fault, { request, status, path });
     await send(problemAnswer(problem, headersOfFault(fault, status)), sending).catch(() => response.destroy());
-  }
-
-  #faultOf(error: unknown, message: IncomingMessage): { fault: Fault; status: number | undefined } {
-    if (Fault.is(error)) return { fault: error, status: statusOf(error, message) };
-    const { statusCode, code } = (error ?? {}) as { statusCode?: unknown; code?: unknown };
-    if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
-      const sentence = `The request cannot be read: ${error instanceof Error ? error.message : 'it is malformed'}.`;
-      const fault = new Fault(
-        statusCode === 413 ? 'too-large' : statusCode === 415 ? 'unsupported' : 'invalid',
-        sentence,
-        { reason: code },
-        error,
-      );
-      return { fault, status: statusCode };
-    }
-    const sentence = 'Something went wrong inside the server. Its log says what, under the id of this request.';
-    return { fault: new Fault('io', sentence, {}, error), status: 500 };
   }
 
   #report(error: unknown, fault: Fault, status: number | undefined, message: IncomingMessage): void {
@@ -328,44 +306,19 @@ class Door implements HttpDoor {
     return 'socketPath' in address ? this.#listenOnSocket(address) : this.#listenOnTcp(address);
   }
 
-  async #listenOnTcp({
-    host,
-    port,
-    door = 'http',
-  }: Extract<ListenAddress, { host: string }>): Promise<ListenedAddress> {
-    const loopback = loopbackOf(host);
+  async #listenOnTcp({ host, port, door = 'http' }: TcpAddress): Promise<ListenedAddress> {
     const entrance = { door, isOwnHost: (_: string): boolean => false };
     const server = this.#createServer(entrance);
-    await bound(server, () => server.listen({ host: loopback, port }), `${host}:${port}`);
-    const found = (server.address() as AddressInfo).port;
-    entrance.isOwnHost = ownHosts(found, this.#options.hosts);
+    const listened = await listenOnLoopback(server, host, port);
+    entrance.isOwnHost = ownHosts(listened.port, this.#options.hosts);
     this.#servers.push(server);
-    const shown = loopback.includes(':') ? `[${loopback}]` : loopback;
-    this.#parts.log.info('http.listening', { door, host: loopback, port: found });
-    return { host: loopback, port: found, url: `http://${shown}:${found}` };
+    this.#parts.log.info('http.listening', { door, host: listened.host, port: listened.port });
+    return listened;
   }
 
-  async #listenOnSocket({
-    socketPath,
-    door = 'control',
-  }: Extract<ListenAddress, { socketPath: string }>): Promise<ListenedAddress> {
-    const length = Buffer.byteLength(socketPath);
-    if (length > SOCKET_PATH_BYTES_MAX) {
-      const sentence = `The control socket ${socketPath} cannot be made: its path has ${length} bytes, and the system takes ${SOCKET_PATH_BYTES_MAX}. Keep the store in a folder with a shorter path.`;
-      throw new Fault('invalid', sentence, { socketPath, bytes: length });
-    }
-    if (lstatSync(socketPath, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(socketPath);
+  async #listenOnSocket({ socketPath, door = 'control' }: SocketPathAddress): Promise<ListenedAddress> {
     const server = this.#createServer({ door });
-    const listenPrivately = (): void => {
-      // The socket is made inside listen(); with this mask it never exists with wider rights.
-      const mask = process.umask(0o177);
-      try {
-        server.listen(socketPath);
-      } finally {
-        process.umask(mask);
-      }
-    };
-    await bound(server, listenPrivately, socketPath);
+    await listenPrivately(server, socketPath);
     this.#servers.push(server);
     this.#socketPaths.push(socketPath);
     this.#parts.log.info('http.listening', { door, socketPath });
@@ -483,80 +436,4 @@ class Door implements HttpDoor {
 function waitsForClient({ message, response }: Running): boolean {
   if (response.writableLength > 0) return true;
   return !message.complete && message.readableLength === 0;
-}
-
-function statusOf(fault: Fault, message: IncomingMessage): number | undefined {
-  if (isFailedPrecondition(fault, message.headers)) return 412;
-  if (fault.code !== 'unsupported') return undefined;
-  if (Object.hasOwn(fault.about, 'allowed')) return 405;
-  return Object.hasOwn(fault.about, 'encoding') || Object.hasOwn(fault.about, 'content_type') ? 415 : undefined;
-}
-
-function headersOfFault(fault: Fault, status: number | undefined): Record<string, string> {
-  if (status === 405) return { allow: (fault.about.allowed as readonly string[]).join(', ') };
-  if (fault.code === 'range') return { 'content-range': `bytes */${fault.about.size ?? '*'}` };
-  return ['busy', 'unavailable', 'gone'].includes(fault.code) ? { 'retry-after': '1' } : {};
-}
-
-/** @throws Fault `denied` for everything that other machines can reach. */
-function loopbackOf(host: string): string {
-  const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
-  if (name === 'localhost') return '127.0.0.1';
-  if (name === '::1' || /^127(\.\d{1,3}){3}$/.test(name)) return name;
-  const sentence = `Listening on ${JSON.stringify(host)} is refused: there are no accounts yet, so everybody who reaches that address could read and change every file. Use 127.0.0.1 or ::1, and reach it from elsewhere through a tunnel that knows who is who.`;
-  throw new Fault('denied', sentence, { host });
-}
-
-function bound(server: Server, listen: () => void, shown: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const isTaken = error.code === 'EADDRINUSE';
-      const why = isTaken
-        ? 'something else listens there already. Choose another port, or end the other'
-        : error.message;
-      reject(new Fault(isTaken ? 'exists' : 'io', `Cannot listen on ${shown}: ${why}.`, { address: shown }, error));
-    });
-    server.once('listening', resolve);
-    listen();
-  });
-}
-
-/** What the parser refuses never becomes a request, so it is answered here, by hand. */
-function refuseRaw(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, reason, fault] = rawFaultOf(error);
-  const body = JSON.stringify(problemOfFault(fault, { request: '-', status }));
-  const head = [
-    `HTTP/1.1 ${status} ${reason}`,
-    `Content-Type: ${PROBLEM_TYPE}`,
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'X-Content-Type-Options: nosniff',
-    'Connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
-}
-
-function rawFaultOf(error: NodeJS.ErrnoException): [status: number, reason: string, fault: Fault] {
-  if (error.code === 'HPE_HEADER_OVERFLOW') {
-    const sentence = 'The request line and headers are longer than this server takes. Send fewer or shorter ones.';
-    return [431, 'Request Header Fields Too Large', new Fault('too-large', sentence, {}, error)];
-  }
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return [408, 'Request Timeout', new Fault('timeout', 'The headers of the request took too long.', {}, error)];
-  }
-  if (error.code === 'HPE_INVALID_EOF_STATE') {
-    return [
-      400,
-      'Bad Request',
-      new Fault('aborted', 'The request ended before it was whole. Nothing of it was kept.', {}, error),
-    ];
-  }
-  return [
-    400,
-    'Bad Request',
-    new Fault('invalid', `This is not HTTP/1.1: ${error.message}.`, { reason: error.code }, error),
-  ];
 }
