@@ -29,7 +29,7 @@ import {
 import { Overlay, type Slot } from './overlay.ts';
 import { isPinned, type PinCache } from './pins.ts';
 import type { Steps } from './requests.ts';
-import { NODE_KIND, type PinRow, type SpaceRow } from './rows.ts';
+import { NODE_KIND, type NodeRow, type PinRow, type SpaceRow } from './rows.ts';
 import type { Run } from './run.ts';
 import { keyOf, type Row, type Table, table } from './tables.ts';
 
@@ -92,7 +92,8 @@ function assertOwnSpace(run: Run, of: Table, space: unknown): void {
 
 function* applyTouch(run: Run, touch: Touch): Steps<void> {
   assertOwnSpace(run, table('nodes'), touch.space);
-  const row = yield* run.overlay.read('nodes', [touch.space, touch.folder]);
+  const slot = yield* run.overlay.slot('nodes', [touch.space, touch.folder]);
+  const row = slot.after as NodeRow | undefined;
   if (row?.kind !== NODE_KIND.folder) throw staleFault('touch', 'nodes', [touch.space, touch.folder], null);
   const { now } = run.change;
   const modified = laterOf(now, { seconds: row.modifiedSeconds, nanoseconds: row.modifiedNanoseconds });
@@ -106,7 +107,7 @@ function* applyTouch(run: Run, touch: Touch): Steps<void> {
     changedNanoseconds: changed.nanoseconds,
     born: run.number,
   };
-  yield* run.overlay.put('nodes', touched, 'replace');
+  run.overlay.set(slot, touched as unknown as Row);
 }
 
 function laterOf(a: Moment, b: Moment): Moment {
@@ -158,7 +159,8 @@ function* writeRecord(run: Run, record: CommitRecord): Steps<void> {
 function* settleSpace(run: Run): Steps<void> {
   const { change, overlay } = run;
   if (run.space === undefined || (change.record === undefined && change.bytes === undefined)) return;
-  const row = yield* overlay.read('spaces', [run.space.space]);
+  const slot = yield* overlay.slot('spaces', [run.space.space]);
+  const row = slot.after as SpaceRow | undefined;
   assert(row !== undefined, 'a space is not removed by a change that adds to it', { space: run.space.space });
   const live = change.bytes?.live ?? 0;
   const history = change.bytes?.history ?? 0;
@@ -171,7 +173,7 @@ function* settleSpace(run: Run): Steps<void> {
   if (row.quotaBytes !== null && live + history > 0 && liveBytes + historyBytes > row.quotaBytes)
     throw quotaFault(row, { quotaBytes: row.quotaBytes, liveBytes, historyBytes });
   const head = { head: run.number, headSeconds: run.time.seconds, headNanoseconds: run.time.nanoseconds };
-  yield* overlay.put('spaces', { ...row, ...head, liveBytes, historyBytes }, 'replace');
+  overlay.set(slot, { ...row, ...head, liveBytes, historyBytes } as unknown as Row);
 }
 
 function quotaFault(

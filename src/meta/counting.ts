@@ -86,7 +86,7 @@ function* settleContent(run: Run, delta: Delta): Steps<void> {
   if (slot.after === undefined) return mustBeUnnamed('contents', key, refs);
   if (refs > 0 && before?.refs === 0) yield* mustNotBeQueued(run, key);
   if (refs === 0) yield* queueContent(run, key);
-  if (refs !== row.refs) yield* run.overlay.put('contents', { ...row, refs }, 'replace');
+  if (refs !== row.refs) run.overlay.set(slot, { ...row, refs } as unknown as Row);
 }
 
 /** A queued content may be half taken apart already; whoever built it hidden removes the note in the same change. */
@@ -139,7 +139,7 @@ function* settleChunk(run: Run, delta: Delta, packs: Map<string, PackDelta>, gon
   const after = { ...row, refs, zeroSeconds: refs > 0 ? null : (row.zeroSeconds ?? run.change.now.seconds) };
   addLiving(packs, after, 1);
   if (before === undefined || before.base !== after.base || delta.isChanged) yield* mustHaveBase(run, after, gone);
-  yield* run.overlay.put('chunks', after, 'replace');
+  run.overlay.set(slot, after as unknown as Row);
 }
 
 /** The base may have been removed, or stored anew with another depth, since the record was written against it. */
@@ -177,7 +177,7 @@ function* settlePack(run: Run, delta: PackDelta): Steps<void> {
   if (liveBytes < 0 || liveCount < 0) throw countFault('packs', delta.key, { liveBytes, liveCount });
   if (slot.after === undefined) return mustBeUnnamed('packs', delta.key, liveCount);
   if (delta.bytes === 0 && delta.count === 0) return;
-  yield* run.overlay.put('packs', { ...row, liveBytes, liveCount }, 'replace');
+  run.overlay.set(slot, { ...row, liveBytes, liveCount } as unknown as Row);
 }
 
 function mustBeUnnamed(name: TableName, key: Key, refs: number): void {

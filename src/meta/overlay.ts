@@ -7,7 +7,7 @@
  */
 import { assert } from '../base/index.ts';
 import type { PutMode } from './meta-store.ts';
-import { get, type RowRequest, type Steps, type WriteMode } from './requests.ts';
+import type { RowRequest, Steps, WriteMode } from './requests.ts';
 import { keyString } from './row-key.ts';
 import type { Keys, Rows, TableName } from './rows.ts';
 import { type Key, keyOf, type Row, table } from './tables.ts';
@@ -28,15 +28,18 @@ export class Overlay {
 
   /** The row as this change has it so far. */
   *read<T extends TableName>(name: T, key: Keys[T]): Steps<Rows[T] | undefined> {
-    const slot = yield* this.slot(name, key);
+    const id = idOf(name, key);
+    const slot = this.#slots.get(id) ?? (yield* this.#fetch(name, key, id));
     return slot.after as Rows[T] | undefined;
   }
 
   *slot<T extends TableName>(name: T, key: Keys[T]): Steps<Slot> {
     const id = idOf(name, key);
-    const known = this.#slots.get(id);
-    if (known !== undefined) return known;
-    const before = (yield* get(name, key)) as Row | undefined;
+    return this.#slots.get(id) ?? (yield* this.#fetch(name, key, id));
+  }
+
+  *#fetch(name: TableName, key: Key, id: string): Steps<Slot> {
+    const before = (yield { kind: 'get', table: name, key }) as Row | undefined;
     const slot: Slot = { table: name, key, before, isKnown: true, after: before, isChanged: false };
     this.#slots.set(id, slot);
     return slot;
@@ -48,31 +51,36 @@ export class Overlay {
   }
 
   *put(name: TableName, row: Row, mode: PutMode): Steps<void> {
-    const key = keyOf(table(name), row);
-    if (mode === 'keep' && (yield* this.slot(name, key as never)).after !== undefined) return;
-    if (mode === 'replace' && table(name).minds) yield* this.slot(name, key as never);
+    const of = table(name);
+    const key = keyOf(of, row);
     const id = idOf(name, key);
-    const slot = this.#slots.get(id);
-    if (slot !== undefined) {
-      assert(mode !== 'insert' || slot.after === undefined, 'a row that is inserted is not there yet', { table: name });
-      slot.after = row;
-      slot.isChanged = true;
-    } else {
+    let slot = this.#slots.get(id);
+    const isRead = mode === 'keep' || (mode === 'replace' && of.minds);
+    if (slot === undefined && isRead) slot = yield* this.#fetch(name, key, id);
+    if (slot === undefined) {
       // An insert is not read first: the engine asserts that there was none when it is written.
       const isKnown = mode === 'insert';
       this.#slots.set(id, { table: name, key, before: undefined, isKnown, after: row, isChanged: true });
+      return;
     }
+    if (mode === 'keep' && slot.after !== undefined) return;
+    assert(mode !== 'insert' || slot.after === undefined, 'a row that is inserted is not there yet', { table: name });
+    this.set(slot, row);
   }
 
   *delete(name: TableName, key: Key): Steps<void> {
-    if (table(name).minds) yield* this.slot(name, key as never);
     const id = idOf(name, key);
-    const slot = this.#slots.get(id);
-    if (slot !== undefined) {
-      slot.after = undefined;
-      slot.isChanged = true;
-    } else
+    let slot = this.#slots.get(id);
+    if (slot === undefined && table(name).minds) slot = yield* this.#fetch(name, key, id);
+    if (slot !== undefined) this.set(slot, undefined);
+    else
       this.#slots.set(id, { table: name, key, before: undefined, isKnown: false, after: undefined, isChanged: true });
+  }
+
+  /** What a slot's row becomes. */
+  set(slot: Slot, row: Row | undefined): void {
+    slot.after = row;
+    slot.isChanged = true;
   }
 
   /** The slots that differ now; slots added later are not among them. */

@@ -29,8 +29,17 @@ function numberString(value: number): string {
   return String.fromCharCode(high >>> 14, high & 0x3fff, low >>> 14, low & 0x3fff);
 }
 
+/** Bytes turned into units at once; longer runs go in pieces. */
+const UNITS_MAX = 256;
+const units = new Uint16Array(UNITS_MAX);
+const unitPrefixes = Array.from({ length: UNITS_MAX + 1 }, (_, length) => units.subarray(0, length));
+
 function bytesString(bytes: Uint8Array): string {
   let text = '';
-  for (let i = 0; i < bytes.length; i++) text += String.fromCharCode((bytes[i] ?? 0) + 1);
+  for (let start = 0; start < bytes.length; start += UNITS_MAX) {
+    const count = Math.min(UNITS_MAX, bytes.length - start);
+    for (let i = 0; i < count; i++) units[i] = (bytes[start + i] ?? 0) + 1;
+    text += String.fromCharCode.apply(null, unitPrefixes[count] as unknown as number[]);
+  }
   return `${text}\0`;
 }

@@ -244,7 +244,10 @@ export class SqliteMeta implements MetaStore {
       this.#scans.set(id, statement);
     }
     const of = wayOf(name).table;
-    return statement.all([...prefix, ...bound, limit]).map((values) => rowOf(of, values));
+    const values = [...prefix, ...bound, limit];
+    if (limit > 1) return statement.all(values).map((each) => rowOf(of, each));
+    const first = statement.get(values);
+    return first === undefined ? [] : [rowOf(of, first)];
   }
 
   #prepared(name: TableName): Prepared {

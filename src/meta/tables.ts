@@ -336,5 +336,7 @@ export function wayOf(name: TableName | IndexName): Way {
 }
 
 export function keyOf(of: Table, row: Row): Key {
-  return of.key.map((column) => row[column] as KeyPart);
+  const key: KeyPart[] = [];
+  for (const column of of.key) key.push(row[column] as KeyPart);
+  return key;
 }
