@@ -26,6 +26,7 @@ test('bash completes verbs, flags, and words that a flag or an argument chooses 
   assert.deepEqual(complete(['holdfast', 'st']), ['stat', 'stats']);
   assert.deepEqual(complete(['holdfast', '--store', '/s', 'vers']), ['versions']);
   assert.deepEqual(complete(['holdfast', 'put', '--che']), ['--checksum']);
+  assert.deepEqual(complete(['holdfast', 'get', '--no']), ['--no-clobber', '--no-progress']);
   assert.deepEqual(complete(['holdfast', 'find', '--kind', 'f']), ['file', 'folder', 'fifo']);
   assert.deepEqual(complete(['holdfast', 'completion', 'z']), ['zsh']);
   assert.deepEqual(complete(['holdfast', 'help', 'rest']), ['restore']);

@@ -3,13 +3,21 @@
  * an argument chooses from, and local files; paths in the store are not asked for, because a keystroke must not open
  * a store.
  */
-import { completionOfOptions, type OptionCompletion } from '../base/index.ts';
+import { completionOfOptions, type OptionCompletion, type OptionTable } from '../base/index.ts';
 import type { Command } from './command.ts';
 import { COMMANDS, GLOBAL_FLAGS, STORE_FLAGS } from './commands.ts';
 
 function flagsOf(command: Command): readonly OptionCompletion[] {
   const store = command.needs === 'none' ? {} : STORE_FLAGS;
-  return completionOfOptions({ ...command.flags, ...store, ...GLOBAL_FLAGS });
+  return offered({ ...command.flags, ...store, ...GLOBAL_FLAGS });
+}
+
+/** What is worth typing: a switch that is on has only its opposite. */
+function offered(table: OptionTable): readonly OptionCompletion[] {
+  return completionOfOptions(table).map((option, index) => {
+    const isOn = Object.values(table)[index]?.default === true && option.takes === 'nothing';
+    return isOn ? { ...option, flags: option.flags.map((flag) => `--no-${flag.slice('--'.length)}`) } : option;
+  });
 }
 
 function wordsOf(command: Command): readonly string[] {
@@ -44,9 +52,9 @@ _holdfast() {
   done
   if [[ -z $verb ]]; then
     case $before in
-${bashValues(completionOfOptions(STORE_FLAGS))}
+${bashValues(offered(STORE_FLAGS))}
     esac
-    COMPREPLY=($(compgen -W ${quoted(`${verbs} --help --version ${flagWords(completionOfOptions({ ...STORE_FLAGS, ...GLOBAL_FLAGS }))}`)} -- "$word"))
+    COMPREPLY=($(compgen -W ${quoted(`${verbs} --help --version ${flagWords(offered({ ...STORE_FLAGS, ...GLOBAL_FLAGS }))}`)} -- "$word"))
     return
   fi
   case $verb in
@@ -98,7 +106,7 @@ ${verbs}
   )
   local context state line
   _arguments -C \\
-    ${zshFlags(completionOfOptions({ ...STORE_FLAGS, ...GLOBAL_FLAGS })).join(' \\\n    ')} \\
+    ${zshFlags(offered({ ...STORE_FLAGS, ...GLOBAL_FLAGS })).join(' \\\n    ')} \\
     '1: :->verb' '*:: :->rest'
   case $state in
     verb) _describe -t commands 'holdfast command' verbs ;;

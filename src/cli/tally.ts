@@ -20,6 +20,9 @@ export interface Item {
   readonly bytes?: number | undefined;
 }
 
+/** The rate of less than this says nothing. */
+const RATED_BYTES_MIN = 1_000_000;
+
 export class Tally {
   readonly #say: Say;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
@@ -77,7 +80,7 @@ export class Tally {
     if (kept > 0) parts.push(`${counted(kept, 'item')} unchanged`);
     if (skipped > 0) parts.push(`${skipped} skipped`);
     if (failed > 0) parts.push(`${failed} failed`);
-    const rate = seconds > 0 && bytes > 0 ? ` (${shownRate(bytes / seconds)})` : '';
+    const rate = seconds > 0 && bytes >= RATED_BYTES_MIN ? ` (${shownRate(bytes / seconds)})` : '';
     return `${parts.join(', ')} in ${shownSpan(seconds)}${rate}`;
   }
 
