@@ -3,7 +3,7 @@
  * Members are snake_case; moments are ISO 8601 in UTC; paths are in text form (path.ts). Unknown members are refused in
  * requests; answers may grow new ones.
  */
-import Type, { type Static } from 'typebox';
+import Type, { type Static } from './schema.ts';
 
 const options = { additionalProperties: false };
 

@@ -4,7 +4,7 @@
  * that the three cannot differ. A `{path}` at the end of a route is the rest of the URL: percent-encoded bytes, slashes
  * plain or as %2F (path.ts). Query values are text: booleans are `true` or `false`, and a bare name means true.
  */
-import Type, { type Static, type TObject, type TSchema } from 'typebox';
+
 import { Fault, type FaultCode } from '../base/index.ts';
 import {
   AttributeChange,
@@ -18,6 +18,7 @@ import {
   StoreStats,
   VersionPage,
 } from './records.ts';
+import Type, { type Static, type TObject, type TSchema } from './schema.ts';
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
