@@ -7,7 +7,7 @@ import type { Command } from './command.ts';
 
 const SWITCH = { kind: 'boolean' } as const;
 
-/** Flags that every command takes. */
+/** Flags that every command takes. The line of a switch that is on says what its opposite, --no-…, does. */
 export const GLOBAL_FLAGS = {
   json: {
     type: SWITCH,
@@ -21,7 +21,7 @@ export const GLOBAL_FLAGS = {
     doc: 'Name every item, and where an error came from.',
     flags: ['--verbose', '-v'],
   },
-  progress: { type: SWITCH, default: true, doc: 'Show progress on a terminal.' },
+  progress: { type: SWITCH, default: true, doc: 'Show no progress on a terminal.' },
   help: { type: SWITCH, default: false, doc: 'Show help for the command.', flags: ['--help', '-h'] },
 } as const satisfies OptionTable;
 
@@ -50,10 +50,15 @@ export const INIT_FLAGS = {
     default: undefined,
     doc: 'What names chunks, for good: blake3 (default), or xxh3-128, which is faster and must be trusted more; see below.',
   },
+  chunker: {
+    type: { kind: 'choice', values: ['ultracdc', 'fastcdc'] },
+    default: undefined,
+    doc: 'What cuts files into chunks, for good: ultracdc (default), or fastcdc, whose borders are keyed; see below.',
+  },
 } as const satisfies OptionTable;
 
 export const SERVE_FLAGS = {
-  create: { type: SWITCH, default: true, doc: 'Make the store when there is none.' },
+  create: { type: SWITCH, default: true, doc: 'When there is no store, fail instead of making one.' },
 } as const satisfies OptionTable;
 
 const DRY_RUN = {
@@ -80,7 +85,7 @@ export const GET_FLAGS = {
   clobber: {
     type: SWITCH,
     default: true,
-    doc: 'Replace local files that differ; --no-clobber leaves them and names them.',
+    doc: 'Leave local files that differ as they are, and name them.',
   },
   fsync: { type: SWITCH, default: false, doc: 'Wait until every file and folder is safely on the local disk.' },
   version: {
@@ -186,7 +191,7 @@ export const FIND_FLAGS = {
     default: undefined,
     doc: 'Has this named attribute, with this value when one is given.',
   },
-  recursive: { type: SWITCH, default: true, doc: 'Look into subfolders.' },
+  recursive: { type: SWITCH, default: true, doc: 'Look into PATH itself only, not into subfolders.' },
   limit: {
     type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
     default: undefined,
@@ -256,7 +261,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Make a store',
     details: [
       'Makes an empty store in a new or empty folder: DIR, or what --store or the configuration names. How chunks are named and cut is chosen here and never changes for that store.',
-      'Chunk names (--id-algorithm). blake3 is the default: keyed with a secret of the store, it tells outsiders nothing, and nobody can make two contents of one name. xxh3-128 is faster (about a tenth on a first put), but its names can be forged at will by somebody who chooses file contents and knows or guesses the secret seed. Such a store therefore compares all bytes whenever it believes to have a chunk already, never answers a client who asks what it has, never repairs itself from what comes in, and takes one account only. Take it only where nobody else writes.',
+      'Chunk names (--id-algorithm). blake3 is the default: keyed with a secret of the store, it tells outsiders nothing, and nobody can make two contents of one name. xxh3-128 is faster, but its names can be forged at will by somebody who chooses file contents and knows or guesses the secret seed. Such a store therefore compares all bytes whenever it believes to have a chunk already, never answers a client who asks what it has, never repairs itself from what comes in, and takes one account only. Take it only where nobody else writes.',
       'Chunk borders (--chunker). ultracdc is the default and the faster one; it has nothing to key, so somebody who sees the packs may recognise a file they know by the lengths of its chunks. fastcdc draws its borders by a table keyed per store, and hides that.',
     ],
     arguments: [{ name: 'DIR', kind: 'local', summary: 'The folder of the new store.', count: { min: 0, max: 1 } }],
@@ -273,7 +278,8 @@ export const COMMANDS: readonly Command[] = [
     verb: 'serve',
     summary: 'Serve a store over HTTP, and to other commands on this machine',
     details: [
-      'Runs until SIGTERM or Ctrl+C, then lets requests under way finish. Other commands on the same store work through it (DIR/control.sock).',
+      '--host and --port say where it answers; only loopback addresses are taken until there are accounts.',
+      'Runs until SIGTERM or Ctrl+C, then lets requests under way finish; a second one hurries. Other commands on the same store work through it (DIR/control.sock).',
     ],
     arguments: [],
     flags: SERVE_FLAGS,

@@ -43,7 +43,10 @@ export function helpOf(command: Command, width: number): string {
   for (const paragraph of command.details ?? []) parts.push(`${wrap(paragraph, width)}\n`);
   if (command.arguments.length > 0) parts.push(`Arguments:\n${argumentLines(command, width)}`);
   if (Object.keys(command.flags).length > 0) parts.push(`Flags:\n${helpOfOptions(command.flags, { width })}`);
-  if (command.needs !== 'none') parts.push(`Store:\n${helpOfOptions(storeFlagsOf(command), { width })}`);
+  if (command.needs !== 'none') {
+    parts.push(`Store:\n${helpOfOptions(storeFlagsOf(command), { width })}`);
+    parts.push('Every option that `holdfast config show` lists is a flag too.\n');
+  }
   parts.push(`Everywhere:\n${helpOfOptions(GLOBAL_FLAGS, { width })}`);
   parts.push(`Examples:\n${command.examples.map(({ line, says }) => `  ${line}\n      ${says}\n`).join('')}`);
   parts.push(

@@ -237,6 +237,9 @@ test('stats, config and init say what they are told', async () => {
   const asked = stage.asked.at(-1);
   assert.deepEqual(asked?.flags.get('store')?.values, ['/s']);
   assert.deepEqual(asked?.flags.get('create.ids')?.values, ['xxh3-128']);
+  assert.equal(await stage.run('init', '--chunker', 'fastcdc'), EXIT.ok);
+  assert.deepEqual(stage.asked.at(-1)?.flags.get('create.chunker')?.values, ['fastcdc']);
+  assert.equal(await stage.run('init', '--chunker', 'none'), EXIT.usage);
   assert.equal(await stage.run('init', '--store', '/s', '/t'), EXIT.usage);
   assert.equal(await stage.run('serve'), EXIT.ok);
   assert.match(stage.stdout.text, /^Serving \/s\n/);

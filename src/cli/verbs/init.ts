@@ -9,14 +9,22 @@ import { askedWith } from '../server-room.ts';
 
 export async function run(given: Given<typeof INIT_FLAGS>, context: Context): Promise<ExitCode> {
   const folder = given.words[0];
-  const algorithm = given.flags.id_algorithm;
+  const { id_algorithm: algorithm, chunker } = given.flags;
   let { asked } = context;
   if (folder !== undefined) asked = askedWith(asked, 'store', 'DIR', localText(folder));
   if (algorithm !== undefined) asked = askedWith(asked, 'create.ids', '--id-algorithm', algorithm);
+  if (chunker !== undefined) asked = askedWith(asked, 'create.chunker', '--chunker', chunker);
   const server = await context.server();
-  const { store, storeId, idAlgorithm, chunker } = await server.makeStore(asked);
-  await context.say.record({ event: 'made', store, store_id: storeId, id_algorithm: idAlgorithm, chunker });
-  await context.say.line(`made an empty store in ${store} (ids ${idAlgorithm}, chunker ${chunker})`);
+  const made = await server.makeStore(asked);
+  const { store, storeId, idAlgorithm } = made;
+  await context.say.record({
+    event: 'made',
+    store,
+    store_id: storeId,
+    id_algorithm: idAlgorithm,
+    chunker: made.chunker,
+  });
+  await context.say.line(`made an empty store in ${store} (ids ${idAlgorithm}, chunker ${made.chunker})`);
   return EXIT.ok;
 }
 
