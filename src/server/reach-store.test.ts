@@ -241,6 +241,17 @@ test('a server is reached by its URL, and whichever of store and server is named
   }
 });
 
+test('a store whose path is too long for a socket is reached all the same', async () => {
+  await using place = await mkdtempDisposable(join(tmpdir(), 'holdfast-'));
+  const store = join(place.path, 'd'.repeat(120));
+  await initStore({ options: configOf({ store }).values });
+  await using first = await reach(store, { doorDelayMs: 0 });
+  await put(first.service, '/a', 'far down');
+  await using second = await reach(store);
+  assert.equal(second.through, 'control');
+  assert.equal(await textOf(second.service, '/a'), 'far down');
+});
+
 test('a store that is not there is not found at once', async () => {
   assert.equal(await codeOf(reach(join(tmpdir(), 'holdfast-nowhere'))), 'not-found');
 });

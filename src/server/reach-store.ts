@@ -28,7 +28,7 @@ import { type OpenStore, openStore } from './open-store.ts';
 import type { ServerOptions } from './options-table.ts';
 import { SteadyTransport, type Way } from './steady-transport.ts';
 import { openDoors, type StoreDoors } from './store-doors.ts';
-import { holderOf, lockedFault } from './store-lock.ts';
+import { holderOf, type LockHolder, lockedFault } from './store-lock.ts';
 
 /** How long a store that is locked and does not answer is tried. */
 export const REACH_MS_MAX = 5_000;
@@ -227,7 +227,7 @@ class HeldStore implements AsyncDisposable {
   }
 }
 
-/** Opens the store for a server: waits, within the bound, for a short command that holds it. */
+/** Opens the store for a server: waits, within the bound, for a command that holds it, and not for another server. */
 export async function openForServer(
   question: Omit<ReachQuestion, 'config'> & { readonly options: ServerOptions; readonly create: boolean },
 ): Promise<OpenStore> {
@@ -238,9 +238,14 @@ export async function openForServer(
     try {
       return await openStore({ options, command, create, background: true, clock, random, log });
     } catch (error) {
-      // A server that answers will not go away; a command may.
-      if (!Fault.is(error, 'locked') || clock.monotonicMs() >= deadlineMs) throw error;
+      if (!Fault.is(error, 'locked') || clock.monotonicMs() >= deadlineMs || isServer(holderOf(options.store)))
+        throw error;
       await clock.sleep(RETRY_MS_MAX, signal);
     }
   }
+}
+
+/** Only servers answer on the network; one will not be done in a moment. */
+function isServer(holder: LockHolder | undefined): boolean {
+  return holder?.addresses.some((address) => URL.canParse(address)) ?? false;
 }
