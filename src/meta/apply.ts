@@ -17,15 +17,7 @@ import { assert, compareMoments, Fault, type Moment } from '../base/index.ts';
 import { settleChunks, settleContents } from './counting.ts';
 import { checkExpect, staleFault } from './expects.ts';
 import type { CommitNumber, SpaceId } from './ids.ts';
-import {
-  CHANGE_ROWS_MAX,
-  type Change,
-  type CommitRecord,
-  type Put,
-  type PutMode,
-  THIS_COMMIT,
-  type Touch,
-} from './meta-store.ts';
+import { CHANGE_ROWS_MAX, type Change, type CommitRecord, type Put, THIS_COMMIT, type Touch } from './meta-store.ts';
 import { Overlay, type Slot } from './overlay.ts';
 import { isPinned, type PinCache } from './pins.ts';
 import type { Steps } from './requests.ts';
@@ -120,15 +112,14 @@ function* applyPut(run: Run, put: Put): Steps<void> {
   assertOwnSpace(run, of, row.space);
   for (const column of of.commitColumns) if (row[column] === THIS_COMMIT) row[column] = run.number;
   if (of.hasBorn) row.born = run.number;
-  if (of.counted.length > 0) yield* keepCounted(run, of, row, put.mode);
+  if (of.counted.length > 0 && put.mode !== 'insert') yield* keepCounted(run, of, row);
   yield* run.overlay.put(put.table, row, put.mode);
 }
 
 /** Whoever replaces a counted row has read it some time ago, if at all; the figures of now stay. */
-function* keepCounted(run: Run, of: Table, row: Record<string, Row[string]>, mode: PutMode): Steps<void> {
-  const key = keyOf(of, row);
-  const slot = mode === 'insert' ? run.overlay.known(of.name, key) : yield* run.overlay.slot(of.name, key as never);
-  const current = slot?.after ?? slot?.before;
+function* keepCounted(run: Run, of: Table, row: Record<string, Row[string]>): Steps<void> {
+  const slot = yield* run.overlay.slot(of.name, keyOf(of, row) as never);
+  const current = slot.after ?? slot.before;
   if (current !== undefined) for (const column of of.counted) row[column] = current[column] ?? null;
 }
 

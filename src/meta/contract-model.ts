@@ -159,8 +159,8 @@ class Attempt {
     const row: Record<string, Value> = { ...given };
     for (const column of of.commitColumns) if (row[column] === THIS_COMMIT) row[column] = this.#number;
     if (of.hasBorn) row.born = this.#number;
-    // Deleted and put in one change, it is the same row still.
-    const counted = current ?? mapOf(this.#before, name).get(id);
+    // Deleted and replaced in one change, it is the same row still; inserted, it begins with what it is given.
+    const counted = mode === 'insert' ? undefined : (current ?? mapOf(this.#before, name).get(id));
     if (counted !== undefined) for (const column of of.counted) row[column] = counted[column] ?? null;
     this.#set(name, id, row);
   }

@@ -899,22 +899,27 @@ function testReferences(open: OpenMeta): void {
     assert.deepEqual(await problemsOf(meta), []);
   });
 
-  test('a counted row that is deleted and put in one change keeps its counts', async () => {
+  test('a counted row that is deleted and replaced in one change keeps its counts, inserted it has those it is given', async () => {
     await using meta = await opened(open);
     await mustCommit(meta, file(5, 5, id), file(6, 6, id));
-    await mustCommit(meta, {
-      now: at(1),
+    const renew = (mode: 'replace' | 'insert', refs: number, liveCount: number): Change => ({
+      now: at(900),
       deletes: [
         { table: 'chunks', key: [1, id] },
         { table: 'packs', key: [1, 1] },
       ],
       puts: [
-        { table: 'packs', mode: 'insert', row: packRow(1) },
-        { table: 'chunks', mode: 'insert', row: chunkRow(id) },
+        { table: 'packs', mode, row: { ...packRow(1), liveCount, liveBytes: 10 * liveCount } },
+        { table: 'chunks', mode, row: { ...chunkRow(id), refs } },
       ],
     });
+    await mustCommit(meta, renew('replace', 7, 7));
     assert.deepEqual(await chunkCounts(meta), [2, null, 1, 10]);
-    assert.deepEqual(await problemsOf(meta), []);
+    // The chunk lives before and after, so it adds nothing to what the pack is given.
+    await mustCommit(meta, renew('insert', 3, 1));
+    assert.deepEqual(await chunkCounts(meta), [3, null, 1, 10]);
+    await mustCommit(meta, renew('insert', 0, 1));
+    assert.deepEqual(await chunkCounts(meta), [0, 900, 0, 0]);
   });
 
   test('recounting writes every count anew from the rows', async () => {

@@ -124,8 +124,8 @@ export interface Change {
   readonly touches?: readonly Touch[];
   /**
    * Applied in order, after deletes. What the engine counts (`refs`, `zeroSeconds`, live counters of packs, head and
-   * counters of spaces) is taken from a new row as given (0, but for a rebuild that counted itself), and what a row that
-   * replaces another says of it is ignored.
+   * counters of spaces) begins with what an inserted row says (0, but for a rebuild that counted itself), and what a row
+   * that replaces another says of it is ignored.
    */
   readonly puts?: readonly Put[];
   /** Applied in order, after touches. Deleting what is not there does nothing; what is still counted on is `conflict`. */

@@ -45,11 +45,6 @@ export class Overlay {
     return slot;
   }
 
-  /** The slot, if the change has come across the row already. */
-  known(name: TableName, key: Key): Slot | undefined {
-    return this.#slots.get(idOf(name, key));
-  }
-
   *put(name: TableName, row: Row, mode: PutMode): Steps<void> {
     const of = table(name);
     const key = keyOf(of, row);
