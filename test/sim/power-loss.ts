@@ -47,9 +47,13 @@ export interface Question {
   readonly isPowersafeOverwrite?: boolean;
   /** Each with a script and a folder of their own, all at once; one, at home in the root, when absent. */
   readonly actorCount?: number;
-  /** Steps of each actor; every kind once, in order, when absent. */
+  /** What each actor does, in order; every kind once when absent. */
+  readonly kinds?: readonly StepKind[];
+  /** Instead: so many steps of kinds drawn by chance. */
   readonly stepCount?: number;
   readonly largeBytes: number;
+  /** See BootOptions. */
+  readonly forgets?: 'packs' | 'metadata';
 }
 
 export interface PowerLossQuestion extends Question {
@@ -57,6 +61,8 @@ export interface PowerLossQuestion extends Question {
   readonly crashCount: number;
   /** Share of the calls ahead of which the power is cut, above 0, up to 1. */
   readonly share: number;
+  /** Share of the starts that take new work (5.); all when absent. */
+  readonly goOnShare?: number;
 }
 
 export interface PowerLossReport {
@@ -93,7 +99,7 @@ interface Image {
 }
 
 export async function losePower(question: PowerLossQuestion): Promise<PowerLossReport> {
-  const { seed, share, crashCount } = question;
+  const { seed, share, crashCount, goOnShare = 1 } = question;
   const contents: Contents = new Map();
   const clock = new ManualClock();
   const disk = new SeededDisk({ seed, clock });
@@ -123,19 +129,20 @@ export async function losePower(question: PowerLossQuestion): Promise<PowerLossR
   take();
   const problems: string[] = [];
   for (const image of images.values()) {
-    const problem = await examine(image.disk, image, contents, question);
+    const goesOn = chance.fraction() < goOnShare;
+    const problem = await examine(image.disk, { ...image, goesOn }, contents, question);
     if (problem !== undefined) problems.push(`seed ${seed}, ${image.where}: ${problem}`);
   }
   return { calls: disk.mutationCount, crashes, starts: images.size, problems };
 }
 
 function actorsOf(question: Question, contents: Contents): Actor[] {
-  const { seed, stepCount, largeBytes, actorCount = 1 } = question;
+  const { seed, stepCount, largeBytes, actorCount = 1, kinds: wanted = STEP_KINDS } = question;
   return Array.from({ length: actorCount }, (_, index) => {
     const random = seededRandom(seed + 100 + index);
     const home = actorCount === 1 ? '' : `/actor-${index}`;
     // Absent kinds are drawn when their turn comes.
-    const kinds = stepCount === undefined ? STEP_KINDS : Array.from({ length: stepCount }, () => undefined);
+    const kinds = stepCount === undefined ? wanted : Array.from({ length: stepCount }, () => undefined);
     const options = { random, home, contents, largeBytes };
     return { home, kinds, options, acknowledged: EMPTY, step: undefined };
   });
@@ -210,7 +217,7 @@ function bytesAt(disk: SeededDisk, path: string, length: number): Uint8Array {
 /** Starts what was found and goes through the list above; answers what is wrong. */
 async function examine(
   disk: SeededDisk,
-  image: Pick<Image, 'nowMs' | 'expectations'>,
+  image: Pick<Image, 'nowMs' | 'expectations'> & { readonly goesOn?: boolean },
   contents: Contents,
   question: Question,
 ): Promise<string | undefined> {
@@ -231,7 +238,7 @@ async function examine(
       if (unknown !== undefined) return unknown;
       doing = 'checking';
       const problem = await problemOf(world);
-      if (problem !== undefined) return problem;
+      if (problem !== undefined || image.goesOn === false) return problem;
       doing = 'going on';
       left = await goOn(world, found, contents);
     }
@@ -379,10 +386,61 @@ async function runWithFailure(
 
 /** What the running store shows after a step that failed becomes what is acknowledged: readers saw it. */
 async function seenAfter(world: World, actor: Actor, step: Step): Promise<string | undefined> {
-  const found = new Map(await treeOf(world.service));
+  let found: Map<string, string>;
+  try {
+    found = new Map(await treeOf(world.service));
+  } catch (error) {
+    return `after ${step.name} failed, nothing can be read: ${error instanceof Error ? error.stack : String(error)}`;
+  }
   found.delete('/');
   const allowed = isAllowed(found, actor.acknowledged, step);
   if (!allowed) return `after ${step.name} failed: ${differenceOf(found, actor.acknowledged)}`;
   actor.acknowledged = [actor.acknowledged, ...step.trees].find((tree) => isAllowed(found, tree, undefined)) ?? found;
   return undefined;
+}
+
+export interface FillQuestion extends Question {
+  /** Bytes that the disk has room for. */
+  readonly bytesMax: number;
+}
+
+export interface FillReport {
+  /** Steps that were refused for want of room. */
+  readonly refused: number;
+  readonly problems: readonly string[];
+}
+
+/** Runs the script on a disk that is too small for it, then gives it room: what follows works without a new start. */
+export async function fillUp(question: FillQuestion): Promise<FillReport> {
+  const { seed, bytesMax } = question;
+  const contents: Contents = new Map();
+  const clock = new ManualClock();
+  const disk = new SeededDisk({ seed, clock, bytesMax });
+  const [actor] = actorsOf({ ...question, actorCount: 1 }, contents);
+  if (actor === undefined) throw new Error('There is an actor.');
+  const problems: string[] = [];
+  let refused = 0;
+  {
+    await using world = await boot(disk, { ...question, clock });
+    const random = seededRandom(seed + 2);
+    for (const kind of actor.kinds) {
+      clock.advance(random.below(STEP_PAUSE_MS_MAX));
+      const step = nextStep(actor, kind);
+      try {
+        await perform(world, actor, step);
+      } catch (error) {
+        if (!Fault.is(error, 'full')) throw error;
+        refused++;
+        const seen = await seenAfter(world, actor, step);
+        if (seen !== undefined) problems.push(seen);
+      }
+    }
+    actor.step = undefined;
+    disk.setBytesMax(Number.POSITIVE_INFINITY);
+    await follow(world, actor, random);
+  }
+  const expectations = [{ home: actor.home, acknowledged: actor.acknowledged, step: undefined }];
+  const problem = await examine(disk.crash(seed), { nowMs: msOfMoment(clock.now()), expectations }, contents, question);
+  if (problem !== undefined) problems.push(problem);
+  return { refused, problems: problems.map((each) => `seed ${seed}, ${bytesMax} bytes of room, ${each}`) };
 }

@@ -161,7 +161,9 @@ class Database implements SeededDatabase {
 
   #row(statement: Pointer): SqlValue[] {
     const count = this.#functions.sqlite3_column_count(statement);
-    return Array.from({ length: count }, (_, column) => this.#value(statement, column));
+    const row = new Array<SqlValue>(count);
+    for (let column = 0; column < count; column++) row[column] = this.#value(statement, column);
+    return row;
   }
 
   #value(statement: Pointer, column: number): SqlValue {

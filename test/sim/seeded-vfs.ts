@@ -275,6 +275,7 @@ function answer(mounted: Mounted, code: number, act: () => unknown): number {
     return typeof answered === 'number' ? answered : OK;
   } catch (error) {
     mounted.error ??= error;
-    return Fault.is(error, 'full') ? FULL : code;
+    // As on Unix: a disk without room is told apart where bytes are written, and nowhere else.
+    return code === IOERR.write && Fault.is(error, 'full') ? FULL : code;
   }
 }

@@ -12,7 +12,7 @@ import type { IdAlgorithm } from '../../src/chunks/index.ts';
 import { type ChunkStore, type ChunkStoreOptions, openChunkStore } from '../../src/chunks/index.ts';
 import { CompressionRules, FILES_OPTIONS_DEFAULT, type Files, fileService, openFiles } from '../../src/files/index.ts';
 import { Groups, openSqliteMeta, type SqliteMeta } from '../../src/meta/index.ts';
-import { DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
+import { type Disk, type DiskFile, DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
 import { META_FOLDER, makeStoreFolder, OBJECTS_FOLDER, readStoreFolder } from '../../src/server/store-folder.ts';
 import { openSeededSqlite, type SeededDatabase } from './seeded-sqlite.ts';
 
@@ -29,7 +29,7 @@ const CHUNK_OPTIONS: ChunkStoreOptions = {
   idCacheEntries: 64,
   pendingEntries: 4_096,
 };
-const CHUNK_BYTES = { chunkBytesMin: 512, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
+const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
 const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
 
 export interface BootOptions {
@@ -39,6 +39,8 @@ export interface BootOptions {
   readonly idAlgorithm?: IdAlgorithm;
   /** What the disk claims to SQLite; see MountOptions. */
   readonly isPowersafeOverwrite?: boolean;
+  /** A store that is wrong on purpose, which a simulation must notice: it does not sync one of the two. */
+  readonly forgets?: 'packs' | 'metadata';
 }
 
 export interface World extends AsyncDisposable {
@@ -63,7 +65,8 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   const log = logTo((event) => events.push(event), 'debug');
   await using building = new AsyncDisposableStack();
   const identity = await identityOf(disk, options, random);
-  const objects = building.use(await DiskObjects.open(disk, { folder: OBJECTS_FOLDER }));
+  const packDisk = options.forgets === 'packs' ? withoutSync(disk) : disk;
+  const objects = building.use(await DiskObjects.open(packDisk, { folder: OBJECTS_FOLDER }));
   const database = await openSeededSqlite(`${META_FOLDER}/metadata.sqlite`, {
     disk,
     clock,
@@ -72,6 +75,7 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   });
   building.defer(() => database.close());
   const meta = building.use(openSqliteMeta(database, META_OPTIONS));
+  if (options.forgets === 'metadata') database.exec('PRAGMA synchronous = OFF');
   const { format, secret } = identity;
   const chunks = building.use(
     await openChunkStore({
@@ -104,4 +108,27 @@ async function identityOf(disk: SeededDisk, options: BootOptions, random: Random
   if (found !== undefined) return found;
   const { idAlgorithm = 'blake3', clock } = options;
   return makeStoreFolder(disk, 'store', { idAlgorithm, chunker: 'ultracdc' }, { clock, random });
+}
+
+/** The disk, but syncing a file does nothing. */
+function withoutSync(disk: Disk): Disk {
+  const forgetful = (file: DiskFile): DiskFile => ({
+    read: (into, offset) => file.read(into, offset),
+    write: (parts, offset) => file.write(parts, offset),
+    truncate: (lengthBytes) => file.truncate(lengthBytes),
+    sync: async () => {},
+    sizeBytes: () => file.sizeBytes(),
+    close: () => file.close(),
+    [Symbol.asyncDispose]: () => file.close(),
+  });
+  return {
+    open: async (path, mode) => forgetful(await disk.open(path, mode)),
+    stat: (path) => disk.stat(path),
+    list: (path) => disk.list(path),
+    makeFolder: (path) => disk.makeFolder(path),
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    removeFolder: (path) => disk.removeFolder(path),
+    syncFolder: (path) => disk.syncFolder(path),
+  };
 }

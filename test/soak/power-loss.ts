@@ -6,7 +6,9 @@
 import type { Soak } from '../../tools/soak.ts';
 import { failOnce, losePower, type PowerLossQuestion } from '../sim/power-loss.ts';
 
-const LARGE_BYTES = 3_000_000;
+const LARGE_BYTES = 120_000;
+/** Needs several hidden steps. */
+const HIDDEN_BYTES = 2_600_000;
 
 export const soak: Soak = {
   about: 'power cuts and failing calls at every point of scripts: --rounds 10 --outcomes 4 --seed N; about 15 minutes',
@@ -21,6 +23,13 @@ export const soak: Soak = {
       problems.push(...found);
     };
     await cut('every call of a script with every step', { seed, crashCount, share: 1, largeBytes: LARGE_BYTES });
+    await cut('a large file built in hidden steps', {
+      seed,
+      kinds: ['write-large', 'give-up', 'idle', 'overwrite', 'remove-file', 'idle'],
+      crashCount: 1,
+      share: 0.5,
+      largeBytes: HIDDEN_BYTES,
+    });
     for (const failure of ['io', 'full'] as const) {
       let call = 1;
       for (; ; call++) {
