@@ -233,7 +233,8 @@ function decompress(stored: Uint8Array, header: RecordHeader, base: Uint8Array |
     return zstdDecompressSync(stored, {
       // With the known size nothing grows, and a frame that claims more is refused instead of filling memory.
       maxOutputLength: Math.max(1, header.plainLength),
-      chunkSize: Math.max(zlib.Z_MIN_CHUNK, header.plainLength),
+      // One more, because an output buffer that is exactly full makes zlib ask for another one.
+      chunkSize: Math.max(zlib.Z_MIN_CHUNK, header.plainLength + 1),
       ...(header.codec === CODEC.patch ? { dictionary: base } : {}),
     });
   } catch (error) {
