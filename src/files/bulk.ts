@@ -33,15 +33,15 @@ const FOLDER_MODE_DEFAULT = 0o755;
 const FILE_MODE_DEFAULT = 0o644;
 const SYMLINK_MODE = 0o777;
 
-/** An item whose content, if it has one, is ready. */
+/** An item whose content, if it has one, is ready. Without its source, which may hold all its bytes. */
 interface Ready {
-  readonly item: BulkItem;
+  readonly item: Omit<BulkItem, 'source'>;
   readonly path: Path;
   readonly modified: Moment | undefined;
   readonly built: Built | undefined;
 }
 
-type Prepared = { readonly ready: Ready } | { readonly item: BulkItem; readonly fault: Error };
+type Prepared = { readonly ready: Ready } | { readonly path: string; readonly fault: Error };
 
 export async function* writeMany(
   context: Context,
@@ -105,13 +105,14 @@ async function prepare(context: Context, space: Space, item: BulkItem, signal?: 
     const path = pathOfText(item.path);
     const modified = momentOf(item.modified, 'modified');
     if (item.kind !== 'file') return { ready: { item, path, modified, built: undefined } };
-    const source = (await item.source?.()) ?? [];
+    const { source, ...rest } = item;
     const level = context.options.compression.levelOf(path);
-    const built = await buildContent(context, space, source, { level, announced: { size: item.size }, signal });
-    return { ready: { item, path, modified, built } };
+    const bytes = (await source?.()) ?? [];
+    const built = await buildContent(context, space, bytes, { level, announced: { size: item.size }, signal });
+    return { ready: { item: rest, path, modified, built } };
   } catch (error) {
     if (signal?.aborted) throw error;
-    return { item, fault: error as Error };
+    return { path: item.path, fault: error as Error };
   }
 }
 
@@ -129,7 +130,7 @@ async function commitBatch(
     const rest = results.values();
     return batch.map((prepared): BulkResult => {
       if ('ready' in prepared) return rest.next().value as BulkResult;
-      return { path: prepared.item.path, ok: false, fault: prepared.fault };
+      return { path: prepared.path, ok: false, fault: prepared.fault };
     });
   } finally {
     for (const { built } of ready) await built?.[Symbol.asyncDispose]();
