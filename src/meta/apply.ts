@@ -47,7 +47,7 @@ export function* applyChange(change: Change, pins: PinCache): Steps<Applied> {
   yield* settleSpace(run);
   yield* settleLives(run, pins);
   yield* overlay.writes();
-  if (run.space !== undefined && namesPins(change)) pins.forget(run.space.space);
+  forgetPins(change, pins);
   return { commit: run.number, time: run.time };
 }
 
@@ -209,7 +209,7 @@ function* keepPast(run: Run, slot: Slot, kept: Set<Slot>): Steps<void> {
   kept.add(slot);
 }
 
-function namesPins(change: Change): boolean {
-  const isPin = (row: { readonly table: string }): boolean => row.table === 'pins';
-  return (change.puts?.some(isPin) ?? false) || (change.deletes?.some(isPin) ?? false);
+function forgetPins(change: Change, pins: PinCache): void {
+  for (const put of change.puts ?? []) if (put.table === 'pins') pins.forget(put.row.space);
+  for (const gone of change.deletes ?? []) if (gone.table === 'pins') pins.forget(gone.key[0]);
 }

@@ -277,8 +277,12 @@ export class SqliteMeta implements MetaStore {
     });
   }
 
-  check(options: { readonly signal?: AbortSignal } = {}): AsyncIterable<MetaProblem> {
-    return checkSqlite(this.#db, options.signal);
+  async *check(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<MetaProblem> {
+    try {
+      yield* checkSqlite(this.#db, options.signal);
+    } catch (error) {
+      throw this.#faultOf(error, 'check');
+    }
   }
 
   recount(now: Moment): number {
