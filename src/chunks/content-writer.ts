@@ -167,11 +167,6 @@ export class StreamWriter implements ContentWriter {
     if (lost !== undefined) throw lost;
   }
 
-  /** Room for a window's chunks, if nothing is awaited before they are added. */
-  async #room(): Promise<void> {
-    while (!this.#context.encoder.hasRoom) await this.#context.encoder.room(this.#options.signal);
-  }
-
   /** Keeps bytes until there are enough to cut. */
   #gather(bytes: Uint8Array): void {
     const length = this.#gatheredLength + bytes.length;
@@ -188,8 +183,8 @@ export class StreamWriter implements ContentWriter {
 
   /** Fills the window from what is gathered and from `bytes`, cuts it up; answers how far `bytes` is used. */
   async #cutFrom(bytes: Uint8Array, at: number): Promise<number> {
-    await this.#room();
-    const { chunker, format } = this.#context;
+    const { chunker, encoder, format } = this.#context;
+    while (!encoder.hasRoom) await encoder.room(this.#options.signal);
     const gathered = this.#gatheredLength;
     const taken = Math.min(bytes.length - at, chunker.window.length - gathered);
     chunker.window.set(this.#gathered.subarray(0, gathered), 0);
@@ -207,8 +202,9 @@ export class StreamWriter implements ContentWriter {
 
   async #cutRest(): Promise<void> {
     if (this.#gatheredLength === 0) return;
-    await this.#room();
-    this.#context.chunker.window.set(this.#gathered.subarray(0, this.#gatheredLength), 0);
+    const { chunker, encoder } = this.#context;
+    while (!encoder.hasRoom) await encoder.room(this.#options.signal);
+    chunker.window.set(this.#gathered.subarray(0, this.#gatheredLength), 0);
     await this.#cutWindow(this.#gatheredLength, 1);
   }
 
@@ -237,7 +233,7 @@ export class StreamWriter implements ContentWriter {
 
   /** Turns cuts into drafts; the window is free again when it resolves, and at once while nothing has to be asked. */
   async #keep(cuts: readonly Cut[], length: number): Promise<void> {
-    const { known, chunker, readBack } = this.#context;
+    const { known, chunker, encoder, readBack } = this.#context;
     const found = cuts.map((cut): Maybe<Known | undefined> => (cut.isHole ? undefined : known.find(cut.id, cut.key)));
     if (readBack === undefined && !found.some(isPromise)) {
       for (const [number, cut] of cuts.entries())
@@ -247,7 +243,7 @@ export class StreamWriter implements ContentWriter {
     const copy = chunker.window.slice(0, length);
     const answers = await Promise.all(found);
     await Promise.all(cuts.map((cut, number) => this.#compare(cut, copy, answers[number])));
-    await this.#room();
+    while (!encoder.hasRoom) await encoder.room(this.#options.signal);
     this.#checkGoesOn();
     for (const [number, cut] of cuts.entries()) this.#keepCut(cut, copy, answers[number]);
   }

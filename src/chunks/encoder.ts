@@ -88,17 +88,15 @@ export class Encoder implements AsyncDisposable {
     this.#threads = workerCount === 0 ? undefined : new EncodeThreads(workerCount, memories);
   }
 
-  /** Whether chunks of up to `batchBytes` together can be added now. */
+  /** Whether the chunks of one window can be added now, in this synchronous turn. */
   get hasRoom(): boolean {
     return this.#free.length > 0;
   }
 
-  /** Resolves when there is room; ask `hasRoom` again after any other await. */
+  /** Resolves when a batch has become free; somebody else may have taken it, so ask `hasRoom` again. */
   async room(signal?: AbortSignal): Promise<void> {
-    while (!this.hasRoom) {
-      if (signal?.aborted) throw Fault.aborted(signal, 'Writing');
-      await new Promise<void>((turn) => this.#line.push(turn));
-    }
+    if (signal?.aborted) throw Fault.aborted(signal, 'Writing');
+    await new Promise<void>((turn) => this.#line.push(turn));
   }
 
   /** Copies the chunk into the batch that is filling. Needs `room`. */

@@ -6,6 +6,7 @@
 import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
 import type { Change, MetaStore, RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
+import { BATCH_COUNT_MAX } from './batch.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { ChunkFormat, ChunkStore } from './chunk-store.ts';
 import { newChunker } from './chunker.ts';
@@ -17,7 +18,7 @@ import { KnownChunks } from './known-chunks.ts';
 import { type ChunkStoreOptions, DEFAULT_CHUNK_STORE_OPTIONS } from './options.ts';
 import { PackWriter } from './pack-writer.ts';
 import { rebuildIndex } from './rebuild.ts';
-import { decodeRecord, isFlaw, isRecordWhole, readHeader } from './record.ts';
+import { decodeRecord, isFlaw, isRecordWhole, RECORD_HEADER_BYTES, readHeader } from './record.ts';
 import { chunkStats } from './stats.ts';
 import { verifyChunks } from './verify.ts';
 
@@ -120,13 +121,13 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   return store;
 }
 
-/** A batch holds at least what one window may cut. */
+/** A batch holds at least what one window may cut, headers included: then two always take it. */
 function fittingOptions(options: ChunkStoreOptions, windowBytes: number): ChunkStoreOptions {
   if (options.packBytesMax > PACK_BYTES_LIMIT)
     throw new Fault('invalid', `A pack may have at most ${PACK_BYTES_LIMIT} bytes.`, {
       packBytesMax: options.packBytesMax,
     });
-  return { ...options, batchBytes: Math.max(options.batchBytes, windowBytes) };
+  return { ...options, batchBytes: Math.max(options.batchBytes, windowBytes + BATCH_COUNT_MAX * RECORD_HEADER_BYTES) };
 }
 
 function readInline(record: Uint8Array, idOf: IdHasher): Uint8Array {

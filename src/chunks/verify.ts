@@ -208,6 +208,9 @@ class Verification {
     gap: Extract<Step, { kind: 'damage' }>,
     index: PackIndex | undefined,
   ): Promise<number> {
+    // An index that cannot be recognised as one is such a gap, and has been reported; rows will tell of more.
+    const reachesEnd = gap.offset + gap.length === row.lengthBytes;
+    if (row.state !== PACK_STATE.open && index === undefined && reachesEnd) return 0;
     const lost: ChunkId[] = [];
     for (const { id, offset } of index?.entries() ?? []) {
       if (offset < gap.offset || offset >= gap.offset + gap.length) continue;
