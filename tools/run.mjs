@@ -18,6 +18,8 @@ const NODE_MAJOR_MIN = 26;
 const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
 /** A package of its own, so that the product's install stays small. */
 const TEST_PARTS = join('test', 'infra');
+/** As in bin/holdfast, which says why. */
+const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '131072' };
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const args = process.argv.slice(2);
@@ -81,7 +83,8 @@ function findNode() {
 }
 
 function run(node, [file, ...rest]) {
-  const child = spawn(node, [...NODE_FLAGS, resolve(root, file), ...rest], { stdio: 'inherit' });
+  const env = { ...ALLOCATOR, ...process.env };
+  const child = spawn(node, [...NODE_FLAGS, resolve(root, file), ...rest], { stdio: 'inherit', env });
   // The terminal sends Ctrl+C to both; a service manager signals only us, so pass it on and let the child decide.
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
