@@ -77,6 +77,7 @@ export class StreamWriter implements ContentWriter {
   /** Packs that hold records of this writer, and up to where. */
   readonly #claims = new Map<OpenPack, number>();
   #isBusy = false;
+  #fault: unknown;
   #state: 'open' | 'finished' | 'closed' = 'open';
 
   constructor(context: WriterContext, options: WriterOptions) {
@@ -134,8 +135,11 @@ export class StreamWriter implements ContentWriter {
 
   /** Why records of this writer cannot be committed any more; undefined while all is well. */
   get lostFault(): unknown {
-    for (const [pack, endBytes] of this.#claims)
+    for (const [pack, endBytes] of this.#claims) {
       if (pack.fault !== undefined && endBytes > pack.durable.lengthBytes) return pack.fault;
+      // Nothing can happen to it any more; a long stream would otherwise hold every pack it filled.
+      if (pack.durable.isSealed) this.#claims.delete(pack);
+    }
     return undefined;
   }
 
@@ -155,6 +159,9 @@ export class StreamWriter implements ContentWriter {
     try {
       this.#checkGoesOn();
       await work();
+    } catch (error) {
+      this.#fault ??= error;
+      throw error;
     } finally {
       this.#isBusy = false;
     }
@@ -163,8 +170,9 @@ export class StreamWriter implements ContentWriter {
   #checkGoesOn(): void {
     if (this.#options.signal?.aborted) throw Fault.aborted(this.#options.signal, 'Writing a content');
     if (this.#state === 'closed') throw new Fault('aborted', 'The content writer was closed while it was writing.');
-    const lost = this.lostFault;
-    if (lost !== undefined) throw lost;
+    // A chunk that could not be stored is never ready; noticed here, a long stream stops early.
+    const fault = this.#fault ?? this.lostFault ?? this.#drafts[this.readyCount]?.chunk?.fault;
+    if (fault !== undefined) throw fault;
   }
 
   /** Keeps bytes until there are enough to cut. */
