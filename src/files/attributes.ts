@@ -77,7 +77,7 @@ function planAttributes(
       if (after.delete(key)) deletes.push({ table: 'attributes', key: [node.space, node.node, name] });
       continue;
     }
-    const bytes = valueOf(text, value);
+    const bytes = attributeBytes(text, value);
     const row: AttributeRow = { space: node.space, node: node.node, name, value: bytes, born: 0 };
     puts.push({ table: 'attributes', mode: 'replace', row });
     after.set(key, row);
@@ -90,7 +90,7 @@ function planAttributes(
   return { puts, deletes, after: [...after.values()] };
 }
 
-function valueOf(name: string, base64: string): Uint8Array {
+function attributeBytes(name: string, base64: string): Uint8Array {
   const bytes = Buffer.from(base64, 'base64');
   if (bytes.toString('base64').replace(/=+$/, '') !== base64.replace(/=+$/, '')) {
     throw new Fault('invalid', `The value of the attribute ${name} is not base64.`, { name });
