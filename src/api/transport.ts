@@ -28,7 +28,8 @@ export interface TransportAnswer {
 
 /**
  * @throws Fault `unavailable` when the server cannot be reached or goes away before it answers: with
- * `about.was_sent` false when it is sure that nothing of the request reached it. Fault `aborted` when the signal fires.
+ * `about.was_sent` false when it is sure that the request did not reach it whole, so that it was not acted on.
+ * Fault `aborted` when the signal fires.
  * Whatever the body source throws comes through as it is.
  */
 export type Transport = (request: TransportRequest) => Promise<TransportAnswer>;

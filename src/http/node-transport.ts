@@ -11,6 +11,8 @@ import { Fault } from '../base/index.ts';
 const CONNECTIONS_MAX = 64;
 /** The record of a file with the longest path, percent-encoded, has some 15 KiB. */
 const ANSWER_HEADER_BYTES_MAX = 64 * 1024;
+/** Bytes sent before the event loop gets its turn. */
+const TURN_BYTES = 1024 * 1024;
 /** Idle connections end on our side before the server's keep-alive time is over. */
 const IDLE_MS = 30_000;
 
@@ -72,7 +74,7 @@ async function exchange(request: TransportRequest, place: Place & { agent: Agent
   sent.once('close', () => signal?.removeEventListener('abort', onAbort));
   const failure = Promise.withResolvers<never>();
   const answered = new Promise<IncomingMessage>((resolve) => sent.once('response', resolve));
-  sent.on('error', (error) => failure.reject(faultOf(error, sent, shown)));
+  sent.on('error', (error) => failure.reject(faultOf(error, sent, place)));
   failure.promise.catch(() => {});
   void sendBody(sent, body, answered).catch((error: unknown) => {
     // The source failed, not the connection: its own error is what the caller must see.
@@ -100,9 +102,15 @@ async function sendBody(
   void answered.then(() => {
     isAnswered = true;
   });
+  let turnBytes = 0;
   for await (const piece of body) {
     if (isAnswered || sent.destroyed) return;
     await flushed(sent, piece, answered);
+    turnBytes += piece.length;
+    if (turnBytes < TURN_BYTES) continue;
+    // A source that never waits and a kernel that takes everything would keep the news of a broken connection out.
+    turnBytes = 0;
+    await new Promise(setImmediate);
   }
   if (!sent.destroyed) sent.end();
 }
@@ -193,10 +201,21 @@ const NEVER_SENT = new Set([
   'EACCES',
 ]);
 
-function faultOf(error: NodeJS.ErrnoException, sent: ClientRequest, shown: string): Fault {
+function faultOf(error: NodeJS.ErrnoException, sent: ClientRequest, { shown, socketPath }: Place): Fault {
   if (Fault.is(error)) return error;
-  const wasSent = !NEVER_SENT.has(error.code ?? '');
+  const wasSent = !NEVER_SENT.has(error.code ?? '') && !(socketPath !== undefined && isUnread(error));
   const why = wasSent ? 'the connection broke before the answer came' : 'nothing answers there. Is the server running?';
   const about = { server: shown, was_sent: wasSent, was_reused: sent.reusedSocket, reason: error.code ?? '' };
   return new Fault('unavailable', `${shown} cannot be reached: ${why}`, about, error);
+}
+
+/**
+ * On a Unix socket these say that the other end closed before it had read all that was sent: EPIPE refuses the bytes,
+ * and ECONNRESET is what the kernel answers only when it had to drop bytes that nobody read. A request that was not read
+ * to its end is not acted on. (Over TCP neither says that much; a hang-up without bytes dropped has no `syscall`.)
+ */
+function isUnread(error: NodeJS.ErrnoException): boolean {
+  return (
+    (error.code === 'EPIPE' && error.syscall === 'write') || (error.code === 'ECONNRESET' && error.syscall === 'read')
+  );
 }

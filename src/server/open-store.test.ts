@@ -93,7 +93,7 @@ test('everything in a store is for its owner only', async () => {
   await using store = await open(path, true);
   await store.service(CALLER).write('/a.bin', [new Uint8Array(100_000).fill(7)], { mode: 'create' });
   assert.equal(statSync(path).mode & 0o777, 0o700);
-  for (const name of ['secret', 'format', 'lock.holder', 'meta', 'objects']) {
+  for (const name of ['secret', 'format', 'lock', 'lock.holder', 'meta', 'objects']) {
     assert.equal(statSync(join(path, name)).mode & 0o077, 0, name);
   }
 });

@@ -192,7 +192,7 @@ export async function initStore(question: InitQuestion): Promise<FormatRecord> {
 }
 
 function takeLock(folder: string, command: string, clock: Clock): StoreLock {
-  return StoreLock.take(folder, { pid: process.pid, command, since: isoOfMoment(clock.now()) });
+  return StoreLock.take(folder, { pid: process.pid, command, since: isoOfMoment({ ...clock.now(), nanoseconds: 0 }) });
 }
 
 /** The disk below the folder; before a lock file is put anywhere, it is sure that a store is or may be made there. */

@@ -7,6 +7,7 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { FileService } from '../api/index.ts';
 import { Fault, silentLog, utf8 } from '../base/index.ts';
 import { configOf, loadConfig } from './config.ts';
@@ -15,6 +16,7 @@ import { type ReachedStore, type ReachQuestion, reachStore } from './reach-store
 import { serve } from './serve.ts';
 
 const ROOM = JSON.stringify(new URL('./index.ts', import.meta.url).href);
+const CACHE = fileURLToPath(new URL('../../node_modules/.cache/holdfast', import.meta.url));
 const children = new Set<ChildProcess>();
 after(() => {
   for (const child of children) child.kill('SIGKILL');
@@ -36,9 +38,16 @@ function reach(store: string, more: Partial<ReachQuestion> = {}): Promise<Reache
 
 /** Runs a script in a second process; resolves when it has written its first line. */
 async function started(script: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    // Compiled once for all of them; beside the installed packages, as the command line keeps it.
+    env: { ...process.env, NODE_COMPILE_CACHE: CACHE },
+  });
   children.add(child);
-  if (child.stdout !== null) await once(child.stdout, 'data');
+  const wrote = child.stdout === null ? Promise.reject(new Error('no pipe')) : once(child.stdout, 'data');
+  const left = once(child, 'exit').then(([code]) => Promise.reject(new Error(`it ended with ${code}`)));
+  await Promise.race([wrote, left]);
+  left.catch(() => {});
   return child;
 }
 

@@ -11,7 +11,7 @@
  * Beside it `lock.holder` says who holds it: for people and for finding doors, never for deciding who does. It may be
  * stale after a crash, and is believed only while the lock is taken and its process is alive.
  */
-import { accessSync, constants, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../base/index.ts';
@@ -51,6 +51,7 @@ export class StoreLock implements Disposable {
    */
   static take(folder: string, who: Omit<LockHolder, 'addresses'>): StoreLock {
     requireWritable(folder);
+    makeLockFile(join(folder, LOCK_NAME));
     let database: DatabaseSync | undefined;
     try {
       database = new DatabaseSync(join(folder, LOCK_NAME));
@@ -105,6 +106,15 @@ function requireWritable(folder: string): void {
       throw new Fault('read-only', sentence, { store: folder }, error);
     }
     throw faultOfSystem(error, 'written to', folder);
+  }
+}
+
+/** SQLite would make it readable for all. Opened only when it is new: closing it otherwise would drop a lock on it. */
+function makeLockFile(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if (!isSystemError(error, 'EEXIST')) throw faultOfSystem(error, 'made', path);
   }
 }
 
