@@ -6,10 +6,10 @@
 import { linkSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { mixedStream, mixedTar, smallFiles } from './corpora.ts';
-import { type BenchOptions, type Comparison, inRounds, type Report } from './harness.ts';
+import { type BenchOptions, type Column, type Comparison, inRounds, type Report } from './harness.ts';
 import { borg, HOLDFAST, holdfast, type Keeper, type Keeping, restic, zstd } from './keepers.ts';
 import { makePlace, PLACE_SAYS, type Place, settle } from './places.ts';
-import { run } from './process.ts';
+import { type Run, run } from './process.ts';
 
 const MIB = 2 ** 20;
 
@@ -84,7 +84,8 @@ async function bigFile(
     report.add(name, 'againMiBs', mib / again.seconds);
     report.add(name, 'addedPercent', (100 * addedBytes) / (mib * MIB));
     report.add(name, 'getMiBs', mib / get.seconds);
-    for (const { peakBytes } of [put, again, get]) report.add(name, 'peakMiB', peakBytes / MIB);
+    report.add(name, 'getCpu', get.cpuSeconds);
+    addPeaks(report, name, '', { put, again, get });
   });
   report.table(
     `${mib.toFixed(0)} MiB tar`,
@@ -96,7 +97,8 @@ async function bigFile(
       { metric: 'againMiBs', title: 'again MiB/s' },
       { metric: 'addedPercent', title: 'adds %', digits: 2 },
       { metric: 'getMiBs', title: 'get MiB/s', against: 'restic' },
-      { metric: 'peakMiB', title: 'peak RSS MiB' },
+      { metric: 'getCpu', title: 'CPU s', digits: 1 },
+      ...peakColumns(''),
     ],
   );
 }
@@ -120,7 +122,8 @@ async function tree(report: Report, options: BenchOptions, keepers: readonly Kee
     report.add(name, 'unchangedSeconds', again.seconds);
     report.add(name, 'treeGetMiBs', mib / get.seconds);
     report.add(name, 'treeGetFilesPerSecond', facts.files / get.seconds);
-    for (const { peakBytes } of [put, again, get]) report.add(name, 'treePeakMiB', peakBytes / MIB);
+    report.add(name, 'treeGetCpu', get.cpuSeconds);
+    addPeaks(report, name, 'tree ', { put, again, get });
   });
   report.table(
     `${facts.files} files`,
@@ -132,7 +135,8 @@ async function tree(report: Report, options: BenchOptions, keepers: readonly Kee
       { metric: 'unchangedSeconds', title: 'unchanged s', digits: 2 },
       { metric: 'treeGetFilesPerSecond', title: 'get files/s', against: 'restic' },
       { metric: 'treeGetMiBs', title: 'get MiB/s' },
-      { metric: 'treePeakMiB', title: 'peak RSS MiB' },
+      { metric: 'treeGetCpu', title: 'CPU s', digits: 1 },
+      ...peakColumns('tree '),
     ],
   );
 }
@@ -202,7 +206,8 @@ function judge(report: Report): void {
 }
 
 function judgeMemory(report: Report): void {
-  const metrics = ['peakMiB', 'treePeakMiB', 'put1PeakMiB', 'put5PeakMiB', 'cat1PeakMiB', 'cat5PeakMiB'];
+  const ways = ['', 'tree '].flatMap((prefix) => peakColumns(prefix).map(({ metric }) => metric));
+  const metrics = [...ways, 'put1PeakMiB', 'put5PeakMiB', 'cat1PeakMiB', 'cat5PeakMiB'];
   const bounds = [
     { names: [BLAKE3, XXH3, `${BLAKE3} stream`], says: 'peak RSS ≤ 320 MiB', isMet: (mib: number) => mib <= 320 },
     {
@@ -230,6 +235,21 @@ function judgeMemory(report: Report): void {
       });
     }
   }
+}
+
+const WAYS = ['put', 'again', 'get'] as const;
+
+function addPeaks(
+  report: Report,
+  name: string,
+  prefix: string,
+  runs: Readonly<Record<(typeof WAYS)[number], Run>>,
+): void {
+  for (const way of WAYS) report.add(name, `${prefix}${way} peak`, runs[way].peakBytes / MIB);
+}
+
+function peakColumns(prefix: string): Column[] {
+  return WAYS.map((way) => ({ metric: `${prefix}${way} peak`, title: `${way} RSS MiB` }));
 }
 
 async function made(at: Keeper['at'], place: Place): Promise<Keeping> {
