@@ -15,11 +15,12 @@ describe('a store on the seeded disk', () => {
     const report = await losePower({
       seed: 11,
       crashCount: 2,
-      share: 0.35,
+      share: 0.2,
       goOnShare: 0.3,
+      cutAgainShare: 0.1,
       largeBytes: LARGE_BYTES,
     });
-    assert.ok(report.starts > 150, `only ${report.starts} starts were tried`);
+    assert.ok(report.starts > 100, `only ${report.starts} starts were tried`);
     assert.deepEqual(report.problems, []);
   });
 
@@ -29,13 +30,13 @@ describe('a store on the seeded disk', () => {
       actorCount: 3,
       stepCount: 14,
       crashCount: 1,
-      share: 0.08,
+      share: 0.035,
       goOnShare: 0.3,
       largeBytes: LARGE_BYTES,
       idAlgorithm: 'xxh3-128',
       isPowersafeOverwrite: true,
     });
-    assert.ok(report.starts > 40, `only ${report.starts} starts were tried`);
+    assert.ok(report.starts > 30, `only ${report.starts} starts were tried`);
     assert.deepEqual(report.problems, []);
   });
 
@@ -44,11 +45,11 @@ describe('a store on the seeded disk', () => {
       seed: 13,
       kinds: ['write-large', 'give-up', 'idle', 'remove-file', 'idle'],
       crashCount: 1,
-      share: 0.02,
+      share: 0.015,
       goOnShare: 0.5,
       largeBytes: HIDDEN_BYTES,
     });
-    assert.ok(report.starts > 10, `only ${report.starts} starts were tried`);
+    assert.ok(report.starts > 8, `only ${report.starts} starts were tried`);
     assert.deepEqual(report.problems, []);
   });
 
@@ -57,7 +58,7 @@ describe('a store on the seeded disk', () => {
       const report = await losePower({
         seed: 14,
         crashCount: 4,
-        share: 0.1,
+        share: 0.06,
         goOnShare: 0,
         largeBytes: 20_000,
         forgets,
@@ -69,7 +70,7 @@ describe('a store on the seeded disk', () => {
   for (const failure of ['io', 'full'] as const) {
     test(`a failing call (${failure}) is a fault for who asked, and loses nothing`, async () => {
       const problems: string[] = [];
-      for (let call = 1; ; call += 23) {
+      for (let call = 1; ; call += 41) {
         const report = await failOnce({ seed: 15, failure, call, largeBytes: LARGE_BYTES });
         problems.push(...report.problems);
         if (!report.isReached) break;
@@ -89,7 +90,7 @@ describe('a store on the seeded disk', () => {
   });
 
   test('the same seed makes the same calls and the same crashes', async () => {
-    const question = { seed: 17, crashCount: 1, share: 0.02, largeBytes: LARGE_BYTES };
+    const question = { seed: 17, crashCount: 1, share: 0.01, goOnShare: 0, largeBytes: LARGE_BYTES };
     assert.deepEqual(await losePower(question), await losePower(question));
   });
 });

@@ -3,13 +3,17 @@
  *
  * Power loss: the script runs once; ahead of every changing call of the disk the power is cut in a copy, with several
  * outcomes (`SeededDisk.watch` and `crash`), and what was acknowledged at that moment is noted. A cut inside a call leaves
- * nothing else than one before it or before the next. Each distinct outcome is then started and examined:
+ * nothing else than one before it or before the next. One more outcome is the end of the process alone, with everything
+ * that was written. Each distinct outcome is then started and examined:
  *
  *   1. the store opens;
  *   2. what is seen is what was acknowledged, and of a step under way one of the states it may have;
  *   3. every version that is listed reads back as bytes that somebody wrote;
  *   4. a check of everything is clean (records that no chunk row names are allowed);
- *   5. it takes new work, and finds it again after an orderly stop.
+ *   5. it takes the step under way once more, done or not (an idempotency key says that it is the same), and new work,
+ *      and finds both again after an orderly stop.
+ *
+ * Of some, the start itself is cut off at one of its calls, and examined at the next one.
  *
  * Failing calls: the script runs with one call of the disk failing; whoever asked gets a fault, nothing acknowledged is
  * lost, what comes later works or is refused with a fault, and the next start – after a stop, or after a power cut – passes
@@ -39,6 +43,9 @@ import {
 import { boot, type World } from './world.ts';
 
 const STEP_PAUSE_MS_MAX = 100_000;
+/** One pause in so many is long enough for what is done every hour. */
+const LONG_PAUSES = 10;
+const LONG_PAUSE_MS = 3_700_000;
 const EMPTY: Tree = new Map([]);
 
 export interface Question {
@@ -63,6 +70,8 @@ export interface PowerLossQuestion extends Question {
   readonly share: number;
   /** Share of the starts that take new work (5.); all when absent. */
   readonly goOnShare?: number;
+  /** Share of the starts that are cut off themselves; none when absent. */
+  readonly cutAgainShare?: number;
 }
 
 export interface PowerLossReport {
@@ -99,7 +108,7 @@ interface Image {
 }
 
 export async function losePower(question: PowerLossQuestion): Promise<PowerLossReport> {
-  const { seed, share, crashCount, goOnShare = 1 } = question;
+  const { seed, share, goOnShare = 1, cutAgainShare = 0 } = question;
   const contents: Contents = new Map();
   const clock = new ManualClock();
   const disk = new SeededDisk({ seed, clock });
@@ -109,16 +118,13 @@ export async function losePower(question: PowerLossQuestion): Promise<PowerLossR
   let crashes = 0;
   const take = (): void => {
     if (chance.fraction() >= share) return;
-    for (let outcome = 0; outcome < crashCount; outcome++) {
-      const crashSeed = seed * 1_000 + outcome;
-      const image: Image = {
-        disk: disk.crash(crashSeed),
-        where: `call ${disk.mutationCount + 1}, crash seed ${crashSeed}, during ${stepsOf(actors)}`,
-        nowMs: msOfMoment(clock.now()),
-        expectations: actors.map(({ home, acknowledged, step }) => ({ home, acknowledged, step })),
-      };
+    const expectations = actors.map(({ home, acknowledged, step }) => ({ home, acknowledged, step }));
+    const where = `call ${disk.mutationCount + 1} during ${stepsOf(actors)}`;
+    const nowMs = msOfMoment(clock.now());
+    for (const { end, disk: left } of endsOf(disk, question)) {
+      const key = `${digestOfDisk(left)} ${expectations.map(keyOf).join()} ${end === KILL}`;
+      images.set(key, { disk: left, where: `${end} ahead of ${where}`, nowMs, expectations });
       crashes++;
-      images.set(`${digestOfDisk(image.disk)} ${image.expectations.map(keyOf).join()}`, image);
     }
   };
   {
@@ -128,12 +134,47 @@ export async function losePower(question: PowerLossQuestion): Promise<PowerLossR
   }
   take();
   const problems: string[] = [];
-  for (const image of images.values()) {
-    const goesOn = chance.fraction() < goOnShare;
+  const look = async (image: Image, goesOn: boolean): Promise<void> => {
     const problem = await examine(image.disk, { ...image, goesOn }, contents, question);
     if (problem !== undefined) problems.push(`seed ${seed}, ${image.where}: ${problem}`);
+  };
+  let starts = 0;
+  for (const image of images.values()) {
+    // Before it is examined, which goes on with its disk.
+    const again = chance.fraction() < cutAgainShare ? await startsCutOff(image, question, chance) : [];
+    const goesOn = chance.fraction() < goOnShare;
+    for (const each of [image, ...again]) await look(each, goesOn);
+    starts += 1 + again.length;
   }
-  return { calls: disk.mutationCount, crashes, starts: images.size, problems };
+  return { calls: disk.mutationCount, crashes, starts, problems };
+}
+
+const KILL = 'kill';
+
+/** What the next start may find if everything ended now. */
+function endsOf(disk: SeededDisk, { seed, crashCount }: PowerLossQuestion) {
+  const cuts = Array.from({ length: crashCount }, (_, outcome) => {
+    const crashSeed = seed * 1_000 + outcome;
+    return { end: `power cut (crash seed ${crashSeed})`, disk: disk.crash(crashSeed) };
+  });
+  return [{ end: KILL, disk: disk.clone(seed) }, ...cuts];
+}
+
+/** Starts a copy, and cuts that off at one of its calls. */
+async function startsCutOff(image: Image, question: PowerLossQuestion, chance: Random): Promise<readonly Image[]> {
+  const disk = image.disk.clone(question.seed);
+  const images: Image[] = [];
+  {
+    using _watch = disk.watch(() => {
+      const where = `${image.where}, then a power cut ahead of call ${disk.mutationCount + 1} of the next start`;
+      images.push({ ...image, disk: disk.crash(question.seed), where });
+    });
+    const clock = new ManualClock(image.nowMs + 30_000);
+    await using world = await boot(disk, { ...question, seed: question.seed + 6_666, clock });
+    await world.files.reapNow();
+  }
+  const chosen = images[chance.below(Math.max(1, images.length))];
+  return chosen === undefined ? [] : [chosen];
 }
 
 function actorsOf(question: Question, contents: Contents): Actor[] {
@@ -153,10 +194,14 @@ function nextStep(actor: Actor, kind: StepKind | undefined): Step {
   return stepOf(kind ?? anyKind(acknowledged, options.random), acknowledged, options);
 }
 
+function pauseMs(random: Random): number {
+  return random.below(LONG_PAUSES) === 0 ? LONG_PAUSE_MS : random.below(STEP_PAUSE_MS_MAX);
+}
+
 /** Goes through the whole script; nothing fails that is not meant to. */
 async function follow(world: World, actor: Actor, random: Random): Promise<void> {
   for (const kind of actor.kinds) {
-    world.clock.advance(random.below(STEP_PAUSE_MS_MAX));
+    world.clock.advance(pauseMs(random));
     await perform(world, actor, nextStep(actor, kind));
   }
 }
@@ -240,7 +285,9 @@ async function examine(
       const problem = await problemOf(world);
       if (problem !== undefined || image.goesOn === false) return problem;
       doing = 'going on';
-      left = await goOn(world, found, contents);
+      const repeated = await repeat(world, image.expectations);
+      if (repeated !== undefined) return repeated;
+      left = await goOn(world, await treeOf(world.service), contents);
     }
     doing = 'opening once more';
     await using world = await boot(disk, { ...question, seed: question.seed + 8_888, clock });
@@ -276,6 +323,19 @@ async function unknownVersion(world: World, found: Tree, contents: Contents): Pr
 async function problemOf(world: World): Promise<string | undefined> {
   const report = await world.service.check();
   return report.is_clean ? undefined : `check finds ${JSON.stringify(report.problems.slice(0, 5))}`;
+}
+
+/** Does what was under way once more, and then again: either way it is there, once. */
+async function repeat(world: World, expectations: readonly Expectation[]): Promise<string | undefined> {
+  const repeatable = expectations.filter(({ step }) => step?.isRepeatable === true);
+  if (repeatable.length === 0) return undefined;
+  for (let time = 0; time < 2; time++) for (const { step } of repeatable) await step?.run(world.service, () => {});
+  const found = await treeOf(world.service);
+  for (const { home, step } of repeatable) {
+    const wrong = wrongIn(found, { home, acknowledged: step?.trees.at(-1) ?? EMPTY, step: undefined });
+    if (wrong !== undefined) return `${step?.name} was sent twice more, and then ${wrong}`;
+  }
+  return undefined;
 }
 
 /** New work on what was found: a new file, one replaced, one removed. */
@@ -362,7 +422,7 @@ async function runWithFailure(
   try {
     const random = seededRandom(question.seed + 2);
     for (const kind of actor.kinds) {
-      clock.advance(random.below(STEP_PAUSE_MS_MAX));
+      clock.advance(pauseMs(random));
       const step = nextStep(actor, kind);
       try {
         await perform(world, actor, step);
@@ -424,7 +484,7 @@ export async function fillUp(question: FillQuestion): Promise<FillReport> {
     await using world = await boot(disk, { ...question, clock });
     const random = seededRandom(seed + 2);
     for (const kind of actor.kinds) {
-      clock.advance(random.below(STEP_PAUSE_MS_MAX));
+      clock.advance(pauseMs(random));
       const step = nextStep(actor, kind);
       try {
         await perform(world, actor, step);

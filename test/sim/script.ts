@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { BulkItem, FileRecord, FileService } from '../../src/api/index.ts';
-import { Fault, type Random } from '../../src/base/index.ts';
+import { Fault, hexOf, type Random } from '../../src/base/index.ts';
 
 /** Path to what stands there: `folder 755`, `symlink 777 → goal`, `file 644 10 bytes 1a2b… {"user.tag":"…"}`. */
 export type Tree = ReadonlyMap<string, string>;
@@ -18,6 +18,8 @@ export interface Step {
   readonly isMixed?: boolean;
   /** It fails, as its source does, and changes nothing. */
   readonly isGivenUp?: boolean;
+  /** It carries an idempotency key: running it again, done or not, succeeds and leaves its last tree. */
+  readonly isRepeatable?: boolean;
   /** Calls `acknowledged` with a tree when more is acknowledged before it is done. */
   run(service: FileService, acknowledged: (tree: Tree) => void): Promise<void>;
 }
@@ -125,7 +127,7 @@ export const STEP_KINDS = [
 export type StepKind = (typeof STEP_KINDS)[number];
 
 /** More nodes than this, and steps that remove some come next. */
-const NODES_MAX = 60;
+const NODES_MAX = 40;
 
 /** A kind by chance; a tree that has grown is cut back. */
 export function anyKind(before: Tree, random: Random): StepKind {
@@ -214,8 +216,8 @@ class StepMaker {
   }
 
   #makeFolder(path: string): Step {
-    return this.#step(`make folder ${path}`, this.#with([[path, 'folder 755']]), async (service) => {
-      await service.makeFolder(path);
+    return this.#once(`make folder ${path}`, this.#with([[path, 'folder 755']]), async (service, idempotencyKey) => {
+      await service.makeFolder(path, { idempotencyKey });
     });
   }
 
@@ -223,9 +225,13 @@ class StepMaker {
     const before = this.#before.get(path);
     const permissions = before === undefined ? 0o644 : Number.parseInt(before.split(' ')[1] ?? '', 8);
     const mark = markOfBytes(bytes, permissions, this.#options.contents, tagOf(before));
-    return this.#step(`${why} ${path} (${bytes.length})`, this.#with([[path, mark]]), async (service) => {
-      await service.write(path, inPieces(bytes), { mode });
-    });
+    return this.#once(
+      `${why} ${path} (${bytes.length})`,
+      this.#with([[path, mark]]),
+      async (service, idempotencyKey) => {
+        await service.write(path, inPieces(bytes), { mode, idempotencyKey });
+      },
+    );
   }
 
   #append(path: string): Step {
@@ -261,15 +267,15 @@ class StepMaker {
     const mode = this.#one(MODES) ?? 0o600;
     const tag = Buffer.from(`tag ${this.#random.below(1e6)}`).toString('base64');
     const mark = markOfBytes(this.#contentAt(path), mode, this.#options.contents, tag);
-    return this.#step(`set attributes of ${path}`, this.#with([[path, mark]]), async (service) => {
-      await service.setAttributes({ path }, { mode, attributes: { 'user.tag': tag } });
+    return this.#once(`set attributes of ${path}`, this.#with([[path, mark]]), async (service, idempotencyKey) => {
+      await service.setAttributes({ path }, { mode, attributes: { 'user.tag': tag } }, { idempotencyKey });
     });
   }
 
   #copy(from: string, to: string): Step {
     const copied = this.#below(from).map(([path, mark]) => [to + path.slice(from.length), mark] as const);
-    return this.#step(`copy ${from} to ${to}`, this.#with(copied), async (service) => {
-      await service.copy(from, to);
+    return this.#once(`copy ${from} to ${to}`, this.#with(copied), async (service, idempotencyKey) => {
+      await service.copy(from, to, { idempotencyKey });
     });
   }
 
@@ -277,8 +283,8 @@ class StepMaker {
     const moved = this.#below(from);
     const marks = moved.map(([path, mark]) => [to + path.slice(from.length), mark] as const);
     const after = new Map([...this.#without(moved.map(([path]) => path)), ...marks]);
-    return this.#step(`move ${from} to ${to}`, after, async (service) => {
-      await service.move(from, to);
+    return this.#once(`move ${from} to ${to}`, after, async (service, idempotencyKey) => {
+      await service.move(from, to, { idempotencyKey });
     });
   }
 
@@ -286,8 +292,8 @@ class StepMaker {
     const to = this.#one(this.#files.filter((path) => path !== from));
     if (to === undefined) return this.#move(from, this.#newPath('moved'));
     const after = new Map([...this.#without([from]), [to, this.#before.get(from) ?? '']]);
-    return this.#step(`move ${from} over ${to}`, after, async (service) => {
-      await service.move(from, to, { overwrite: true });
+    return this.#once(`move ${from} over ${to}`, after, async (service, idempotencyKey) => {
+      await service.move(from, to, { overwrite: true, idempotencyKey });
     });
   }
 
@@ -325,27 +331,30 @@ class StepMaker {
   }
 
   #removeFile(path: string): Step {
-    return this.#step(`remove ${path}`, this.#without([path]), async (service) => {
-      await service.remove(path);
+    return this.#once(`remove ${path}`, this.#without([path]), async (service, idempotencyKey) => {
+      await service.remove(path, { idempotencyKey });
     });
   }
 
   #removeFolder(path: string): Step {
     const gone = this.#below(path).map(([name]) => name);
-    return this.#step(`remove folder ${path}`, this.#without(gone), async (service) => {
-      await service.remove(path, { recursive: true });
+    return this.#once(`remove folder ${path}`, this.#without(gone), async (service, idempotencyKey) => {
+      await service.remove(path, { recursive: true, idempotencyKey });
     });
   }
 
   /** Leaves the work behind the operations some turns of its own. */
   #idle(): Step {
-    return this.#step('idle', this.#before, async () => {
+    const run = async (): Promise<void> => {
       for (let turn = 0; turn < IDLE_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
-    });
+    };
+    return { name: 'idle', trees: [this.#before], run };
   }
 
-  #step(name: string, after: Tree, run: Step['run']): Step {
-    return { name, trees: [this.#before, after], run };
+  /** One change, with a key that makes it safe to send again. */
+  #once(name: string, after: Tree, act: (service: FileService, idempotencyKey: string) => Promise<void>): Step {
+    const key = `key-${hexOf(this.#random.bytes(8))}`;
+    return { name, trees: [this.#before, after], isRepeatable: true, run: (service) => act(service, key) };
   }
 
   #with(marks: readonly (readonly [string, string])[]): Tree {

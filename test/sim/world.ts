@@ -30,6 +30,8 @@ const CHUNK_OPTIONS: ChunkStoreOptions = {
   pendingEntries: 4_096,
 };
 const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
+/** Few and short, so that older versions are dropped within a script. */
+const VERSIONS = { versionsKeptSeconds: 600, versionsKeptCount: 2 };
 const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
 
 export interface BootOptions {
@@ -91,7 +93,7 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   );
   const groups = new Groups({ meta, prepare: () => chunks.sync() });
   building.defer(() => groups.close());
-  const filesOptions = { ...FILES_OPTIONS_DEFAULT, compression: new CompressionRules(1) };
+  const filesOptions = { ...FILES_OPTIONS_DEFAULT, ...VERSIONS, compression: new CompressionRules(1) };
   const files = building.use(
     await openFiles({ meta, groups, chunks, clock, random, log, options: filesOptions, background: true }),
   );

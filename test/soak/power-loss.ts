@@ -22,7 +22,13 @@ export const soak: Soak = {
       say(`${name}: ${calls} calls, ${crashes} cuts, ${starts} different starts, ${found.length} problems`);
       problems.push(...found);
     };
-    await cut('every call of a script with every step', { seed, crashCount, share: 1, largeBytes: LARGE_BYTES });
+    await cut('every call of a script with every step', {
+      seed,
+      crashCount,
+      share: 1,
+      cutAgainShare: 0.3,
+      largeBytes: LARGE_BYTES,
+    });
     await cut('a large file built in hidden steps', {
       seed,
       kinds: ['write-large', 'give-up', 'idle', 'overwrite', 'remove-file', 'idle'],
@@ -46,6 +52,7 @@ export const soak: Soak = {
         stepCount: 25,
         crashCount,
         share: 0.3,
+        cutAgainShare: 0.2,
         largeBytes: LARGE_BYTES,
         idAlgorithm: round % 2 === 0 ? 'blake3' : 'xxh3-128',
         isPowersafeOverwrite: round % 3 === 0,
