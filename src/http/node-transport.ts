@@ -11,8 +11,8 @@ import { Fault } from '../base/index.ts';
 const CONNECTIONS_MAX = 64;
 /** The record of a file with the longest path, percent-encoded, has some 15 KiB. */
 const ANSWER_HEADER_BYTES_MAX = 64 * 1024;
-/** Bytes sent before the event loop gets its turn. */
-const TURN_BYTES = 1024 * 1024;
+/** Bytes sent before the event loop gets its turn; more than a kernel takes without making us wait for the other end. */
+const TURN_BYTES = 16 * 1024 * 1024;
 /** Idle connections end on our side before the server's keep-alive time is over. */
 const IDLE_MS = 30_000;
 
@@ -108,7 +108,7 @@ async function sendBody(
     await flushed(sent, piece, answered);
     turnBytes += piece.length;
     if (turnBytes < TURN_BYTES) continue;
-    // A source that never waits and a kernel that takes everything would keep the news of a broken connection out.
+    // With a source that never waits, the news that the connection broke would never get in.
     turnBytes = 0;
     await new Promise(setImmediate);
   }
