@@ -1,9 +1,10 @@
 /** Forms, cut at every possible place: the parts are the same however the bytes arrive. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Fault } from '../base/index.ts';
-import { boundaryOf, partsOf } from './multipart.ts';
+import { boundaryOf, type Part, partsOf } from './multipart.ts';
 
 const LIMITS = { partHeaderBytesMax: 1_000 };
 
@@ -18,12 +19,20 @@ async function flat(form: Buffer, boundary: string, cut: number): Promise<Flat[]
     for (let at = 0; at < form.length; at += cut) yield form.subarray(at, at + cut);
   }
   const found: Flat[] = [];
-  for await (const { name, filename, bytes } of partsOf(source(), boundary, LIMITS)) {
-    const parts: Uint8Array[] = [];
-    for await (const piece of bytes) parts.push(piece);
-    found.push({ name, filename, content: Buffer.concat(parts).toString('latin1') });
+  for await (const part of partsOf(source(), boundary, LIMITS)) {
+    found.push({ name: part.name, filename: part.filename, content: await contentOf(part) });
   }
   return found;
+}
+
+async function contentOf(part: Part): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of part.bytes) pieces.push(piece);
+  return Buffer.concat(pieces).toString('latin1');
+}
+
+async function* inOnePiece(form: Buffer): AsyncGenerator<Uint8Array> {
+  yield form;
 }
 
 function formOf(boundary: string, parts: readonly Flat[]): Buffer {
@@ -66,15 +75,46 @@ test('parts that are not read are passed over', async () => {
     { name: 'b', filename: undefined, content: 'c' },
   ]);
   const names: string[] = [];
-  for await (const part of partsOf(
-    (async function* () {
-      yield form;
-    })(),
-    'B',
-    LIMITS,
-  ))
-    names.push(part.name);
+  for await (const part of partsOf(inOnePiece(form), 'B', LIMITS)) names.push(part.name);
   assert.deepEqual(names, ['a', 'b']);
+});
+
+test('a file in a form that breaks off is never read to its end, however late it is read', async () => {
+  const form = formOf('B', [{ name: 'file', filename: 'a', content: 'abc' }]).subarray(0, -'\r\n--B--\r\n'.length);
+  const parts = partsOf(inOnePiece(form), 'B', LIMITS);
+  const { value: part } = await parts.next();
+  assert.ok(part);
+  await setImmediate();
+  await assert.rejects(contentOf(part), (error) => Fault.is(error, 'invalid'));
+});
+
+test('a source that fails in the middle of a file fails its reader, with the same error', async () => {
+  const failure = new Error('the cable was pulled');
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('--B\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nabc');
+    throw failure;
+  }
+  const { value: part } = await partsOf(source(), 'B', LIMITS).next();
+  assert.ok(part);
+  await assert.rejects(contentOf(part), (error) => error === failure);
+});
+
+test('a source is asked for a piece only when the reader has taken the one before', async () => {
+  let pulledCount = 0;
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('--B\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\n');
+    for (; pulledCount < 100; pulledCount++) yield Buffer.alloc(1_000, 'x');
+    yield Buffer.from('\r\n--B--');
+  }
+  const { value: part } = await partsOf(source(), 'B', LIMITS).next();
+  assert.ok(part);
+  let takenCount = 0;
+  for await (const _ of part.bytes) {
+    await setImmediate();
+    assert.ok(pulledCount <= takenCount + 1, `${pulledCount} pieces pulled, ${takenCount} taken`);
+    takenCount++;
+  }
+  assert.equal(pulledCount, 100);
 });
 
 test('names of files keep their bytes, in text form', async () => {
@@ -97,6 +137,8 @@ test('what is no form is refused', async () => {
     '--B\r\nContent-Type: text/plain\r\n\r\nx\r\n--B--',
     '--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--',
     `--B\r\nContent-Disposition: form-data; name="${'x'.repeat(2_000)}"\r\n\r\nx\r\n--B--`,
+    `--B\r\nContent-Disposition: form-data; name="f"; filename="${'x'.repeat(2_000)}"\r\n\r\nx\r\n--B--`,
+    '--B\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nabc\r\n--Bx\r\ndef\r\n--B--',
     `${'x'.repeat(5_000)}\r\n--B--`,
   ];
   for (const text of wrong)

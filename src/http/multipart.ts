@@ -1,7 +1,7 @@
 /**
  * Forms with files (multipart/form-data, RFC 7578 and RFC 2046 §5.1), read as a stream: parts come in order, the bytes of
  * a part are pulled by whoever reads it, and no more than one piece of the source and a delimiter are held. A form that
- * breaks off is a Fault, so that the file in it is never taken for whole.
+ * breaks off is a Fault, so that the file in it is never taken for whole. Why this is no package: docs/decisions/multipart.md.
  *
  *   preamble? --boundary CRLF headers CRLF CRLF bytes  CRLF--boundary CRLF headers …  CRLF--boundary-- epilogue?
  */
