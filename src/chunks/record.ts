@@ -20,6 +20,7 @@ import { assert, equalBytes, Fault } from '../base/index.ts';
 import type { ChunkId, RealmId } from '../meta/index.ts';
 import type { CompressionLevel } from './chunk-store.ts';
 import { bufferOf, xxh3Of } from './content-hash.ts';
+import { compressFrame, decompressFrame } from './zstd.ts';
 
 /** Values of `codec` in records; never renumbered. */
 export const CODEC = { raw: 0, zstd: 1, patch: 2 } as const;
@@ -97,14 +98,10 @@ function recordChecksumOf(bytes: Uint8Array, at: number, recordLength: number): 
   return xxh3Of(bytes.subarray(at + CHECKED_FROM, at + recordLength)).reverse();
 }
 
-/** The compressed bytes, or undefined where raw is as good. */
+/** The compressed bytes, good until the next call, or undefined where raw is as good. */
 export function compress(plain: Uint8Array, level: number): Uint8Array | undefined {
   if (plain.length < COMPRESS_BYTES_MIN) return undefined;
-  // chunkSize is the size of the output buffer: with room for all, nothing is joined.
-  const packed = zstdCompressSync(plain, {
-    chunkSize: Math.max(zlib.Z_MIN_CHUNK, plain.length),
-    params: { [zlib.ZSTD_c_compressionLevel]: level },
-  });
+  const packed = compressFrame(plain, level);
   return packed.length <= plain.length - plain.length / WORTHWHILE_PART ? packed : undefined;
 }
 
@@ -230,13 +227,8 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
 function decompress(stored: Uint8Array, header: RecordHeader, base: Uint8Array | undefined): Uint8Array {
   assert(header.codec !== CODEC.patch || base !== undefined, 'a patch is decoded with its base');
   try {
-    return zstdDecompressSync(stored, {
-      // With the known size nothing grows, and a frame that claims more is refused instead of filling memory.
-      maxOutputLength: Math.max(1, header.plainLength),
-      // One more, because an output buffer that is exactly full makes zlib ask for another one.
-      chunkSize: Math.max(zlib.Z_MIN_CHUNK, header.plainLength + 1),
-      ...(header.codec === CODEC.patch ? { dictionary: base } : {}),
-    });
+    if (header.codec === CODEC.zstd) return decompressFrame(stored, header.plainLength);
+    return zstdDecompressSync(stored, { maxOutputLength: Math.max(1, header.plainLength), dictionary: base });
   } catch (error) {
     throw new Fault('corrupt', 'A chunk record does not decompress.', {}, error);
   }
