@@ -11,12 +11,12 @@ import {
   type VersionRow,
 } from '../meta/index.ts';
 import type { Context, Space } from './context.ts';
+import { PAGE_ROWS, rowsOf } from './pages.ts';
 import { pathOfNode } from './tree.ts';
 
 /** Paths that one problem names, and problems that one report names; the rest is counted. */
 export const FILES_NAMED_MAX = 20;
 export const PROBLEMS_NAMED_MAX = 1_000;
-const PAGE_ROWS = 2_000;
 
 export async function stats(context: Context, spaces: readonly Space[]): Promise<StoreStats> {
   let [files, folders, logical, history] = [0, 0, 0, 0];
@@ -234,57 +234,23 @@ function checkInline(context: Context, extent: ExtentRow, found: Set<string>): v
   }
 }
 
-/** All extents of a space, one content at a time. Memory: the extents of one content in pages of one content's run. */
+/** All extents of a space, one content at a time; a very large content in pieces, so that memory stays bounded. */
 async function* contentsOf(context: Context, space: Space): AsyncGenerator<readonly ExtentRow[]> {
   let run: ExtentRow[] = [];
-  let after: readonly number[] | undefined;
-  for (;;) {
-    const page: readonly ExtentRow[] = await context.meta.scan('extents', {
-      prefix: [space.space],
-      ...(after === undefined ? {} : { after }),
-      limit: PAGE_ROWS,
-    });
-    for (const extent of page) {
-      // A very large content is checked in pieces, so that memory stays bounded.
-      if (run.length > 0 && (run[0]?.content !== extent.content || run.length >= PAGE_ROWS)) {
-        yield run;
-        run = [];
-      }
-      run.push(extent);
+  for await (const extent of rowsOf(context, 'extents', [space.space], ({ content, offset }) => [content, offset])) {
+    if (run.length > 0 && (run[0]?.content !== extent.content || run.length >= PAGE_ROWS)) {
+      yield run;
+      run = [];
     }
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE_ROWS) break;
-    after = [last.content, last.offset];
+    run.push(extent);
   }
   if (run.length > 0) yield run;
 }
 
-async function* nodesOf(context: Context, space: Space): AsyncGenerator<NodeRow> {
-  let after: readonly number[] | undefined;
-  for (;;) {
-    const page: readonly NodeRow[] = await context.meta.scan('nodes', {
-      prefix: [space.space],
-      ...(after === undefined ? {} : { after }),
-      limit: PAGE_ROWS,
-    });
-    yield* page;
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE_ROWS) return;
-    after = [last.node];
-  }
+function nodesOf(context: Context, space: Space): AsyncGenerator<NodeRow> {
+  return rowsOf(context, 'nodes', [space.space], ({ node }) => [node]);
 }
 
-async function* versionsOf(context: Context, space: Space): AsyncGenerator<VersionRow> {
-  let after: readonly number[] | undefined;
-  for (;;) {
-    const page: readonly VersionRow[] = await context.meta.scan('versions', {
-      prefix: [space.space],
-      ...(after === undefined ? {} : { after }),
-      limit: PAGE_ROWS,
-    });
-    yield* page;
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE_ROWS) return;
-    after = [last.node, last.version];
-  }
+function versionsOf(context: Context, space: Space): AsyncGenerator<VersionRow> {
+  return rowsOf(context, 'versions', [space.space], ({ node, version }) => [node, version]);
 }
