@@ -95,6 +95,12 @@ export class ChunkReader {
     return plain;
   }
 
+  /** Like `read`, for bytes that nobody will want again soon: they are not kept. */
+  async readOnce(id: ChunkId): Promise<Uint8Array> {
+    const key = keyOfId(id);
+    return await (this.#plain.get(key) ?? this.#coming.get(key) ?? this.#share(key, this.#load(id)));
+  }
+
   /** A chunk whose row may not be committed yet, from the pack it was appended to. */
   async readAppended(id: ChunkId, pack: OpenPack): Promise<Uint8Array> {
     const key = keyOfId(id);

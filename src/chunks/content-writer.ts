@@ -241,19 +241,39 @@ export class StreamWriter implements ContentWriter {
 
   /** Turns cuts into drafts; the window is free again when it resolves, and at once while nothing has to be asked. */
   async #keep(cuts: readonly Cut[], length: number): Promise<void> {
-    const { known, chunker, encoder, readBack } = this.#context;
+    const { known, chunker } = this.#context;
     const found = cuts.map((cut): Maybe<Known | undefined> => (cut.isHole ? undefined : known.find(cut.id, cut.key)));
-    if (readBack === undefined && !found.some(isPromise)) {
-      for (const [number, cut] of cuts.entries())
-        this.#keepCut(cut, chunker.window, found[number] as Known | undefined);
+    if (found.some(isPromise) || this.#mustCompare(cuts, found)) {
+      const copy = chunker.window.slice(0, length);
+      await this.#keepFrom(copy, cuts, await Promise.all(found));
       return;
     }
-    const copy = chunker.window.slice(0, length);
-    const answers = await Promise.all(found);
-    await Promise.all(cuts.map((cut, number) => this.#compare(cut, copy, answers[number])));
-    while (!encoder.hasRoom) await encoder.room(this.#options.signal);
-    this.#checkGoesOn();
-    for (const [number, cut] of cuts.entries()) this.#keepCut(cut, copy, answers[number]);
+    for (const [number, cut] of cuts.entries()) this.#keepCut(cut, chunker.window, found[number] as Known | undefined);
+  }
+
+  /** Whether bytes must be compared before these chunks can be taken for known ones. */
+  #mustCompare(cuts: readonly Cut[], found: readonly unknown[]): boolean {
+    if (this.#context.readBack === undefined) return false;
+    const keys = cuts.filter(({ isHole }) => !isHole).map(({ key }) => key);
+    return new Set(keys).size < keys.length || found.some((known) => known !== undefined);
+  }
+
+  async #keepFrom(copy: Uint8Array, cuts: readonly Cut[], found: readonly (Known | undefined)[]): Promise<void> {
+    const { encoder, known, readBack } = this.#context;
+    await Promise.all(cuts.map((cut, number) => this.#compare(cut, copy, found[number])));
+    for (const [number, cut] of cuts.entries()) {
+      let answer = found[number];
+      for (;;) {
+        while (!encoder.hasRoom) await encoder.room(this.#options.signal);
+        const added = readBack === undefined || answer !== undefined ? undefined : known.findNew(cut.key);
+        if (added === undefined) break;
+        // It came meanwhile, or stands twice in this very window.
+        await this.#compare(cut, copy, added);
+        answer = added;
+      }
+      this.#checkGoesOn();
+      this.#keepCut(cut, copy, answer);
+    }
   }
 
   #keepCut(cut: Cut, from: Uint8Array, found: Known | undefined): void {
@@ -269,7 +289,7 @@ export class StreamWriter implements ContentWriter {
       return;
     }
     // Asked again: it may have come meanwhile, or stand twice in this very window.
-    const known = this.#context.known.findNew(cut.key);
+    const known = found ?? this.#context.known.findNew(cut.key);
     const chunk = known?.kind === 'new' ? known.chunk : this.#store(cut, from);
     this.#drafts.push({ draft, chunk });
   }

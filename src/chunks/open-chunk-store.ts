@@ -70,7 +70,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     nowSeconds: () => clock.now().seconds,
     readBack:
       format.idAlgorithm === 'xxh3-128'
-        ? (id, chunk) => (chunk?.pack === undefined ? reader.read(id) : reader.readAppended(id, chunk.pack))
+        ? (id, chunk) => (chunk?.pack === undefined ? reader.readOnce(id) : reader.readAppended(id, chunk.pack))
         : undefined,
     onClosed: (writer) => writers.delete(writer),
   };
