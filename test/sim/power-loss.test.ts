@@ -53,6 +53,19 @@ describe('a store on the seeded disk', () => {
     assert.deepEqual(report.problems, []);
   });
 
+  test('a power cut leaves a folder of many files copied and removed whole, or not at all', async () => {
+    const report = await losePower({
+      seed: 18,
+      kinds: ['write-crowd', 'copy-folder', 'idle', 'move-folder', 'remove-folder', 'idle'],
+      crashCount: 1,
+      share: 0.02,
+      goOnShare: 0.2,
+      largeBytes: LARGE_BYTES,
+    });
+    assert.ok(report.starts > 6, `only ${report.starts} starts were tried`);
+    assert.deepEqual(report.problems, []);
+  });
+
   for (const forgets of ['packs', 'metadata'] as const) {
     test(`a store that does not sync its ${forgets} is found out`, async () => {
       const report = await losePower({

@@ -65,6 +65,8 @@ const SMALL_BYTES_MAX = 4_096;
 const CHUNKS_BYTES_MAX = 60_000;
 const PIECE_BYTES = 16 * 1024;
 const IDLE_TURNS = 20;
+const MANY_FILES = 8;
+const CROWD_FILES = 600;
 const MODES = [0o600, 0o640, 0o644, 0o755];
 
 export function markOfBytes(bytes: Uint8Array, mode: number, contents: Contents, tag?: string): string {
@@ -124,7 +126,8 @@ export const STEP_KINDS = [
   'remove-folder',
   'idle',
 ] as const;
-export type StepKind = (typeof STEP_KINDS)[number];
+/** Besides those, for scripts that ask for it: a folder with more files than one step of a copy or a removal takes. */
+export type StepKind = (typeof STEP_KINDS)[number] | 'write-crowd';
 
 /** More nodes than this, and steps that remove some come next. */
 const NODES_MAX = 40;
@@ -170,7 +173,9 @@ class StepMaker {
       case 'write-large':
         return this.#write(this.#newPath('large'), this.#bytes(this.#options.largeBytes), 'create');
       case 'write-many':
-        return this.#writeMany();
+        return this.#writeMany('many', MANY_FILES, 600);
+      case 'write-crowd':
+        return this.#writeMany('crowd', CROWD_FILES, 40);
       case 'idle':
         return this.#idle();
       case 'give-up':
@@ -239,12 +244,12 @@ class StepMaker {
     return this.#write(path, Buffer.concat([before, this.#chunksBytes()]), 'replace', 'append to');
   }
 
-  #writeMany(): Step {
-    const folder = this.#newPath('many');
+  #writeMany(word: string, fileCount: number, smallBytes: number): Step {
+    const folder = this.#newPath(word);
     const marks: (readonly [string, string])[] = [[folder, 'folder 755']];
     const items: BulkItem[] = [{ path: folder, kind: 'folder' }];
-    for (let index = 0; index < 8; index++) {
-      const bytes = this.#bytes(this.#random.below(index % 3 === 0 ? 12_000 : 600));
+    for (let index = 0; index < fileCount; index++) {
+      const bytes = this.#bytes(this.#random.below(index % 3 === 0 && index < MANY_FILES ? 12_000 : smallBytes));
       const path = `${folder}/file-${index}`;
       items.push({ path, kind: 'file', source: () => [bytes], size: bytes.length });
       marks.push([path, markOfBytes(bytes, 0o644, this.#options.contents)]);
@@ -253,11 +258,12 @@ class StepMaker {
     marks.push([`${folder}/link`, 'symlink 777 → file-0']);
     const after = this.#with(marks);
     const run: Step['run'] = async (service, acknowledged) => {
-      let tree = this.#before;
+      const tree = new Map(this.#before);
+      const markAt = new Map(marks);
       for await (const result of service.writeMany(items)) {
         if (!result.ok) throw result.fault;
-        tree = new Map([...tree, ...marks.filter(([path]) => path === result.path)]);
-        acknowledged(tree);
+        tree.set(result.path, markAt.get(result.path) ?? '');
+        acknowledged(new Map(tree));
       }
     };
     return { name: `write many to ${folder}`, trees: [this.#before, after], isMixed: true, run };

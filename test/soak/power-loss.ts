@@ -36,6 +36,14 @@ export const soak: Soak = {
       share: 0.5,
       largeBytes: HIDDEN_BYTES,
     });
+    await cut('a folder of many files copied and removed', {
+      seed,
+      kinds: ['write-crowd', 'copy-folder', 'idle', 'move-folder', 'remove-folder', 'idle'],
+      crashCount: 1,
+      share: 0.3,
+      cutAgainShare: 0.2,
+      largeBytes: LARGE_BYTES,
+    });
     for (const failure of ['io', 'full'] as const) {
       let call = 1;
       for (; ; call++) {
