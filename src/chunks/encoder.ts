@@ -6,7 +6,7 @@
  * however small; what comes meanwhile gathers in the next one. So one writer alone never waits for company, and many
  * small ones share. Memory is the fixed number of batches; `room` is where writers wait.
  */
-import { assert, Fault } from '../base/index.ts';
+import { assert, type Clock, Fault } from '../base/index.ts';
 import type { ChunkId, RealmId } from '../meta/index.ts';
 import {
   BATCH_COUNT_MAX,
@@ -62,6 +62,7 @@ export interface EncoderContext {
   readonly realm: RealmId;
   readonly packs: PackWriter;
   readonly chunkBytesMax: number;
+  readonly clock: Clock;
   readonly options: ChunkStoreOptions;
   readonly onFailed: (chunk: NewChunk) => void;
 }
@@ -85,7 +86,8 @@ export class Encoder implements AsyncDisposable {
     this.#batches = Array.from({ length: Math.max(2, batchesInFlight) }, (_, number) => newBatch(number, memoryBytes));
     this.#free = [...this.#batches];
     const memories = this.#batches.map(({ memory }) => memory.shared);
-    this.#threads = workerCount === 0 ? undefined : new EncodeThreads(workerCount, memories);
+    this.#threads =
+      workerCount === 0 ? undefined : new EncodeThreads({ count: workerCount, memories, clock: context.clock });
   }
 
   /** Whether the chunks of one window can be added now, in this synchronous turn. */

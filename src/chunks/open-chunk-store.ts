@@ -60,7 +60,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   });
   const reader = new ChunkReader({ objects, meta, realm, idBytes, idOf, packs, log, options });
   const encoder = new Encoder({
-    ...{ realm, packs, options },
+    ...{ realm, packs, clock, options },
     chunkBytesMax: format.chunkBytesMax,
     onFailed: (chunk) => known.forget(chunk),
   });

@@ -4,7 +4,7 @@
  */
 
 export interface ChunkStoreOptions {
-  /** Threads that compress; 0 compresses on the main thread. Started when there is work for them. */
+  /** Threads that compress; 0 compresses on the main thread. Started when there is work for them, ended when idle. */
   readonly workerCount: number;
   /** Plain bytes that are compressed and appended together. */
   readonly batchBytes: number;
@@ -34,7 +34,7 @@ export const DEFAULT_CHUNK_STORE_OPTIONS: ChunkStoreOptions = {
   packIndexCacheBytes: 8 * 1024 * 1024,
   packBytesMax: 64 * 1024 * 1024,
   unsyncedBytesMax: 16 * 1024 * 1024,
-  readAheadBytes: 8 * 1024 * 1024,
+  readAheadBytes: 4 * 1024 * 1024,
   idCacheEntries: 20_000,
   pendingEntries: 10_000,
 };

@@ -1,0 +1,68 @@
+/** Threads that compress: the same records as the main thread makes, ended when idle, replaced when they die. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Fault, ManualClock, utf8 } from '../base/index.ts';
+import { batchMemoryBytes, batchMemoryOf, encodeBatch, encodedAt, placeChunk } from './batch.ts';
+import { EncodeThreads } from './encode-threads.ts';
+import { newIdHasher } from './ids.ts';
+import { decodeRecord, isFlaw, isRecordWhole, readHeader } from './record.ts';
+
+const idOf = newIdHasher('blake3', new Uint8Array(32));
+const plains = [
+  utf8('abc '.repeat(3_000)),
+  new Uint8Array(0),
+  utf8('x'),
+  crypto.getRandomValues(new Uint8Array(9_000)),
+];
+
+function filledBatch() {
+  const shared = new SharedArrayBuffer(batchMemoryBytes(64 * 1024, 16 * 1024));
+  const memory = batchMemoryOf(shared);
+  let at = 0;
+  for (const [number, plain] of plains.entries())
+    at = placeChunk(memory, { number, at, realm: 1, id: idOf(plain), plain, level: number === 2 ? 'none' : 1 });
+  return { shared, memory };
+}
+
+test('a batch becomes whole records, one directly behind the other, in a thread as on the main thread', async () => {
+  const [here, there] = [filledBatch(), filledBatch()];
+  await using threads = new EncodeThreads({ count: 1, memories: [there.shared], clock: new ManualClock() });
+  const lengthBytes = encodeBatch(here.memory, plains.length);
+  assert.equal(await threads.encode(0, plains.length), lengthBytes);
+  assert.deepEqual(there.memory.data.slice(0, lengthBytes), here.memory.data.slice(0, lengthBytes));
+  let end = 0;
+  for (const [number, plain] of plains.entries()) {
+    const { offset, length } = encodedAt(here.memory, number);
+    assert.equal(offset, end);
+    const header = readHeader(here.memory.data, offset);
+    assert.ok(!isFlaw(header) && header.recordLength === length && isRecordWhole(here.memory.data, offset, header));
+    assert.deepEqual(Buffer.from(decodeRecord(here.memory.data, offset, header)), Buffer.from(plain));
+    end += length;
+  }
+  assert.equal(end, lengthBytes);
+});
+
+test('idle threads end, and the next batch starts new ones', async () => {
+  const clock = new ManualClock();
+  const { shared, memory } = filledBatch();
+  await using threads = new EncodeThreads({ count: 1, memories: [shared], clock });
+  const lengthBytes = await threads.encode(0, plains.length);
+  assert.equal(threads.threadCount, 1);
+  clock.advance(9_000);
+  assert.equal(threads.threadCount, 1);
+  clock.advance(2_000);
+  assert.equal(threads.threadCount, 0);
+  memory.data.set(filledBatch().memory.data);
+  memory.table.set(filledBatch().memory.table);
+  assert.equal(await threads.encode(0, plains.length), lengthBytes);
+});
+
+test('a thread that dies fails its batch with a fault, and a new one takes the next', async () => {
+  const { shared, memory } = filledBatch();
+  await using threads = new EncodeThreads({ count: 1, memories: [shared], clock: new ManualClock() });
+  // A batch that does not exist ends the thread.
+  await assert.rejects(threads.encode(7, 1), (error) => Fault.is(error, 'io'));
+  assert.equal(threads.threadCount, 0);
+  assert.ok((await threads.encode(0, plains.length)) > 0);
+  assert.ok(encodedAt(memory, 0).isSmaller);
+});
