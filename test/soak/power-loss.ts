@@ -4,7 +4,8 @@
  */
 
 import type { Soak } from '../../tools/soak.ts';
-import { failOnce, losePower, type PowerLossQuestion } from '../sim/power-loss.ts';
+import { failOnce } from '../sim/failing-calls.ts';
+import { losePower, type PowerLossQuestion } from '../sim/power-loss.ts';
 
 const LARGE_BYTES = 120_000;
 /** Needs several hidden steps. */

@@ -1,0 +1,33 @@
+/**
+ * A whole store whose disk fails in one call, or has no more room, at many points of a script; see failing-calls.ts.
+ * `npm run soak -- power-loss` tries every call.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { failOnce, fillUp } from './failing-calls.ts';
+
+const LARGE_BYTES = 120_000;
+
+describe('a store on the seeded disk', () => {
+  for (const failure of ['io', 'full'] as const) {
+    test(`a failing call (${failure}) is a fault for who asked, and loses nothing`, async () => {
+      const problems: string[] = [];
+      for (let call = 1; ; call += 41) {
+        const report = await failOnce({ seed: 15, failure, call, largeBytes: LARGE_BYTES });
+        problems.push(...report.problems);
+        if (!report.isReached) break;
+      }
+      assert.deepEqual(problems, []);
+    });
+  }
+
+  test('a disk that is too small refuses work and loses nothing, and takes work again when it has room', async () => {
+    let refused = 0;
+    for (const bytesMax of [280_000, 330_000, 380_000]) {
+      const report = await fillUp({ seed: 16, bytesMax, largeBytes: LARGE_BYTES });
+      assert.deepEqual(report.problems, []);
+      refused += report.refused;
+    }
+    assert.ok(refused > 0, 'nothing was refused');
+  });
+});
