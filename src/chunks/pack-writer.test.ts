@@ -126,6 +126,17 @@ test('a failed append fails its writers only; later ones go on in the same pack'
   assert.deepEqual((await stand.verify()).damages, []);
 });
 
+test('a long stream stops soon after it can no longer be stored', async () => {
+  const luck = { random: seededRandom(4), clock: systemClock, appendFailShare: 1, code: 'full' } as const;
+  await using stand = await ChunkStand.open({ objects: faultyObjects(new MemoryObjects(), luck) });
+  await using writer = stand.store.newWriter({ level: 'none' });
+  const writing = (async () => {
+    for (let n = 0; n < 100; n++) await writer.write(noise(500_000, n + 1));
+  })();
+  await assert.rejects(writing, (error) => Fault.is(error, 'full'));
+  assert.ok(writer.size < 10_000_000, String(writer.size));
+});
+
 test('after a failed sync nothing that it covered can be committed, and new writers go on elsewhere', async () => {
   const inner = new MemoryObjects();
   let isBad = false;
