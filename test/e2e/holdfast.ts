@@ -34,10 +34,13 @@ export function run(command: string, args: readonly string[], options: RunOption
     });
     const out: Buffer[] = [];
     let stderr = '';
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      fail(new Error(`${command} ${args.join(' ')} took too long:\n${stderr}`));
-    }, options.timeoutMs ?? 120_000);
+    const timer = setTimeout(
+      () => {
+        child.kill('SIGKILL');
+        fail(new Error(`${command} ${args.join(' ')} took too long:\n${stderr}`));
+      },
+      options.timeoutMs ?? 120_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1),
+    );
     child.stdout.on('data', (data: Buffer) => out.push(data));
     child.stderr.on('data', (data: Buffer) => {
       stderr += data.toString();

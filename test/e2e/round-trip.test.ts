@@ -33,7 +33,7 @@ test('a large mixed file and a tree come back whole, and again after the server 
   const big = join(folder.path, 'big.bin');
   const random = seededRandom(1);
   writeFileSync(big, '');
-  for (let part = 0; part < 3 * SCALE; part++) writeFileSync(big, mixed(random, 16 * MIB), { flag: 'a' });
+  for (let part = 0; part < 3.2 * SCALE; part++) writeFileSync(big, mixed(random, 16 * MIB), { flag: 'a' });
   const tree = join(folder.path, 'tree');
   makeTree(tree, 1_000 * SCALE, 2);
   const [bigHash, hash] = [sha256(readFileSync(big)), treeHash(tree)];
@@ -64,7 +64,7 @@ test('a large mixed file and a tree come back whole, and again after the server 
   assert.equal(check.code, 0, check.stdout.toString() + check.stderr);
 });
 
-test('files of every awkward size and name come back', { timeout: 120_000 }, async () => {
+test('files of every awkward size and name come back', { timeout: 120_000 * SCALE }, async () => {
   using folder = temporaryFolder();
   const source = join(folder.path, 'in');
   mkdirSync(source);
@@ -95,7 +95,7 @@ test('files of every awkward size and name come back', { timeout: 120_000 }, asy
   }
 });
 
-test('a sparse file stays sparse', { timeout: 120_000 }, async () => {
+test('a sparse file stays sparse', { timeout: 120_000 * SCALE }, async () => {
   using folder = temporaryFolder();
   const source = join(folder.path, 'sparse');
   const size = 256 * MIB * SCALE;
@@ -117,7 +117,7 @@ test('a sparse file stays sparse', { timeout: 120_000 }, async () => {
   assert.equal(same.code, 0, same.stdout.toString());
 });
 
-test('a hundred files go up at once with curl and come back', { timeout: 120_000 }, async () => {
+test('a hundred files go up at once with curl and come back', { timeout: 120_000 * SCALE }, async () => {
   using folder = temporaryFolder();
   await using server = await startServer();
   const random = seededRandom(4);
@@ -141,7 +141,7 @@ test('a hundred files go up at once with curl and come back', { timeout: 120_000
   }
 });
 
-test('the same content a second time takes next to nothing', { timeout: 120_000 }, async () => {
+test('the same content a second time takes next to nothing', { timeout: 120_000 * SCALE }, async () => {
   using folder = temporaryFolder();
   const store = join(folder.path, 'store');
   const random = seededRandom(5);
