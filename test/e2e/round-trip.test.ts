@@ -26,7 +26,7 @@ const MIB = 2 ** 20;
 const SCALE = Number(process.env.HOLDFAST_TEST_SCALE ?? 1);
 
 test('a large mixed file and a tree come back whole, and again after the server was killed', {
-  timeout: 600_000,
+  timeout: 600_000 * SCALE,
 }, async () => {
   using folder = temporaryFolder();
   const store = join(folder.path, 'store');
