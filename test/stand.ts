@@ -35,6 +35,7 @@ export interface Stand extends AsyncDisposable {
 export interface StandOptions {
   readonly seed?: number;
   readonly options?: Partial<FilesOptions>;
+  /** Stays open afterwards; one of its own when absent. */
   readonly meta?: MetaStore;
   readonly background?: boolean;
   readonly caller?: Caller;
@@ -48,7 +49,7 @@ export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
   const clock = wanted.clock ?? manual;
   const random = seededRandom(wanted.seed ?? 1);
   const log = silentLog;
-  const meta = building.use(wanted.meta ?? openSqliteFile(':memory:'));
+  const meta = wanted.meta ?? building.use(openSqliteFile(':memory:'));
   const objects = building.use(new MemoryObjects());
   const chunks = building.use(
     await openChunkStore({

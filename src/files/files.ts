@@ -14,6 +14,8 @@ import { sweepVersions } from './retention.ts';
 export const OWNER = 'owner';
 const OWNER_SPACE = 1;
 const ONLY_REALM = 1;
+/** How long a short command goes on taking apart what it made unreachable; the rest waits for the next one. */
+const REAP_AT_CLOSE_MS = 2_000;
 /** How often kept versions are looked over. */
 const SWEEP_MS = 3600 * 1000;
 const ROOT_MODE = 0o755;
@@ -35,6 +37,8 @@ export class Files implements AsyncDisposable {
   readonly #spaces: Map<string, Space>;
   readonly #reaper: Reaper;
   readonly #isBackground: boolean;
+  /** Something became unreachable while nothing is reaped in the background. */
+  #isReapOwed = false;
   #sweepTimer: Disposable | undefined;
   #sweep: Promise<unknown> = Promise.resolve();
   readonly #closing = new AbortController();
@@ -53,6 +57,7 @@ export class Files implements AsyncDisposable {
       reading: new Map(),
       onUnreachable: () => {
         if (this.#isBackground) this.#reaper.kick();
+        else this.#isReapOwed = true;
       },
     };
   }
@@ -88,6 +93,13 @@ export class Files implements AsyncDisposable {
     return dropped;
   }
 
+  async #reapForAWhile(): Promise<void> {
+    const enough = new AbortController();
+    const bound = this.context.clock.sleep(REAP_AT_CLOSE_MS, enough.signal).catch(() => undefined);
+    await Promise.race([this.#reaper.drain(), bound]);
+    enough.abort();
+  }
+
   #planSweep(): void {
     this.#sweepTimer = this.context.clock.after(SWEEP_MS, () => {
       this.#sweep = this.sweepNow()
@@ -103,6 +115,7 @@ export class Files implements AsyncDisposable {
     this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
     this.#sweepTimer?.[Symbol.dispose]();
     await this.#sweep;
+    if (this.#isReapOwed) await this.#reapForAWhile();
     await this.#reaper.close();
   }
 

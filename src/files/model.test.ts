@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, openStand, type Stand } from '../../test/stand.ts';
 import { Fault, type Random, seededRandom } from '../base/index.ts';
+import { openSqliteFile } from '../meta/index.ts';
 
 const NAMES = ['a', 'b', 'c', 'd'];
 const SEEDS = 12;
@@ -233,4 +234,16 @@ test('with no versions kept, removing everything gives back every content and le
   );
   const stats = await stand.service.stats();
   assert.equal(stats.logical_bytes + stats.history_bytes, 0);
+});
+
+test('a short command takes apart what it removed before it ends', async () => {
+  const meta = openSqliteFile(':memory:');
+  {
+    await using stand = await openStand({ meta, background: false });
+    await stand.service.write('/f/g/file', [Buffer.from('x')], { mode: 'create', parents: true });
+    await stand.service.remove('/f', { recursive: true });
+  }
+  assert.deepEqual(await meta.scan('reaps', { prefix: [], limit: 10 }), []);
+  assert.deepEqual(await meta.scan('entries', { prefix: [], limit: 10 }), []);
+  await meta.close();
 });
