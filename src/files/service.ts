@@ -16,7 +16,7 @@ import {
   textOfBytes,
   textOfPath,
 } from '../api/index.ts';
-import { Fault } from '../base/index.ts';
+import { Fault, hexOf } from '../base/index.ts';
 import { type ContentId, NODE_KIND } from '../meta/index.ts';
 import { makeFolder, setAttributes } from './attributes.ts';
 import { writeMany } from './bulk.ts';
@@ -27,7 +27,7 @@ import type { Files } from './files.ts';
 import { globOf } from './glob.ts';
 import { move } from './move.ts';
 import { markReading, type Range, readContent } from './read-content.ts';
-import { kindOf, recordOfFound } from './record.ts';
+import { kindOf, recordOf, recordOfFound } from './record.ts';
 import { remove } from './remove.ts';
 import { check, stats } from './report.ts';
 import { search } from './search.ts';
@@ -137,19 +137,10 @@ async function read(context: Context, space: Space, found: Found, options: ReadO
       ? { content: found.node.content, size: found.node.size, version: found.node.version }
       : await getVersion(context, space, found, options.version);
   const range = rangeOf(wanted.size, options, path);
-  const hash = await hashOfContent(context, space, wanted.content);
-  const record = {
-    ...(await recordOfFound(context, space, found)),
-    size: wanted.size,
-    version: wanted.version,
-    xxhash3: hash,
-  };
+  const content = await context.meta.get('contents', [space.space, wanted.content]);
+  const hash = content?.hash == null ? null : hexOf(content.hash);
+  const record = { ...recordOf(found.path, found.node, hash), size: wanted.size, version: wanted.version };
   return { record, bytes: bytesOf(context, space, wanted.content, range, found, options.signal) };
-}
-
-async function hashOfContent(context: Context, space: Space, content: ContentId): Promise<string | null> {
-  const row = await context.meta.get('contents', [space.space, content]);
-  return row?.hash == null ? null : Buffer.from(row.hash).toString('hex');
 }
 
 /** Marks the content from the first byte asked for to the last; until then a content that nobody keeps may go. */
