@@ -12,10 +12,10 @@ const LARGE_BYTES = 120_000;
 const HIDDEN_BYTES = 2_600_000;
 
 export const soak: Soak = {
-  about: 'power cuts and failing calls at every point of scripts: --rounds 10 --outcomes 4 --seed N; about 15 minutes',
+  about: 'power cuts and failing calls at every point of scripts: --rounds 5 --outcomes 3 --seed N; about 15 minutes',
   run: async (words) => {
     const seed = words.number('seed', Date.now() % 1_000_000);
-    const crashCount = words.number('outcomes', 4);
+    const crashCount = words.number('outcomes', 3);
     process.stdout.write(`seed ${seed}\n`);
     const problems: string[] = [];
     const cut = async (name: string, question: PowerLossQuestion): Promise<void> => {
@@ -52,9 +52,9 @@ export const soak: Soak = {
         problems.push(...report.problems);
         if (!report.isReached) break;
       }
-      say(`every call fails once with ${failure}: ${call - 1} runs`);
+      say(`every call fails once with ${failure}: ${call - 1} runs, ${problems.length} problems so far`);
     }
-    for (let round = 1; round <= words.number('rounds', 10); round++) {
+    for (let round = 1; round <= words.number('rounds', 5); round++) {
       await cut(`round ${round}, three at once`, {
         seed: seed + round,
         actorCount: 3,
