@@ -23,6 +23,10 @@ const URL_PLAIN = /[A-Za-z0-9\-._~]/;
 
 /** Reads a path in text form. A leading slash is optional, a trailing one allowed. @throws Fault `invalid`. */
 export function pathOfText(text: string): Path {
+  if (/\\x2f/i.test(text))
+    throw new Fault('invalid', `The path ${JSON.stringify(shorten(text))} cannot be used: a name in it has a slash.`, {
+      path: shorten(text),
+    });
   return pathOfBytes(bytesOfText(text), text);
 }
 

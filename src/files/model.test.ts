@@ -247,3 +247,22 @@ test('a short command takes apart what it removed before it ends', async () => {
   assert.deepEqual(await meta.scan('entries', { prefix: [], limit: 10 }), []);
   await meta.close();
 });
+
+test('versions of a path rise through a file that took its place, each with a number of its own', async () => {
+  await using stand = await openStand();
+  const { service } = stand;
+  const write = (path: string, text: string): Promise<unknown> =>
+    service.write(path, [Buffer.from(text)], { mode: 'put' });
+  await write('/kept', 'one');
+  await write('/kept', 'two');
+  await write('/new', 'three');
+  await service.move('/new', '/kept', { overwrite: true });
+  const { versions } = await service.versions({ path: '/kept' });
+  assert.deepEqual(
+    versions.map(({ version }) => version),
+    [3, 2, 1],
+  );
+  await service.restore({ path: '/kept' }, 1);
+  assert.equal((await bytesOf((await service.read({ path: '/kept' })).bytes)).toString(), 'one');
+  assert.equal((await bytesOf((await service.read({ path: '/kept' }, { version: 2 })).bytes)).toString(), 'two');
+});

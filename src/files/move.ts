@@ -4,7 +4,7 @@ import { Fault } from '../base/index.ts';
 import { type Expect, NODE_KIND, type NodeRow } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
-import { changeOf, joinParts, type Parts, planMove } from './plan.ts';
+import { changeOf, inPlaceOf, joinParts, type Parts, planMove } from './plan.ts';
 import { hashOf, kindOf, recordOf } from './record.ts';
 import { planUnlinkFound } from './remove.ts';
 import { ancestorsOf, type Found, findPath, getPath, type Place } from './tree.ts';
@@ -56,9 +56,7 @@ export async function move(
 }
 
 function replacing(node: NodeRow, target: Found | undefined): NodeRow {
-  return target === undefined || target.node.kind !== NODE_KIND.file
-    ? node
-    : { ...node, replacedNode: target.node.node };
+  return target === undefined || target.node.kind !== NODE_KIND.file ? node : inPlaceOf(node, target.node);
 }
 
 /** @throws Fault `invalid` for a folder that would come to stand inside itself. */

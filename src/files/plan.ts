@@ -285,6 +285,14 @@ export function planUnlinkTree(entry: EntryRow, node: NodeRow): Partial<Parts> {
   };
 }
 
+/**
+ * A file that takes another's place goes on above its numbers, so that the versions of the path rise through both.
+ */
+export function inPlaceOf(node: NodeRow, target: NodeRow): NodeRow {
+  const version = Math.max(node.version, target.version) + 1;
+  return { ...node, replacedNode: target.node, version, versionCommit: THIS_COMMIT };
+}
+
 /** A node moves from one name to a free one. */
 export function planMove(
   entry: EntryRow,

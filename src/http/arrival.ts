@@ -88,7 +88,7 @@ export function checkSender(arrival: Arrival, headers: IncomingHttpHeaders): voi
     throw new Fault('invalid', 'The request has no Host header. HTTP/1.1 asks for one.', {});
   }
   if (!isOwnHost(host)) {
-    const sentence = `This server does not answer under the name ${JSON.stringify(host.slice(0, 300))}. Use 127.0.0.1 or localhost, or add the name to the option http.hosts.`;
+    const sentence = `This server does not answer under the name ${JSON.stringify(host.slice(0, 300))}. Use 127.0.0.1 or localhost, or add the name to the option http.allowed_hosts.`;
     throw new Fault('denied', sentence, { host: host.slice(0, 300) });
   }
   checkOrigin(headers, isOwnHost);

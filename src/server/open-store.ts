@@ -43,8 +43,10 @@ import {
   FORMAT_NAME,
   META_FOLDER,
   makeStoreFolder,
+  noteMetadata,
   OBJECTS_FOLDER,
   readStoreFolder,
+  requireMetadata,
   requireRoomForStore,
   type StoreIdentity,
 } from './store-folder.ts';
@@ -137,6 +139,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
   const disk = await diskOf(folder, question.create === true);
   const lock = building.use(takeLock(folder, question.command, clock));
   const { identity, isNew } = await identityOf(disk, question, { clock, random });
+  await requireMetadata(disk, folder, `${META_FOLDER}/${META_FILE}`);
   const objects = building.use(await DiskObjects.open(disk, { folder: OBJECTS_FOLDER }));
   const meta = building.use(
     openSqliteFile(join(folder, META_FOLDER, META_FILE), {
@@ -169,6 +172,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       background: question.background ?? false,
     }),
   );
+  await noteMetadata(disk);
   return new OpenStore({ folder, format: identity.format, files, lock, isNew }, building.move(), clock);
 }
 

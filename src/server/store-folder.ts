@@ -131,6 +131,31 @@ export async function makeStoreFolder(
   return { format, secret };
 }
 
+/** Stands in a store's folder once its metadata has been made: from then on metadata that is missing is lost, not new. */
+const METADATA_MADE_NAME = 'metadata.made';
+
+/**
+ * Whether the metadata may be made now: in a store that never had any. @throws Fault `corrupt` when there was some and
+ * it is gone: an empty tree would be shown, and written to, in its place.
+ */
+export async function requireMetadata(disk: Disk, folder: string, file: string): Promise<void> {
+  const stat = await disk.stat(file);
+  if (stat !== undefined && stat.sizeBytes > 0) return;
+  if ((await disk.stat(METADATA_MADE_NAME)) === undefined) return;
+  throw new Fault(
+    'corrupt',
+    `${folder}/${file} is ${stat === undefined ? 'missing' : 'empty'}: it says which files the store holds. Put it back from a backup of this store; nothing was changed.`,
+    { path: `${folder}/${file}` },
+  );
+}
+
+/** Notes, durably and once, that the store has metadata. */
+export async function noteMetadata(disk: Disk): Promise<void> {
+  if ((await disk.stat(METADATA_MADE_NAME)) !== undefined) return;
+  await writeWhole(disk, METADATA_MADE_NAME, 'The metadata of this store was made; without it the store is damaged.\n');
+  await disk.syncFolder('');
+}
+
 function chunkFormatOf(choice: StoreChoice): ChunkFormat {
   return { ...DEFAULT_CHUNK_FORMAT, idAlgorithm: choice.idAlgorithm, chunker: choice.chunker };
 }

@@ -1,7 +1,7 @@
 /** Bad input and bad moments: each gets a clear error with its own exit code or status, and nothing is lost. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -60,6 +60,24 @@ test('what is no store, and a folder that holds something else, are refused', as
   const refused = await holdfast(['init', '--store', full]);
   assert.equal(refused.code, 4, refused.stderr);
   assert.equal(readFileSync(join(full, 'mine'), 'utf8'), 'mine');
+});
+
+test('a store whose metadata is gone is refused, never shown empty', { timeout: 60_000 }, async () => {
+  using folder = temporaryFolder();
+  const store = await newStore(folder.path);
+  const put = await holdfast(['put', '--store', store, '-', '/kept'], { input: Buffer.from('kept') });
+  assert.equal(put.code, 0, put.stderr);
+  const meta = join(store, 'meta', 'metadata.sqlite');
+  const before = readFileSync(meta);
+  for (const harm of [() => writeFileSync(meta, ''), () => rmSync(meta)]) {
+    harm();
+    const refused = await holdfast(['ls', '--store', store]);
+    assert.equal(refused.code, 7, refused.stderr);
+    assert.match(refused.stderr, /metadata\.sqlite is (empty|missing)/);
+  }
+  writeFileSync(meta, before);
+  const back = await holdfast(['cat', '--store', store, '/kept']);
+  assert.equal(back.stdout.toString(), 'kept', back.stderr);
 });
 
 test('a full disk is said, nothing is lost, and there is room again after making some', {
