@@ -37,6 +37,8 @@ const idOf = newIdHasher(idAlgorithm, secret);
 
 port.on('message', ({ job, bytes, table, ids }: DecodeRequest) => {
   const plain = decodeRequest({ bytes, table, ids, idOf });
+  // Given back now: nothing else here makes garbage that would bring the collector to it.
+  if (plain.buffer !== bytes.buffer) bytes.buffer.transfer(0);
   const answer: DecodeAnswer = { job, plain, table };
   port.postMessage(answer, [plain.buffer, table.buffer]);
 });
