@@ -75,6 +75,8 @@ interface Coming {
   readonly plain: Promise<Uint8Array>;
   /** Bytes of memory it may take. */
   readonly weight: number;
+  /** Set on the last of a request whose memory is nobody else's: its bytes, and those before it, are no longer needed. */
+  readonly giveBack?: () => void;
 }
 
 interface ReadOptions {
@@ -157,6 +159,8 @@ export class ChunkReader {
         const plain = await next.plain;
         weight -= next.weight;
         yield sliceOf(plain, next.slice);
+        // Only here: whoever ends the iteration instead may still be sending the piece.
+        next.giveBack?.();
       }
     } finally {
       await groups.return?.(undefined);
@@ -357,8 +361,20 @@ export class ChunkReader {
   }
 
   #request(group: readonly Wanted[], askedBytes: number): readonly Coming[] {
-    const brought = group.length === 1 ? undefined : this.#bring(group, askedBytes);
+    const { threads } = this.#context;
+    if (threads !== undefined && askedBytes >= START_BYTES_MIN) threads.start();
+    const isLent = threads !== undefined && threads.readyCount > 0 && isForThread(group, askedBytes);
+    const brought = group.length === 1 ? undefined : this.#bring(group, isLent);
     brought?.catch(() => {});
+    if (isLent && brought !== undefined) {
+      return group.map(({ slice, located }, number) => {
+        // Not shared with other readers, because the memory is used again as soon as this one has read it.
+        const plain = this.#plainOf(slice, located, brought, number);
+        plain.catch(() => {});
+        const isLast = number === group.length - 1;
+        return { slice, plain, weight: slice.length, ...(isLast && { giveBack: () => giveBack(threads, brought) }) };
+      });
+    }
     return group.map(({ slice, located }, number) => {
       const key = keyOfId(slice.id);
       const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, brought, number));
@@ -367,27 +383,25 @@ export class ChunkReader {
     });
   }
 
-  /** One request for all records of a group, decoded in a thread when that is worth it and one is ready. */
-  async #bring(group: readonly Wanted[], askedBytes: number): Promise<Brought | undefined> {
+  /** One request for all records of a group, decoded in a thread when it `isLent`. */
+  async #bring(group: readonly Wanted[], isLent: boolean): Promise<Brought | undefined> {
     const [first] = group;
     const last = group.at(-1);
     assert(first !== undefined && last !== undefined, 'a group has a member');
     const from = first.located.place.offset;
     const place = { offset: from, length: last.located.place.offset + last.located.place.length - from };
-    const fetching = this.#fetch({ ...first.located, place });
+    const bytes = await this.#fetch({ ...first.located, place });
     const { threads, objects } = this.#context;
-    if (threads !== undefined && askedBytes >= START_BYTES_MIN) threads.start();
-    const bytes = await fetching;
     // What a pack that is still gathered in memory answers is its own memory, and not to be given away.
     const isOwn = ownsBuffer(bytes) && (first.located.open === undefined || objects.abilities.append);
-    const isForThread = isOwn && askedBytes >= THREAD_BYTES_MIN && group.every(({ located }) => !located.isPatch);
-    if (threads === undefined || !isForThread || threads.readyCount === 0) return { bytes, from };
+    if (threads === undefined || !isLent || !isOwn) return { bytes, from };
     const table = tableOf(group, from);
     const ids = Buffer.allocUnsafeSlow(group.length * this.#context.idBytes);
     for (const [number, { slice }] of group.entries()) ids.set(slice.id, number * this.#context.idBytes);
     const decoded = await threads.decode({ bytes, table, ids });
+    if (decoded !== undefined) return { decoded };
     // When a thread dies the bytes are gone with it.
-    return decoded === undefined ? undefined : { decoded };
+    return bytes.length > 0 ? { bytes, from } : undefined;
   }
 
   async #plainOf(
@@ -402,7 +416,7 @@ export class ChunkReader {
     const plain = 'decoded' in together ? plainAt(together.decoded, number) : await this.#decodeIn(together, located);
     if (plain === undefined) return await this.#load(slice.id);
     // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
-    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), plain);
+    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), 'decoded' in together ? plain.slice() : plain);
     return plain;
   }
 
@@ -410,6 +424,19 @@ export class ChunkReader {
     const at = located.place.offset - from;
     return this.#decode(located, bytes.subarray(at, at + located.place.length));
   }
+}
+
+function isForThread(group: readonly Wanted[], askedBytes: number): boolean {
+  return askedBytes >= THREAD_BYTES_MIN && group.every(({ located }) => !located.isPatch);
+}
+
+function giveBack(threads: DecodeThreads, brought: Promise<Brought | undefined>): void {
+  void brought.then(
+    (together) => {
+      if (together !== undefined && 'decoded' in together) threads.giveBack(together.decoded);
+    },
+    () => {},
+  );
 }
 
 function ownsBuffer(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {

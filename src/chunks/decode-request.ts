@@ -16,15 +16,19 @@ export const UNDECODED = 2 ** 32 - 1;
 /** Plain bytes of one answer; what claims to be more is left to the main thread, record by record. */
 const PLAIN_BYTES_MAX = 64 * 1024 * 1024;
 
+const ROUND_BYTES = 1024 * 1024;
+
 interface Request {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly table: Uint32Array<ArrayBuffer>;
   /** One behind the other. */
   readonly ids: Uint8Array;
   readonly idOf: IdHasher;
+  /** Memory for the plain bytes, used when it is enough. */
+  readonly spare?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** The plain bytes, perhaps in the memory of `bytes`; `table` is overwritten. Throws nothing because of damage. */
+/** The plain bytes, perhaps in the memory of `bytes` or `spare`; `table` is overwritten. Throws nothing because of damage. */
 export function decodeRequest(request: Request): Uint8Array<ArrayBuffer> {
   const { bytes, table } = request;
   const headers = readHeaders(request);
@@ -32,7 +36,7 @@ export function decodeRequest(request: Request): Uint8Array<ArrayBuffer> {
   const isTooMuch = plainBytes > PLAIN_BYTES_MAX;
   const isAllRaw = headers.every((header) => header === undefined || header.codec === CODEC.raw);
   // One more: room in which a frame that is too long shows itself.
-  const target = isTooMuch || isAllRaw ? bytes : ownBytes(plainBytes + 1);
+  const target = isTooMuch || isAllRaw ? bytes : roomFor(plainBytes + 1, request.spare);
   let end = 0;
   for (const [number, header] of headers.entries()) {
     const at = table[number * TABLE_FIELDS] ?? 0;
@@ -75,7 +79,8 @@ function isIdAt(ids: Uint8Array, number: number, id: Uint8Array): boolean {
   return bufferOf(id).equals(ids.subarray(number * id.length, (number + 1) * id.length));
 }
 
-/** Memory that may be transferred, not filled with zeros first. */
-function ownBytes(length: number): Uint8Array<ArrayBuffer> {
-  return Buffer.allocUnsafeSlow(length);
+/** Memory that may be transferred, not filled with zeros first. In round sizes, so that it serves again. */
+function roomFor(length: number, spare: Uint8Array<ArrayBuffer> | undefined): Uint8Array<ArrayBuffer> {
+  if (spare !== undefined && spare.length >= length) return spare;
+  return Buffer.allocUnsafeSlow(Math.ceil(length / ROUND_BYTES) * ROUND_BYTES);
 }

@@ -15,8 +15,13 @@ const IDLE_MS = 10_000;
 /** Threads that may die before the main thread does everything itself. */
 const DEATHS_MAX = 3;
 
+/** Memory of earlier answers that is kept for later ones: as many, and of this size each. */
+const SPARES_MAX = 4;
+const SPARE_BYTES_MIN = 1024 * 1024 + 1;
+const SPARE_BYTES_MAX = 4 * 1024 * 1024;
+
 /** One request and what is wanted of it; see decodeRequest. `bytes` and `table` are gone afterwards. */
-export type DecodeWanted = Omit<DecodeRequest, 'job'>;
+export type DecodeWanted = Omit<DecodeRequest, 'job' | 'spare'>;
 export type Decoded = Omit<DecodeAnswer, 'job'>;
 
 interface Thread {
@@ -32,6 +37,7 @@ export class DecodeThreads implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #threads = new Set<Thread>();
+  readonly #spares: Uint8Array<ArrayBuffer>[] = [];
   #idleTimer: Disposable | undefined;
   #deathCount = 0;
   #jobCount = 0;
@@ -75,9 +81,19 @@ export class DecodeThreads implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<Decoded | undefined>();
     if (thread.jobs.size === 0) thread.worker.ref();
     thread.jobs.set(job, resolve);
-    const request: DecodeRequest = { job, ...wanted };
-    thread.worker.postMessage(request, [wanted.bytes.buffer, wanted.table.buffer]);
+    const spare = this.#spares.pop();
+    const request: DecodeRequest = { job, ...wanted, spare };
+    const given = spare === undefined ? [] : [spare.buffer];
+    thread.worker.postMessage(request, [wanted.bytes.buffer, wanted.table.buffer, ...given]);
     return await promise;
+  }
+
+  /** Nobody looks at this answer any more: its memory is used again, or freed without waiting for the collector. */
+  giveBack({ plain }: Decoded): void {
+    const { byteLength } = plain.buffer;
+    const isFitting = byteLength >= SPARE_BYTES_MIN && byteLength <= SPARE_BYTES_MAX;
+    if (isFitting && this.#spares.length < SPARES_MAX && this.#threads.size > 0) this.#spares.push(plain);
+    else plain.buffer.transfer(0);
   }
 
   /** What is under way answers undefined. */
@@ -90,6 +106,7 @@ export class DecodeThreads implements AsyncDisposable {
   async #endAll(): Promise<void> {
     const threads = [...this.#threads];
     this.#threads.clear();
+    this.#spares.length = 0;
     await Promise.all(threads.map(({ worker }) => worker.terminate()));
   }
 

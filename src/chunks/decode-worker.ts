@@ -21,9 +21,10 @@ export interface DecodeRequest {
   /** See decodeRequest. */
   readonly table: Uint32Array<ArrayBuffer>;
   readonly ids: Uint8Array<ArrayBuffer>;
+  /** Memory of an earlier answer, to be used again. */
+  readonly spare?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** Without `plain` it is the first message of a thread: it is ready. */
 export interface DecodeAnswer {
   readonly job: number;
   readonly plain: Uint8Array<ArrayBuffer>;
@@ -35,10 +36,11 @@ assert(port !== null, 'this file runs as a worker thread');
 const { idAlgorithm, secret } = workerData as DecodeWorkerData;
 const idOf = newIdHasher(idAlgorithm, secret);
 
-port.on('message', ({ job, bytes, table, ids }: DecodeRequest) => {
-  const plain = decodeRequest({ bytes, table, ids, idOf });
+port.on('message', ({ job, bytes, table, ids, spare }: DecodeRequest) => {
+  const plain = decodeRequest({ bytes, table, ids, idOf, spare });
   // Given back now: nothing else here makes garbage that would bring the collector to it.
   if (plain.buffer !== bytes.buffer) bytes.buffer.transfer(0);
+  if (spare !== undefined && plain.buffer !== spare.buffer) spare.buffer.transfer(0);
   const answer: DecodeAnswer = { job, plain, table };
   port.postMessage(answer, [plain.buffer, table.buffer]);
 });
