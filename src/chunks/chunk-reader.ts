@@ -2,6 +2,8 @@
  * From a chunk's id to its plain bytes: metadata says which pack, the pack's index says where, one ranged read fetches
  * the record (neighbours together), and nothing is handed out before record checksum, decoding and id have been checked.
  *
+ * Big reads are checked and decoded in worker threads, a request at a time. Whatever a thread cannot vouch for is read
+ * again here, so that a fault is the same whoever saw it first.
  * A damaged pack index costs speed, not data: the pack is walked record by record instead, and that is logged.
  * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
  */
@@ -10,6 +12,8 @@ import { type ChunkId, type ChunkRow, type MetaStore, PACK_STATE, type PackId, t
 import type { ObjectStore } from '../objects/index.ts';
 import type { ChunkSlice } from './chunk-store.ts';
 import { bufferOf } from './content-hash.ts';
+import { TABLE_FIELDS, UNDECODED } from './decode-request.ts';
+import type { Decoded, DecodeThreads } from './decode-threads.ts';
 import { type IdHasher, keyOfId } from './ids.ts';
 import type { OpenPack } from './open-pack.ts';
 import type { ChunkStoreOptions } from './options.ts';
@@ -22,6 +26,10 @@ import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader,
 const GAP_BYTES_MAX = 32 * 1024;
 /** Bytes that one request reads. */
 const REQUEST_BYTES_MAX = 1024 * 1024;
+/** Bytes that one `readAll` has asked for before its requests go to threads: less is done before a message is there. */
+const THREAD_BYTES_MIN = 256 * 1024;
+/** Bytes that one `readAll` has asked for before threads are started for it: to start them costs as much. */
+const START_BYTES_MIN = 16 * 1024 * 1024;
 /** Depths of records are below this. */
 const DEPTH_BELOW = BASE_DEPTH_MAX + 1;
 /** Rows of packs remembered. */
@@ -34,6 +42,8 @@ export interface ReaderContext {
   readonly idBytes: number;
   readonly idOf: IdHasher;
   readonly packs: PackWriter;
+  /** Absent where everything happens on the main thread. The reader's caller ends them. */
+  readonly threads: DecodeThreads | undefined;
   readonly log: Log;
   readonly options: ChunkStoreOptions;
 }
@@ -46,7 +56,18 @@ interface Located {
   readonly place: Place;
   /** Set while this process still writes the pack. */
   readonly open: OpenPack | undefined;
+  /** Whether another chunk is needed to decode it. */
+  readonly isPatch: boolean;
 }
+
+/** A slice and where its chunk is. */
+interface Wanted {
+  readonly slice: ChunkSlice;
+  readonly located: Located;
+}
+
+/** What one request has brought: its bytes, from `from` in the object on, or already what is in them. */
+type Brought = { readonly bytes: Uint8Array; readonly from: number } | { readonly decoded: Decoded };
 
 /** A slice whose chunk is under way. */
 interface Coming {
@@ -54,6 +75,8 @@ interface Coming {
   readonly plain: Promise<Uint8Array>;
   /** Bytes of memory it may take. */
   readonly weight: number;
+  /** Set on the last of a request whose memory is nobody else's: its bytes, and those before it, are no longer needed. */
+  readonly giveBack?: () => void;
 }
 
 interface ReadOptions {
@@ -108,7 +131,7 @@ export class ChunkReader {
     if (there !== undefined) return there;
     const place = await pack.find(id);
     assert(place !== undefined, 'an appended record is in the index of its pack', { chunk: hexOf(id) });
-    const located = { id, pack: pack.row.pack, object: pack.row.object, place, open: pack };
+    const located = { id, pack: pack.row.pack, object: pack.row.object, place, open: pack, isPatch: false };
     return await this.#decode(located, await pack.get(place));
   }
 
@@ -136,6 +159,8 @@ export class ChunkReader {
         const plain = await next.plain;
         weight -= next.weight;
         yield sliceOf(plain, next.slice);
+        // Only here: whoever ends the iteration instead may still be sending the piece.
+        next.giveBack?.();
       }
     } finally {
       await groups.return?.(undefined);
@@ -154,7 +179,7 @@ export class ChunkReader {
     located: { readonly id: ChunkId; readonly pack: PackId; readonly object: string; readonly place: Place },
     bytes: Uint8Array,
   ): Promise<Uint8Array> {
-    return await this.#decode({ ...located, open: undefined }, bytes);
+    return await this.#decode({ ...located, open: undefined, isPatch: false }, bytes);
   }
 
   /** Every record of a pack as its index, or failing that the records themselves, say. */
@@ -216,7 +241,8 @@ export class ChunkReader {
     const pack = open === undefined ? await this.#packOf(row.pack) : undefined;
     const object = open?.row.object ?? pack?.object ?? '';
     const place = open === undefined ? pack && (await this.indexOf(pack)).find(row.id) : await open.find(row.id);
-    const located = { id: row.id, pack: row.pack, object, place: place ?? { offset: 0, length: 0 }, open };
+    const isPatch = row.depth > 0;
+    const located = { id: row.id, pack: row.pack, object, place: place ?? { offset: 0, length: 0 }, open, isPatch };
     if (place === undefined) throw damagedChunk(located, 'its record is not in the pack that the index names');
     return located;
   }
@@ -297,8 +323,10 @@ export class ChunkReader {
 
   /** Slices with their chunks under way, in groups that one request each reads. */
   async *#groups(slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>): AsyncGenerator<readonly Coming[]> {
-    let group: { readonly slice: ChunkSlice; readonly located: Located }[] = [];
+    let group: Wanted[] = [];
+    let askedBytes = 0;
     for await (const slice of slices) {
+      askedBytes += slice.length;
       const key = keyOfId(slice.id);
       const there = this.#plain.get(key);
       const coming = there === undefined ? this.#coming.get(key) : Promise.resolve(there);
@@ -313,13 +341,13 @@ export class ChunkReader {
         group.push({ slice, located });
         continue;
       }
-      if (group.length > 0) yield this.#request(group);
+      if (group.length > 0) yield this.#request(group, askedBytes);
       group = [];
       if (located instanceof Fault) yield [{ slice, plain: rejected(located), weight: 0 }];
       else if (located !== undefined) group.push({ slice, located });
       else if (coming !== undefined) yield [{ slice, plain: coming, weight: slice.length }];
     }
-    if (group.length > 0) yield this.#request(group);
+    if (group.length > 0) yield this.#request(group, askedBytes);
   }
 
   /** A fault belongs to its slice: those before it are handed out first. */
@@ -332,37 +360,101 @@ export class ChunkReader {
     }
   }
 
-  #request(group: readonly { readonly slice: ChunkSlice; readonly located: Located }[]): readonly Coming[] {
-    const [first] = group;
-    const last = group.at(-1);
-    assert(first !== undefined && last !== undefined, 'a group has a member');
-    const from = first.located.place.offset;
-    const place = { offset: from, length: last.located.place.offset + last.located.place.length - from };
-    const bytes = group.length === 1 ? undefined : this.#fetch({ ...first.located, place });
-    bytes?.catch(() => {});
-    return group.map(({ slice, located }) => {
+  #request(group: readonly Wanted[], askedBytes: number): readonly Coming[] {
+    const { threads } = this.#context;
+    if (threads !== undefined && askedBytes >= START_BYTES_MIN) threads.start();
+    const isLent = threads !== undefined && threads.readyCount > 0 && isForThread(group, askedBytes);
+    const brought = group.length === 1 ? undefined : this.#bring(group, isLent);
+    brought?.catch(() => {});
+    if (isLent && brought !== undefined) {
+      return group.map(({ slice, located }, number) => {
+        // Not shared with other readers, because the memory is used again as soon as this one has read it.
+        const plain = this.#plainOf(slice, located, brought, number);
+        plain.catch(() => {});
+        const isLast = number === group.length - 1;
+        return { slice, plain, weight: slice.length, ...(isLast && { giveBack: () => giveBack(threads, brought) }) };
+      });
+    }
+    return group.map(({ slice, located }, number) => {
       const key = keyOfId(slice.id);
-      const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, bytes, from));
+      const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, brought, number));
       plain.catch(() => {});
       return { slice, plain, weight: slice.length };
     });
   }
 
+  /** One request for all records of a group, decoded in a thread when it `isLent`. */
+  async #bring(group: readonly Wanted[], isLent: boolean): Promise<Brought | undefined> {
+    const [first] = group;
+    const last = group.at(-1);
+    assert(first !== undefined && last !== undefined, 'a group has a member');
+    const from = first.located.place.offset;
+    const place = { offset: from, length: last.located.place.offset + last.located.place.length - from };
+    const bytes = await this.#fetch({ ...first.located, place });
+    const { threads, objects } = this.#context;
+    // What a pack that is still gathered in memory answers is its own memory, and not to be given away.
+    const isOwn = ownsBuffer(bytes) && (first.located.open === undefined || objects.abilities.append);
+    if (threads === undefined || !isLent || !isOwn) return { bytes, from };
+    const table = tableOf(group, from);
+    const ids = Buffer.allocUnsafeSlow(group.length * this.#context.idBytes);
+    for (const [number, { slice }] of group.entries()) ids.set(slice.id, number * this.#context.idBytes);
+    const decoded = await threads.decode({ bytes, table, ids });
+    if (decoded !== undefined) return { decoded };
+    // When a thread dies the bytes are gone with it.
+    return bytes.length > 0 ? { bytes, from } : undefined;
+  }
+
   async #plainOf(
     slice: ChunkSlice,
     located: Located,
-    bytes: Promise<Uint8Array> | undefined,
-    from: number,
+    brought: Promise<Brought | undefined> | undefined,
+    number: number,
   ): Promise<Uint8Array> {
-    const together = await bytes?.catch(() => undefined);
+    const together = await brought?.catch(() => undefined);
     // A request that failed as a whole is made again for each record: then the fault names the right one.
     if (together === undefined) return await this.#load(slice.id);
-    const at = located.place.offset - from;
-    const plain = await this.#decode(located, together.subarray(at, at + located.place.length));
+    const plain = 'decoded' in together ? plainAt(together.decoded, number) : await this.#decodeIn(together, located);
+    if (plain === undefined) return await this.#load(slice.id);
     // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
-    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), plain);
+    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), 'decoded' in together ? plain.slice() : plain);
     return plain;
   }
+
+  #decodeIn({ bytes, from }: { bytes: Uint8Array; from: number }, located: Located): Promise<Uint8Array> {
+    const at = located.place.offset - from;
+    return this.#decode(located, bytes.subarray(at, at + located.place.length));
+  }
+}
+
+function isForThread(group: readonly Wanted[], askedBytes: number): boolean {
+  return askedBytes >= THREAD_BYTES_MIN && group.every(({ located }) => !located.isPatch);
+}
+
+function giveBack(threads: DecodeThreads, brought: Promise<Brought | undefined>): void {
+  void brought.then(
+    (together) => {
+      if (together !== undefined && 'decoded' in together) threads.giveBack(together.decoded);
+    },
+    () => {},
+  );
+}
+
+function ownsBuffer(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer && bytes.length === bytes.buffer.byteLength;
+}
+
+/** Where the records of a group are in the bytes of its request; see decodeRequest. */
+function tableOf(group: readonly Wanted[], from: number): Uint32Array<ArrayBuffer> {
+  const table = new Uint32Array(group.length * TABLE_FIELDS);
+  for (const [number, { located }] of group.entries())
+    table.set([located.place.offset - from, located.place.length], number * TABLE_FIELDS);
+  return table;
+}
+
+/** Undefined for a record that the thread could not vouch for. */
+function plainAt({ plain, table }: Decoded, number: number): Uint8Array | undefined {
+  const [at = UNDECODED, length = 0] = table.subarray(number * TABLE_FIELDS, (number + 1) * TABLE_FIELDS);
+  return at === UNDECODED ? undefined : plain.subarray(at, at + length);
 }
 
 function isNeighbour(first: Located, last: Located, next: Located): boolean {

@@ -12,6 +12,7 @@ import type { ChunkFormat, ChunkStore } from './chunk-store.ts';
 import { newChunker } from './chunker.ts';
 import { bufferOf } from './content-hash.ts';
 import { StreamWriter, type WriterContext } from './content-writer.ts';
+import { DecodeThreads } from './decode-threads.ts';
 import { Encoder } from './encoder.ts';
 import { ID_BYTES, type IdHasher, newIdHasher } from './ids.ts';
 import { KnownChunks } from './known-chunks.ts';
@@ -58,7 +59,10 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     onSealed: (pack, index) => reader.keepIndex(pack.row.object, index),
     onLost: (pack) => known.forgetLost(pack),
   });
-  const reader = new ChunkReader({ objects, meta, realm, idBytes, idOf, packs, log, options });
+  const workerData = { idAlgorithm: format.idAlgorithm, secret };
+  const threads =
+    options.workerCount === 0 ? undefined : new DecodeThreads({ count: options.workerCount, workerData, clock, log });
+  const reader = new ChunkReader({ objects, meta, realm, idBytes, idOf, packs, threads, log, options });
   const encoder = new Encoder({
     ...{ realm, packs, clock, options },
     chunkBytesMax: format.chunkBytesMax,
@@ -86,6 +90,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   async function closeAll(): Promise<void> {
     await Promise.all([...writers].map((writer) => writer[Symbol.asyncDispose]()));
     await encoder[Symbol.asyncDispose]();
+    await threads?.[Symbol.asyncDispose]();
     await packs.close();
   }
 

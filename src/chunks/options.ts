@@ -4,7 +4,10 @@
  */
 
 export interface ChunkStoreOptions {
-  /** Threads that compress; 0 compresses on the main thread. Started when there is work for them, ended when idle. */
+  /**
+   * Threads that compress, and as many that decompress; with 0 the main thread does both. Started when there is work
+   * for them, ended when idle.
+   */
   readonly workerCount: number;
   /** Plain bytes that are compressed and appended together. */
   readonly batchBytes: number;

@@ -20,7 +20,7 @@ import { assert, equalBytes, Fault } from '../base/index.ts';
 import type { ChunkId, RealmId } from '../meta/index.ts';
 import type { CompressionLevel } from './chunk-store.ts';
 import { bufferOf, xxh3Of } from './content-hash.ts';
-import { compressFrame, decompressFrame } from './zstd.ts';
+import { compressFrame, decompressFrame, decompressFrameInto } from './zstd.ts';
 
 /** Values of `codec` in records; never renumbered. */
 export const CODEC = { raw: 0, zstd: 1, patch: 2 } as const;
@@ -222,6 +222,30 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
     expected: header.plainLength,
     found: plain.length,
   });
+}
+
+/**
+ * The plain bytes of a record without base and seal that `isRecordWhole`, into `target`, where behind them there is
+ * room for one byte more; a raw record's own place serves too. False when they are not what the header says.
+ */
+export function decodeRecordInto(
+  bytes: Uint8Array,
+  at: number,
+  header: RecordHeader,
+  target: Uint8Array,
+  targetAt: number,
+): boolean {
+  const stored = bytes.subarray(at + header.headerLength, at + header.recordLength);
+  if (header.codec === CODEC.raw) {
+    if (stored.length !== header.plainLength) return false;
+    if (target !== bytes || targetAt !== at + header.headerLength) target.set(stored, targetAt);
+    return true;
+  }
+  try {
+    return decompressFrameInto(stored, target, targetAt, header.plainLength) === header.plainLength;
+  } catch {
+    return false;
+  }
 }
 
 function decompress(stored: Uint8Array, header: RecordHeader, base: Uint8Array | undefined): Uint8Array {

@@ -67,10 +67,10 @@ class Context {
   }
 
   /** Runs one whole frame; answers its length, or undefined when it did not end well: then the context is spent. */
-  run(input: Uint8Array, output: Uint8Array): number | undefined {
-    this.#handle.writeSync(this.#flush, input, 0, input.length, output, 0, output.length);
+  run(input: Uint8Array, output: Uint8Array, at = 0, room = output.length): number | undefined {
+    this.#handle.writeSync(this.#flush, input, 0, input.length, output, at, room);
     const [roomLeft = 0, inputLeft = 0] = this.#state;
-    return this.#stream.destroyed || inputLeft !== 0 ? undefined : output.length - roomLeft;
+    return this.#stream.destroyed || inputLeft !== 0 ? undefined : room - roomLeft;
   }
 
   end(): void {
@@ -111,6 +111,17 @@ export function decompressFrame(frame: Uint8Array, plainLength: number): Uint8Ar
     // One more, because an output buffer that is exactly full makes zlib ask for another one.
     chunkSize: Math.max(zlib.Z_MIN_CHUNK, plainLength + 1),
   });
+}
+
+/**
+ * The same into `target`, where behind the `plainLength` bytes there is room for one more, which may be overwritten.
+ * @throws what node:zlib throws when the frame is damaged or longer.
+ */
+export function decompressFrameInto(frame: Uint8Array, target: Uint8Array, at: number, plainLength: number): number {
+  if (hasKeptContexts() && hasDecompressed(frame, target, at, plainLength)) return plainLength;
+  const plain = decompressFrame(frame, plainLength);
+  target.set(plain, at);
+  return plain.length;
 }
 
 /** Whether contexts are kept on this Node; found out once a thread. */
@@ -156,12 +167,16 @@ function newCompressor(level: number): Context | undefined {
 }
 
 function keptDecompress(frame: Uint8Array, plainLength: number): Uint8Array | undefined {
+  const plain = Buffer.allocUnsafeSlow(plainLength + 1);
+  return hasDecompressed(frame, plain, 0, plainLength) ? plain.subarray(0, plainLength) : undefined;
+}
+
+function hasDecompressed(frame: Uint8Array, target: Uint8Array, at: number, plainLength: number): boolean {
   decompressor ??= Context.of(createZstdDecompress(), zlib.ZSTD_e_continue);
   // One more than expected: a frame that is longer shows itself, and one that fits has been read to its end.
-  const plain = Buffer.allocUnsafeSlow(plainLength + 1);
-  if (decompressor?.run(frame, plain) === plainLength) return plain.subarray(0, plainLength);
+  if (decompressor?.run(frame, target, at, plainLength + 1) === plainLength) return true;
   // Whatever is left in it would run into the next frame.
   decompressor?.end();
   decompressor = undefined;
-  return undefined;
+  return false;
 }

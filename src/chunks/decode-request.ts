@@ -1,0 +1,86 @@
+/**
+ * All wanted records of one request, checked and decoded into one buffer: header, checksum, length, id. Apart from the
+ * thread that runs it, so that it can be tried without one.
+ * The table has two fields a record: where it is in the bytes, and its length. Afterwards they say where its plain
+ * bytes are in the answer, and how many; offset UNDECODED means that the record is damaged or not for a thread (a patch,
+ * a sealed one).
+ */
+
+import { bufferOf } from './content-hash.ts';
+import type { IdHasher } from './ids.ts';
+import { CODEC, decodeRecordInto, isFlaw, isRecordWhole, type RecordHeader, readHeader } from './record.ts';
+
+export const TABLE_FIELDS = 2;
+export const UNDECODED = 2 ** 32 - 1;
+
+/** Plain bytes of one answer; what claims to be more is left to the main thread, record by record. */
+const PLAIN_BYTES_MAX = 64 * 1024 * 1024;
+
+const ROUND_BYTES = 1024 * 1024;
+
+interface Request {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly table: Uint32Array<ArrayBuffer>;
+  /** One behind the other. */
+  readonly ids: Uint8Array;
+  readonly idOf: IdHasher;
+  /** Memory for the plain bytes, used when it is enough. */
+  readonly spare?: Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** The plain bytes, perhaps in the memory of `bytes` or `spare`; `table` is overwritten. Throws nothing because of damage. */
+export function decodeRequest(request: Request): Uint8Array<ArrayBuffer> {
+  const { bytes, table } = request;
+  const headers = readHeaders(request);
+  const plainBytes = headers.reduce((sum, header) => sum + (header?.plainLength ?? 0), 0);
+  const isTooMuch = plainBytes > PLAIN_BYTES_MAX;
+  const isAllRaw = headers.every((header) => header === undefined || header.codec === CODEC.raw);
+  // One more: room in which a frame that is too long shows itself.
+  const target = isTooMuch || isAllRaw ? bytes : roomFor(plainBytes + 1, request.spare);
+  let end = 0;
+  for (const [number, header] of headers.entries()) {
+    const at = table[number * TABLE_FIELDS] ?? 0;
+    const isRight = header !== undefined && !isTooMuch && isRecordWhole(bytes, at, header);
+    const plainAt = isAllRaw ? at + (header?.headerLength ?? 0) : end;
+    const isDecoded = isRight && isDecodedInto(request, number, header, target, plainAt);
+    table[number * TABLE_FIELDS] = isDecoded ? plainAt : UNDECODED;
+    table[number * TABLE_FIELDS + 1] = isDecoded ? header.plainLength : 0;
+    if (isDecoded) end += header.plainLength;
+  }
+  return target;
+}
+
+/** Undefined where a header is damaged, or of a record that is not for a thread. */
+function readHeaders({ bytes, table, ids }: Request): (RecordHeader | undefined)[] {
+  const count = table.length / TABLE_FIELDS;
+  const idBytes = ids.length / count;
+  return Array.from({ length: count }, (_, number) => {
+    const [at = 0, length = 0] = table.subarray(number * TABLE_FIELDS, (number + 1) * TABLE_FIELDS);
+    const header = readHeader(bytes.subarray(0, at + length), at);
+    if (isFlaw(header) || header.base !== undefined || header.sealSuite !== 0) return undefined;
+    if (header.recordLength > length || header.id.length !== idBytes) return undefined;
+    return isIdAt(ids, number, header.id) ? header : undefined;
+  });
+}
+
+function isDecodedInto(
+  { bytes, table, ids, idOf }: Request,
+  number: number,
+  header: RecordHeader,
+  target: Uint8Array,
+  plainAt: number,
+): boolean {
+  const at = table[number * TABLE_FIELDS] ?? 0;
+  if (!decodeRecordInto(bytes, at, header, target, plainAt)) return false;
+  return isIdAt(ids, number, idOf(target.subarray(plainAt, plainAt + header.plainLength)));
+}
+
+function isIdAt(ids: Uint8Array, number: number, id: Uint8Array): boolean {
+  return bufferOf(id).equals(ids.subarray(number * id.length, (number + 1) * id.length));
+}
+
+/** Memory that may be transferred, not filled with zeros first. In round sizes, so that it serves again. */
+function roomFor(length: number, spare: Uint8Array<ArrayBuffer> | undefined): Uint8Array<ArrayBuffer> {
+  if (spare !== undefined && spare.length >= length) return spare;
+  return Buffer.allocUnsafeSlow(Math.ceil(length / ROUND_BYTES) * ROUND_BYTES);
+}
