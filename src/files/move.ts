@@ -4,7 +4,7 @@ import { Fault } from '../base/index.ts';
 import { type Expect, NODE_KIND, type NodeRow } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
-import { changeOf, inPlaceOf, joinParts, type Parts, planMove } from './plan.ts';
+import { changeOf, joinParts, type Parts, planMove } from './plan.ts';
 import { hashOf, kindOf, recordOf } from './record.ts';
 import { planUnlinkFound } from './remove.ts';
 import { ancestorsOf, type Found, findPath, getPath, type Place } from './tree.ts';
@@ -43,7 +43,7 @@ export async function move(
     const now = context.clock.now();
     const { place, parts: folders, above } = await placeFor(context, space, to, options.parents === true, now);
     const replaced = target === undefined ? [] : [await planUnlinkFound(context, space, target, now, found.node.node)];
-    const moved = planMove(found.entry, replacing(found.node, target), place, now);
+    const moved = planMove(found.entry, found.node, place, now, replacedFile(target));
     const guards: Partial<Parts> = {
       expects: [
         ...(target === undefined ? [freeExpect(space, place)] : []),
@@ -55,8 +55,9 @@ export async function move(
   });
 }
 
-function replacing(node: NodeRow, target: Found | undefined): NodeRow {
-  return target === undefined || target.node.kind !== NODE_KIND.file ? node : inPlaceOf(node, target.node);
+/** The file whose place is taken; an empty folder that is replaced leaves nothing to go on from. */
+function replacedFile(target: Found | undefined): NodeRow | undefined {
+  return target?.node.kind === NODE_KIND.file ? target.node : undefined;
 }
 
 /** @throws Fault `invalid` for a folder that would come to stand inside itself. */

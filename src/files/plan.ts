@@ -293,17 +293,18 @@ export function inPlaceOf(node: NodeRow, target: NodeRow): NodeRow {
   return { ...node, replacedNode: target.node, version, versionCommit: THIS_COMMIT };
 }
 
-/** A node moves from one name to a free one. */
+/** A node moves from one name to a free one, or to that of a file that goes in the same change: `target`. */
 export function planMove(
   entry: EntryRow,
   node: NodeRow,
   to: Pick<Place, 'parent' | 'name'>,
   now: Moment,
+  target?: NodeRow,
 ): { readonly parts: Partial<Parts>; readonly row: NodeRow } {
   const { space } = entry;
   const isFolder = node.kind === NODE_KIND.folder;
   const row: NodeRow = {
-    ...node,
+    ...(target === undefined ? node : inPlaceOf(node, target)),
     parent: isFolder ? to.parent.node : null,
     changedSeconds: now.seconds,
     changedNanoseconds: now.nanoseconds,
@@ -327,7 +328,7 @@ export function planMove(
       { table: 'nodes', mode: 'replace', row },
     ],
     items: [
-      itemOf(node, CHANGE_KIND.move, {
+      itemOf(row, CHANGE_KIND.move, {
         before: { parent: entry.parent, name: entry.name },
         after: { parent: to.parent.node, name: to.name },
       }),
