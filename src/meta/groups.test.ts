@@ -80,30 +80,78 @@ test('when the group fails everybody in it gets the fault, and the next one is t
 test('what the group names is made durable after it is closed, and its changes go first', async () => {
   await using meta = await opened();
   const steps: string[] = [];
-  let open: (() => void) | undefined;
+  const opens: (() => void)[] = [];
   const groups = new Groups({
     meta,
     prepare: async () => {
       steps.push('prepare');
-      await new Promise<void>((resolve) => {
-        open = resolve;
-      });
+      await new Promise<void>((resolve) => opens.push(resolve));
       return [{ now: at(1), puts: [{ table: 'packs', mode: 'keep', row: packRow(7) }] }];
     },
   });
   const expects = [{ kind: 'row', table: 'packs', key: [1, 7] }] as const;
   const first = groups.commit(put('a', { expects }));
-  while (open === undefined) await new Promise((resolve) => setImmediate(resolve));
+  const letThrough = async (count: number): Promise<void> => {
+    while (opens.length < count) await new Promise((resolve) => setImmediate(resolve));
+    opens[count - 1]?.();
+  };
+  while (opens.length < 1) await new Promise((resolve) => setImmediate(resolve));
   const second = groups.commit(put('b'));
   assert.deepEqual(meta.groups, []);
-  open();
+  await letThrough(1);
   await first;
-  open = undefined;
-  while (open === undefined) await new Promise((resolve) => setImmediate(resolve));
-  (open as () => void)();
+  await letThrough(2);
   await second;
   assert.deepEqual(meta.groups, [2, 2], 'the late one went to a group of its own');
   assert.equal(steps.length, 2);
+});
+
+test('the records of the next group are made durable while one commits, and it commits after its own', async () => {
+  await using meta = await opened();
+  const opens: (() => void)[] = [];
+  const prepare = async (): Promise<readonly Change[]> => {
+    await new Promise<void>((resolve) => opens.push(resolve));
+    return [];
+  };
+  const turns = async (): Promise<void> => {
+    for (let n = 0; n < 10; n++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const groups = new Groups({ meta, prepare });
+  const first = groups.commit(put('a'));
+  await turns();
+  const second = groups.commit(put('b'));
+  await turns();
+  assert.equal(opens.length, 1, 'one at a time is made durable');
+  opens[0]?.();
+  await first;
+  const third = groups.commit(put('c'));
+  await turns();
+  assert.equal(opens.length, 2, 'the second began with the commit of the first, the third has to wait');
+  assert.deepEqual(await names(meta), ['a'], 'nothing is committed before its records');
+  opens[1]?.();
+  await second;
+  await turns();
+  opens[2]?.();
+  await third;
+  assert.deepEqual(meta.groups, [1, 1, 1]);
+});
+
+test('a next group whose records fail does not harm the one that commits meanwhile', async () => {
+  await using meta = await opened();
+  const fault = new Fault('io', 'The disk refused.');
+  let count = 0;
+  const prepare = async (): Promise<readonly Change[]> => {
+    if (++count === 2) throw fault;
+    await new Promise((resolve) => setImmediate(resolve));
+    return [];
+  };
+  const groups = new Groups({ meta, prepare });
+  const first = groups.commit(put('a'));
+  while (count === 0) await new Promise((resolve) => setImmediate(resolve));
+  const second = assert.rejects(groups.commit(put('b')), fault);
+  await Promise.all([first, second]);
+  await groups.commit(put('c'));
+  assert.deepEqual(await names(meta), ['a', 'c']);
 });
 
 test('when making durable fails, or a change that goes first is refused, nothing of the group is done', async () => {

@@ -1,9 +1,12 @@
 /**
  * Groups: one durable transaction for the changes of many. A change handed in joins the group that is forming; a group
  * is closed before the records it names are synced, so later changes go to the next one. Somebody always waits for an
- * answer here, so a group starts in the next turn of the event loop once the one before is done, and whoever arrives
- * meanwhile shares it. A change that fails its expectations fails alone; when the whole group fails (the disk, or what
- * had to go first), everybody in it gets that fault.
+ * answer here, so a group starts at once when none is under way, and whoever arrives meanwhile shares the next one.
+ *
+ * Two groups overlap, and only so: the records of the next are synced while the one before commits, since a commit may
+ * hold the whole thread until the disk has it. Commits keep the order of the groups, and each comes after its own
+ * records. A change that fails its expectations fails alone; when the whole group fails (the disk, or what had to go
+ * first), everybody in it gets that fault, and the next group goes on.
  */
 import { Fault } from '../base/index.ts';
 import type { Change, MetaStore, Outcome } from './meta-store.ts';
@@ -21,7 +24,8 @@ export interface GroupsOptions {
   readonly meta: MetaStore;
   /**
    * Makes durable what the group's changes name; answers changes that go first in the same transaction. When one of
-   * those is refused, nothing of the group is done.
+   * those is refused, nothing of the group is done. Called for the next group while the one before commits, never for
+   * more.
    */
   readonly prepare: () => Promise<readonly Change[]>;
 }
@@ -47,6 +51,12 @@ interface Waiting {
   readonly weight: Weight;
   readonly done: (outcome: Committed) => void;
   readonly fail: (error: unknown) => void;
+}
+
+/** A group whose records are durable. */
+interface Prepared {
+  readonly group: readonly Waiting[];
+  readonly first: readonly Change[];
 }
 
 export class Groups {
@@ -82,11 +92,16 @@ export class Groups {
   }
 
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    let ready: Prepared | undefined;
+    while (this.#waiting.length > 0 || ready !== undefined) {
       // A turn, so that all whose requests came in with the first one share its group. It costs microseconds; a group
       // of its own for each would cost everybody a sync of the disk.
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      await this.#runGroup(this.#takeGroup());
+      if (ready === undefined) await turn();
+      const next = this.#waiting.length === 0 ? undefined : this.#prepare(this.#takeGroup());
+      // Another, so that the sync of the next group's records has reached the disk before a commit holds the thread.
+      if (ready !== undefined && next !== undefined) await turn();
+      if (ready !== undefined) await this.#commitGroup(ready);
+      ready = await next;
     }
     this.#running = undefined;
   }
@@ -108,9 +123,18 @@ export class Groups {
     return this.#waiting.splice(0, count);
   }
 
-  async #runGroup(group: readonly Waiting[]): Promise<void> {
+  /** Answers undefined when the group has failed already; never rejects. */
+  async #prepare(group: readonly Waiting[]): Promise<Prepared | undefined> {
     try {
-      const first = await this.#options.prepare();
+      return { group, first: await this.#options.prepare() };
+    } catch (error) {
+      for (const waiting of group) waiting.fail(error);
+      return undefined;
+    }
+  }
+
+  async #commitGroup({ group, first }: Prepared): Promise<void> {
+    try {
       const changes = [...first, ...group.map(({ change }) => change)];
       const outcomes = await this.#options.meta.commit(changes, { essential: first.length });
       for (const [index, waiting] of group.entries()) settle(waiting, outcomes[first.length + index]);
@@ -124,6 +148,10 @@ export class Groups {
     this.#isClosed = true;
     await this.#running;
   }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function settle(waiting: Waiting, outcome: Outcome | undefined): void {
