@@ -1,9 +1,9 @@
 /** Groups: who shares one, who fails with whom, what goes first, and how they end. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '../base/index.ts';
+import { type Clock, Fault } from '../base/index.ts';
 import { at, entryRow, extentRow, firstChanges, packRow, RECORD } from './contract-rows.ts';
-import { GROUP_BYTES_MAX, GROUP_CHANGES_MAX, GROUPS_WAITING_MAX, Groups } from './groups.ts';
+import { COMPANY_MS_MAX, GROUP_BYTES_MAX, GROUP_CHANGES_MAX, GROUPS_WAITING_MAX, Groups } from './groups.ts';
 import { MemoryMeta } from './memory-meta.ts';
 import type { Change, MetaStore, Outcome } from './meta-store.ts';
 
@@ -152,6 +152,56 @@ test('a next group whose records fail does not harm the one that commits meanwhi
   await Promise.all([first, second]);
   await groups.commit(put('c'));
   assert.deepEqual(await names(meta), ['a', 'c']);
+});
+
+/** Groups that take `groupMs` by a clock of their own, where nothing ever ends a wait. */
+function slowGroups(meta: MetaStore, groupMs: number): { readonly groups: Groups; readonly waits: number[] } {
+  const waits: number[] = [];
+  let nowMs = 0;
+  const clock: Clock = {
+    now: () => at(1),
+    monotonicMs: () => nowMs,
+    after: () => ({ [Symbol.dispose]: () => {} }),
+    sleep: (delayMs) => {
+      waits.push(delayMs);
+      return new Promise(() => {});
+    },
+  };
+  const prepare = async (): Promise<readonly Change[]> => {
+    nowMs += groupMs;
+    return [];
+  };
+  return { groups: new Groups({ meta, clock, prepare }), waits };
+}
+
+test('clients that come back one by one share a group again, which waits no longer than one takes', async () => {
+  await using meta = await opened();
+  const { groups, waits } = slowGroups(meta, 3);
+  await Promise.all(['a', 'b', 'c'].map((name) => groups.commit(put(name))));
+  const back: Promise<unknown>[] = [];
+  for (const name of ['d', 'e', 'f']) {
+    for (let n = 0; n < 5; n++) await new Promise((resolve) => setImmediate(resolve));
+    back.push(groups.commit(put(name)));
+  }
+  await Promise.all(back);
+  assert.deepEqual(meta.groups, [3, 3]);
+  assert.deepEqual(waits, [3]);
+});
+
+test('nobody waits for company who was alone before, or where groups are fast', async () => {
+  await using meta = await opened();
+  const slow = slowGroups(meta, 100);
+  for (const name of ['a', 'b', 'c']) await slow.groups.commit(put(name));
+  const fast = slowGroups(meta, 0.1);
+  await Promise.all(['d', 'e'].map((name) => fast.groups.commit(put(name))));
+  await fast.groups.commit(put('f'));
+  assert.deepEqual([...slow.waits, ...fast.waits], []);
+  const long = slowGroups(meta, 100);
+  await Promise.all(['g', 'h'].map((name) => long.groups.commit(put(name))));
+  void long.groups.commit(put('i'));
+  for (let n = 0; n < 5; n++) await new Promise((resolve) => setImmediate(resolve));
+  await long.groups.commit(put('j'));
+  assert.deepEqual(long.waits, [COMPANY_MS_MAX]);
 });
 
 test('when making durable fails, or a change that goes first is refused, nothing of the group is done', async () => {
