@@ -3,7 +3,7 @@
  * encoded (in a worker thread, or here when it is small or has nothing to compress) and appended with one write.
  *
  * Batching follows the load, as in a group commit: when somebody waits and nothing is under way, a batch starts at once
- * however small; what comes meanwhile gathers in the next one, which starts when it is worth it or alone. So one writer alone never waits for company, and many
+ * however small; what comes meanwhile gathers in the next one. So one writer alone never waits for company, and many
  * small ones share. Memory is the fixed number of batches; `room` is where writers wait.
  */
 import { assert, type Clock, Fault } from '../base/index.ts';
@@ -30,8 +30,6 @@ const THREAD_BYTES_MIN = 64 * 1024;
 const MAIN_BYTES_MAX = 1024 * 1024;
 /** Batches under way below which a waiting one starts without being full. */
 const EAGER_BATCHES = 2;
-/** Unless it is the only one, a batch does not start before it has so much: what comes meanwhile shares its messages. */
-const EAGER_BYTES_MIN = 256 * 1024;
 
 /** A chunk that this process stores: being encoded, or appended, or failed. */
 export interface NewChunk {
@@ -138,11 +136,7 @@ export class Encoder implements AsyncDisposable {
 
   /** Somebody waits for the chunks added so far. */
   flush(): void {
-    if (this.#filling === undefined) return;
-    if (this.#isFlushWanted) {
-      if (this.#filling.at >= EAGER_BYTES_MIN) this.#startWanted();
-      return;
-    }
+    if (this.#filling === undefined || this.#isFlushWanted) return;
     this.#isFlushWanted = true;
     // Behind everything that is ready to run, so that writers that end together share a batch.
     setImmediate(() => this.#startWanted());
@@ -169,7 +163,6 @@ export class Encoder implements AsyncDisposable {
 
   #startWanted(): void {
     if (!this.#isFlushWanted || this.#underWay.size >= EAGER_BATCHES) return;
-    if (this.#underWay.size > 0 && (this.#filling?.at ?? 0) < EAGER_BYTES_MIN) return;
     this.#start();
   }
 
