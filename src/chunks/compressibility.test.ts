@@ -39,3 +39,26 @@ test('what only looks like noise is tried as long as it pays', () => {
   compressibility.tried(false);
   assert.equal(compressibility.isWorthTrying(true), false);
 });
+
+test('streams that begin with noise are tried as rarely as the chunks of one, until it pays', () => {
+  const beginnings = new Compressibility();
+  const isTried = (pays: boolean): boolean => {
+    const compressibility = new Compressibility(beginnings);
+    const isTried = compressibility.isWorthTrying(true);
+    if (isTried) compressibility.tried(pays);
+    return isTried;
+  };
+  const tries = Array.from({ length: 320 }, () => isTried(false)).filter(Boolean).length;
+  assert.ok(tries >= 15 && tries <= 25, String(tries));
+  while (!isTried(true));
+  for (let n = 0; n < 20; n++) assert.ok(isTried(true));
+});
+
+test('a stream whose beginning was not tried is tried later', () => {
+  const beginnings = new Compressibility();
+  new Compressibility(beginnings).isWorthTrying(true);
+  const compressibility = new Compressibility(beginnings);
+  const tries = Array.from({ length: 40 }, () => compressibility.isWorthTrying(true));
+  assert.equal(tries[0], false);
+  assert.ok(tries.includes(true));
+});

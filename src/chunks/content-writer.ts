@@ -37,6 +37,8 @@ export interface WriterContext {
   readonly idOf: IdHasher;
   readonly known: KnownChunks;
   readonly encoder: Encoder;
+  /** Whether it pays to compress streams that begin with noise. */
+  readonly beginnings: Compressibility;
   /** Wall clock, seconds. */
   readonly nowSeconds: () => number;
   /** Reads a chunk back, to compare; given where ids alone are not proof (xxh3-128). */
@@ -64,7 +66,7 @@ export class StreamWriter implements ContentWriter {
   readonly #context: WriterContext;
   readonly #options: WriterOptions;
   readonly #hash = newContentHash();
-  readonly #compressibility = new Compressibility();
+  readonly #compressibility: Compressibility;
   readonly #gatherBytes: number;
   #gathered: Uint8Array = new Uint8Array(0);
   #gatheredLength = 0;
@@ -83,6 +85,7 @@ export class StreamWriter implements ContentWriter {
   constructor(context: WriterContext, options: WriterOptions) {
     this.#context = context;
     this.#options = options;
+    this.#compressibility = new Compressibility(context.beginnings);
     this.#gatherBytes = 2 * context.format.chunkBytesMax;
   }
 

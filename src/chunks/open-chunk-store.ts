@@ -10,6 +10,7 @@ import { BATCH_COUNT_MAX } from './batch.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { ChunkFormat, ChunkStore } from './chunk-store.ts';
 import { newChunker } from './chunker.ts';
+import { Compressibility } from './compressibility.ts';
 import { bufferOf } from './content-hash.ts';
 import { StreamWriter, type WriterContext } from './content-writer.ts';
 import { DecodeThreads } from './decode-threads.ts';
@@ -71,6 +72,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   const writers = new Set<StreamWriter>();
   const writerContext: WriterContext = {
     ...{ realm, format, chunker, idOf, known, encoder },
+    beginnings: new Compressibility(),
     nowSeconds: () => clock.now().seconds,
     readBack:
       format.idAlgorithm === 'xxh3-128'

@@ -1,9 +1,9 @@
 /** Groups: who shares one, who fails with whom, what goes first, and how they end. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '../base/index.ts';
+import { type Clock, Fault } from '../base/index.ts';
 import { at, entryRow, extentRow, firstChanges, packRow, RECORD } from './contract-rows.ts';
-import { GROUP_BYTES_MAX, GROUP_CHANGES_MAX, GROUPS_WAITING_MAX, Groups } from './groups.ts';
+import { COMPANY_MS_MAX, GROUP_BYTES_MAX, GROUP_CHANGES_MAX, GROUPS_WAITING_MAX, Groups } from './groups.ts';
 import { MemoryMeta } from './memory-meta.ts';
 import type { Change, MetaStore, Outcome } from './meta-store.ts';
 
@@ -80,30 +80,128 @@ test('when the group fails everybody in it gets the fault, and the next one is t
 test('what the group names is made durable after it is closed, and its changes go first', async () => {
   await using meta = await opened();
   const steps: string[] = [];
-  let open: (() => void) | undefined;
+  const opens: (() => void)[] = [];
   const groups = new Groups({
     meta,
     prepare: async () => {
       steps.push('prepare');
-      await new Promise<void>((resolve) => {
-        open = resolve;
-      });
+      await new Promise<void>((resolve) => opens.push(resolve));
       return [{ now: at(1), puts: [{ table: 'packs', mode: 'keep', row: packRow(7) }] }];
     },
   });
   const expects = [{ kind: 'row', table: 'packs', key: [1, 7] }] as const;
   const first = groups.commit(put('a', { expects }));
-  while (open === undefined) await new Promise((resolve) => setImmediate(resolve));
+  const letThrough = async (count: number): Promise<void> => {
+    while (opens.length < count) await new Promise((resolve) => setImmediate(resolve));
+    opens[count - 1]?.();
+  };
+  while (opens.length < 1) await new Promise((resolve) => setImmediate(resolve));
   const second = groups.commit(put('b'));
   assert.deepEqual(meta.groups, []);
-  open();
+  await letThrough(1);
   await first;
-  open = undefined;
-  while (open === undefined) await new Promise((resolve) => setImmediate(resolve));
-  (open as () => void)();
+  await letThrough(2);
   await second;
   assert.deepEqual(meta.groups, [2, 2], 'the late one went to a group of its own');
   assert.equal(steps.length, 2);
+});
+
+test('the records of the next group are made durable while one commits, and it commits after its own', async () => {
+  await using meta = await opened();
+  const opens: (() => void)[] = [];
+  const prepare = async (): Promise<readonly Change[]> => {
+    await new Promise<void>((resolve) => opens.push(resolve));
+    return [];
+  };
+  const turns = async (): Promise<void> => {
+    for (let n = 0; n < 10; n++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const groups = new Groups({ meta, prepare });
+  const first = groups.commit(put('a'));
+  await turns();
+  const second = groups.commit(put('b'));
+  await turns();
+  assert.equal(opens.length, 1, 'one at a time is made durable');
+  opens[0]?.();
+  await first;
+  const third = groups.commit(put('c'));
+  await turns();
+  assert.equal(opens.length, 2, 'the second began with the commit of the first, the third has to wait');
+  assert.deepEqual(await names(meta), ['a'], 'nothing is committed before its records');
+  opens[1]?.();
+  await second;
+  await turns();
+  opens[2]?.();
+  await third;
+  assert.deepEqual(meta.groups, [1, 1, 1]);
+});
+
+test('a next group whose records fail does not harm the one that commits meanwhile', async () => {
+  await using meta = await opened();
+  const fault = new Fault('io', 'The disk refused.');
+  let count = 0;
+  const prepare = async (): Promise<readonly Change[]> => {
+    if (++count === 2) throw fault;
+    await new Promise((resolve) => setImmediate(resolve));
+    return [];
+  };
+  const groups = new Groups({ meta, prepare });
+  const first = groups.commit(put('a'));
+  while (count === 0) await new Promise((resolve) => setImmediate(resolve));
+  const second = assert.rejects(groups.commit(put('b')), fault);
+  await Promise.all([first, second]);
+  await groups.commit(put('c'));
+  assert.deepEqual(await names(meta), ['a', 'c']);
+});
+
+/** Groups that take `groupMs` by a clock of their own, where nothing ever ends a wait. */
+function slowGroups(meta: MetaStore, groupMs: number): { readonly groups: Groups; readonly waits: number[] } {
+  const waits: number[] = [];
+  let nowMs = 0;
+  const clock: Clock = {
+    now: () => at(1),
+    monotonicMs: () => nowMs,
+    after: () => ({ [Symbol.dispose]: () => {} }),
+    sleep: (delayMs) => {
+      waits.push(delayMs);
+      return new Promise(() => {});
+    },
+  };
+  const prepare = async (): Promise<readonly Change[]> => {
+    nowMs += groupMs;
+    return [];
+  };
+  return { groups: new Groups({ meta, clock, prepare }), waits };
+}
+
+test('clients that come back one by one share a group again, which waits no longer than one takes', async () => {
+  await using meta = await opened();
+  const { groups, waits } = slowGroups(meta, 3);
+  await Promise.all(['a', 'b', 'c'].map((name) => groups.commit(put(name))));
+  const back: Promise<unknown>[] = [];
+  for (const name of ['d', 'e', 'f']) {
+    for (let n = 0; n < 5; n++) await new Promise((resolve) => setImmediate(resolve));
+    back.push(groups.commit(put(name)));
+  }
+  await Promise.all(back);
+  assert.deepEqual(meta.groups, [3, 3]);
+  assert.deepEqual(waits, [3]);
+});
+
+test('nobody waits for company who was alone before, or where groups are fast', async () => {
+  await using meta = await opened();
+  const slow = slowGroups(meta, 100);
+  for (const name of ['a', 'b', 'c']) await slow.groups.commit(put(name));
+  const fast = slowGroups(meta, 0.1);
+  await Promise.all(['d', 'e'].map((name) => fast.groups.commit(put(name))));
+  await fast.groups.commit(put('f'));
+  assert.deepEqual([...slow.waits, ...fast.waits], []);
+  const long = slowGroups(meta, 100);
+  await Promise.all(['g', 'h'].map((name) => long.groups.commit(put(name))));
+  void long.groups.commit(put('i'));
+  for (let n = 0; n < 5; n++) await new Promise((resolve) => setImmediate(resolve));
+  await long.groups.commit(put('j'));
+  assert.deepEqual(long.waits, [COMPANY_MS_MAX]);
 });
 
 test('when making durable fails, or a change that goes first is refused, nothing of the group is done', async () => {

@@ -158,7 +158,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       options: chunkOptionsOf(options),
     }),
   );
-  const groups = new Groups({ meta, prepare: () => chunks.sync() });
+  const groups = new Groups({ meta, clock, prepare: () => chunks.sync() });
   building.defer(() => groups.close());
   const files = building.use(
     await openFiles({
