@@ -419,7 +419,7 @@ export const ROUTES = {
     path: '/v1/symlinks/{path}',
     tag: 'Files',
     summary: 'Make a symlink',
-    body: { type: 'json', schema: SymlinkBody, example: { target: '../shared/report.txt' } },
+    body: { type: 'json', schema: SymlinkBody, example: { target: '../notes/report.txt' } },
     answers: { 201: record('Made.') },
     faults: ['not-found', 'exists', 'not-folder'],
   },

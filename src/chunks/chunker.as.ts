@@ -16,7 +16,6 @@ const PATTERN: i8 = -86; // 0xAA
 /** Equal windows in a row after which UltraCDC cuts. */
 const LOW_ENTROPY_WINDOWS: i32 = 64;
 
-// @ts-ignore: decorator
 @inline
 function distanceOf(window: u64): i32 {
   return <i32>popcnt<u64>(window ^ 0xaaaaaaaaaaaaaaaa);
@@ -25,7 +24,6 @@ function distanceOf(window: u64): i32 {
 /**
  * Tests the eight places of one window. Answers how far into it the cut is, or -1.
  */
-// @ts-ignore: decorator
 @inline
 function cutInWindow(at: usize, mask: i32): i32 {
   for (let j = 0; j < 8; j++) {
@@ -93,7 +91,6 @@ export function ultracdc(
  * Sums of eight neighbours each: lane k of the answer is the sum of lanes k … k + 7 of `low` followed by `high`.
  * Three doublings; of the sums over `high` alone only the low lanes are used, so what the shuffles wrap in is harmless.
  */
-// @ts-ignore: decorator
 @inline
 function windowSums(low: v128, high: v128): v128 {
   const low2 = i8x16.add(low, v128.shuffle<i8>(low, high, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16));

@@ -14,7 +14,7 @@ import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './ro
 
 /** Rows that one scan answers at most; a larger `limit` is an error of the caller. */
 export const SCAN_ROWS_MAX = 10_000;
-/** Rows that one change may put and delete together (DESIGN: no transaction passes it). */
+/** Rows that one change may put and delete together (no transaction passes it). */
 export const CHANGE_ROWS_MAX = 10_000;
 
 type KeyOf<Name extends TableName | IndexName> = Name extends TableName
