@@ -36,7 +36,7 @@ export function planGoals(sources: readonly GoalSource[], destination: GoalDesti
   if (isInto && destination.isOther) {
     throw new Fault(
       'not-folder',
-      `${destination.word} is no folder, and ${sources.length > 1 ? 'several sources' : 'a DEST with a trailing slash'} need one.`,
+      `${destination.word} is no folder, and ${sources.length > 1 ? 'several sources need' : 'a DEST with a trailing slash needs'} one.`,
       { path: destination.word },
     );
   }

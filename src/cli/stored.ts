@@ -6,8 +6,12 @@ import { Fault } from '../base/index.ts';
 import { textOfWord } from './arguments.ts';
 import { rawOfText } from './raw.ts';
 
-/** The canonical path of a word; `word` may lack the leading slash. @throws Fault `invalid`. */
+/**
+ * The canonical path of a word; `word` may lack the leading slash. An empty one is refused: it is a variable that was
+ * never set more often than it is the root. @throws Fault `invalid`.
+ */
 export function storedPath(word: string): string {
+  if (word === '') throw new Fault('invalid', 'A path is empty. Write / for the root.', {});
   return textOfPath(pathOfText(textOfWord(word)));
 }
 

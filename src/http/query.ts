@@ -107,13 +107,15 @@ function checker(schema: TObject, what: string): Check {
     const unknown = Object.keys(value).find((name) => !known.includes(name));
     if (unknown !== undefined) throw unknownName(what, unknown, known);
     const [error] = compiled.Errors(value);
-    const at =
-      error?.instancePath.replace(/^\//, '') ||
-      (error?.params as { requiredProperties?: string[] })?.requiredProperties?.[0];
+    const missing = (error?.params as { requiredProperties?: string[] } | undefined)?.requiredProperties?.[0];
+    const at = error?.instancePath.replace(/^\//, '') || missing;
     const named = at === undefined ? `The ${what}s` : `The ${what} ${at}`;
-    throw new Fault('invalid', `${named} cannot be used: it ${error?.message ?? 'is wrong'}.`, {
-      [what === 'query parameter' ? 'parameter' : what]: at ?? null,
-    });
+    const about = { [what === 'query parameter' ? 'parameter' : what]: at ?? null };
+    if (missing !== undefined) throw new Fault('invalid', `${named} is missing.`, about);
+    // Where a schema allows nothing, the name is what is wrong: attributes other than `user.*`.
+    const why =
+      error?.keyword === 'boolean' ? 'its name is not one that may be set here' : `it ${error?.message ?? 'is wrong'}`;
+    throw new Fault('invalid', `${named} cannot be used: ${why}.`, about);
   };
 }
 

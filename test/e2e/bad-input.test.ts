@@ -42,6 +42,16 @@ test('a store of an unknown version is refused and left alone', async () => {
   assert.match(refused.stderr, /format|version/);
 });
 
+test('an empty path is refused, not taken for the root', async () => {
+  using folder = temporaryFolder();
+  const store = await newStore(folder.path);
+  for (const words of [['ls'], ['mkdir'], ['rm', '-r'], ['get']]) {
+    const refused = await holdfast([...words, '--store', store, '']);
+    assert.equal(refused.code, 2, `${words.join(' ')}: ${refused.stderr}`);
+    assert.match(refused.stderr, /path is empty/);
+  }
+});
+
 test('an unknown id algorithm is refused at init', async () => {
   using folder = temporaryFolder();
   const made = await holdfast(['init', '--store', join(folder.path, 's'), '--id-algorithm', 'md5']);
@@ -195,6 +205,8 @@ test('bad requests get their own status and leave nothing', { timeout: 60_000 },
     const { stdout } = await run('curl', sent, { input: Buffer.from('x') });
     assert.match(stdout.toString(), /"code":"invalid".*400$/s, path);
   }
+  const missing = await problem(await fetch(`${origin}/v1/move`, json({ from_path: '/a' })));
+  assert.match(missing.detail, /to_path is missing/);
   const listing = (await (await fetch(`${origin}/v1/directories/`)).json()) as { entries: unknown[] };
   assert.deepEqual(listing.entries, []);
 });

@@ -17,6 +17,7 @@ export async function run(given: Given<typeof RESTORE_FLAGS>, context: Context):
   const shown = shownName(say, record.path);
   if (dryRun)
     await say.line(`would make version ${version} of ${shown} current: ${record.size} bytes of ${record.modified}`);
+  else if (record.version === version) await say.note(`version ${version} of ${shown} is current already`);
   else await say.note(`version ${version} of ${shown} is current again, as version ${record.version}`);
   return EXIT.ok;
 }
