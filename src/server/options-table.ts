@@ -114,7 +114,7 @@ export const SERVER_OPTIONS = {
   'chunks.read_ahead': {
     type: { kind: 'bytes', min: 256 * KIB, max: GIB },
     default: undefined,
-    doc: 'Bytes that reading a file fetches ahead of its reader: 8MiB when not set, 2MiB with small memory.',
+    doc: 'Bytes that reading a file fetches ahead of its reader: 4MiB when not set, 2MiB with small memory.',
   },
   'chunks.pack_size': {
     type: { kind: 'bytes', min: MIB, max: 2 * GIB },
