@@ -6,7 +6,7 @@
  * Hashers are made once and reused: making one costs as much as hashing 64 KiB. docs/formats/chunking.md has the bytes.
  */
 import xxhash from 'xxhash-addon';
-import { assert, Fault } from '../base/index.ts';
+import { Fault } from '../base/index.ts';
 import type { ChunkId } from '../meta/index.ts';
 import { Blake3Hasher } from './blake3.ts';
 import type { IdAlgorithm } from './chunk-store.ts';
@@ -77,9 +77,4 @@ export function keyOfId(id: ChunkId): string {
 
 export function idOfKey(key: string): ChunkId {
   return Buffer.from(key, 'latin1');
-}
-
-/** Throws unless the id fits the store's algorithm. */
-export function assertIdBytes(id: ChunkId, algorithm: IdAlgorithm): void {
-  assert(id.length === ID_BYTES[algorithm], 'a chunk id has the length of its algorithm', { length: id.length });
 }

@@ -4,14 +4,13 @@ import { Fault, utf8 } from '../base/index.ts';
 import { type AttributeRow, CHANGE_KIND, type Delete, NODE_KIND, type NodeRow, type Put } from '../meta/index.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
-import { changeOf, expectNode, itemOf, joinParts, NO_PARTS } from './plan.ts';
+import { changeOf, expectNode, itemOf, joinParts, MODE_DEFAULT, NO_PARTS } from './plan.ts';
 import { ATTRIBUTES_MAX, attributeRows, hashOf, recordOf } from './record.ts';
 import { type Found, findPath } from './tree.ts';
 import { existsFault, foldersFor, momentOf, placeFor, withoutUnmade } from './write.ts';
 
 /** Bytes of one attribute's value, as of `user.*` on other file systems. */
 export const ATTRIBUTE_BYTES_MAX = 65_536;
-const FOLDER_MODE_DEFAULT = 0o755;
 
 export async function setAttributes(
   context: Context,
@@ -127,7 +126,7 @@ export async function makeFolder(
     const now = context.clock.now();
     // Without `parents` the folder above must be there; asking for the place says so.
     if (options.parents !== true) await placeFor(context, space, path, false, now);
-    const { folder, parts } = await foldersFor(context, space, path, now, options.permissions ?? FOLDER_MODE_DEFAULT);
+    const { folder, parts } = await foldersFor(context, space, path, now, options.permissions ?? MODE_DEFAULT.folder);
     const plan = withoutUnmade(joinParts(parts));
     return { change: changeOf(space, caller, 'make-folder', now, plan), answer: recordOf(path, folder.node, null) };
   });

@@ -17,7 +17,7 @@ import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
 import { makeFolder } from './attributes.ts';
 import { type Built, buildContent } from './build-content.ts';
 import { type Caller, type Context, commit, type Space } from './context.ts';
-import { changeOf, joinParts, newNode, type Parts, planCreate, planReplace } from './plan.ts';
+import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from './plan.ts';
 import { recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
 import { findPath, type Place } from './tree.ts';
@@ -29,9 +29,6 @@ const BUILDS_MAX = 16;
 const BATCH_ITEMS_MAX = 512;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
 const BATCH_ROWS_MAX = 8_000;
-const FOLDER_MODE_DEFAULT = 0o755;
-const FILE_MODE_DEFAULT = 0o644;
-const SYMLINK_MODE = 0o777;
 
 /** An item whose content, if it has one, is ready. Without its source, which may hold all its bytes. */
 interface Ready {
@@ -249,8 +246,7 @@ class BatchPlan {
     const row = newNode(this.#space, place.parent.node, this.#now, {
       node,
       kind,
-      mode:
-        item.permissions ?? { file: FILE_MODE_DEFAULT, folder: FOLDER_MODE_DEFAULT, symlink: SYMLINK_MODE }[item.kind],
+      mode: item.permissions ?? MODE_DEFAULT[item.kind],
       uid: this.#context.options.uid,
       gid: this.#context.options.gid,
       size: built?.size ?? target?.length ?? 0,

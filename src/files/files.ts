@@ -7,6 +7,7 @@ import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
 import type { Context, FilesOptions, Space } from './context.ts';
 import { IdSource } from './id-source.ts';
+import { MODE_DEFAULT } from './plan.ts';
 import { Reaper, releaseDeadBuilds } from './reaper.ts';
 import { sweepVersions } from './retention.ts';
 
@@ -18,7 +19,6 @@ const ONLY_REALM = 1;
 const REAP_AT_CLOSE_MS = 2_000;
 /** How often kept versions are looked over. */
 const SWEEP_MS = 3600 * 1000;
-const ROOT_MODE = 0o755;
 
 export interface OpenFilesOptions {
   readonly meta: MetaStore;
@@ -154,7 +154,7 @@ async function makeSpace(options: OpenFilesOptions, ids: IdSource): Promise<Spac
     node: root,
     kind: NODE_KIND.folder,
     parent: root,
-    mode: ROOT_MODE,
+    mode: MODE_DEFAULT.folder,
     uid: options.options.uid,
     gid: options.options.gid,
     links: 2,

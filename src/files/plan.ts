@@ -83,6 +83,9 @@ export function changeOf(space: Space, caller: Caller, kind: string, now: Moment
   };
 }
 
+/** Permission bits of what is made without saying which. */
+export const MODE_DEFAULT = { file: 0o644, folder: 0o755, symlink: 0o777 } as const;
+
 export interface NewNode {
   readonly node: NodeId;
   readonly kind: NodeKind;

@@ -3,7 +3,7 @@
  * nothing open; a walk over a tree that changes meanwhile sees each folder as it was when its page was read.
  */
 import { joinPath, type Name, type Path, textOfPath } from '../api/index.ts';
-import { compareBytes, Fault } from '../base/index.ts';
+import { Fault } from '../base/index.ts';
 import { type EntryRow, NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
 import type { Context, Space } from './context.ts';
 
@@ -180,8 +180,4 @@ export async function* walk(
     if (options.recursive === false || found.node.kind !== NODE_KIND.folder) continue;
     yield* walk(context, space, found);
   }
-}
-
-export function isSameName(a: Name, b: Name): boolean {
-  return compareBytes(a, b) === 0;
 }

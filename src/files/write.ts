@@ -9,13 +9,10 @@ import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
 import { type Built, buildContent } from './build-content.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
-import { changeOf, joinParts, newNode, type Parts, planCreate, planReplace } from './plan.ts';
+import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from './plan.ts';
 import { kindOf, recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
 import { type Found, findPath, getPlace, type Place } from './tree.ts';
-
-const FILE_MODE_DEFAULT = 0o644;
-const FOLDER_MODE_DEFAULT = 0o755;
 
 /** A moment given by a caller. @throws Fault `invalid`. */
 export function momentOf(text: string | undefined, what: string): Moment | undefined {
@@ -95,7 +92,7 @@ async function planNewFile(
     ...fresh,
     node,
     kind: NODE_KIND.file,
-    mode: options.permissions ?? FILE_MODE_DEFAULT,
+    mode: options.permissions ?? MODE_DEFAULT.file,
     uid: context.options.uid,
     gid: context.options.gid,
   });
@@ -229,7 +226,7 @@ export async function foldersFor(
   space: Space,
   path: Path,
   now: Moment,
-  mode: number = FOLDER_MODE_DEFAULT,
+  mode: number = MODE_DEFAULT.folder,
 ): Promise<{ readonly folder: Found; readonly parts: readonly Partial<Parts>[]; readonly above: NodeRow }> {
   let depth = path.length;
   let found: Found | undefined;
@@ -250,7 +247,7 @@ export async function foldersFor(
     const row = newNode(space, found.node.node, now, {
       node,
       kind: NODE_KIND.folder,
-      mode: isLast ? mode : FOLDER_MODE_DEFAULT,
+      mode: isLast ? mode : MODE_DEFAULT.folder,
       uid: context.options.uid,
       gid: context.options.gid,
     });

@@ -1,7 +1,7 @@
 /**
  * What a change asks of an engine, one row request at a time. The meaning of a change is a generator that yields these
- * and is handed the answers; an engine drives it synchronously (SQLite, memory) or with awaits between. A change makes
- * all its reads before its first write, so a change that is refused has written nothing.
+ * and is handed the answers. SQLite and memory drive it synchronously; an engine that has to wait would await between.
+ * A change makes all its reads before its first write, so a change that is refused has written nothing.
  */
 import type { RowOf, ScanRange } from './meta-store.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
@@ -43,12 +43,5 @@ export function* scan<Name extends TableName | IndexName>(
 export function drive<T>(steps: Steps<T>, answer: (request: RowRequest) => unknown): T {
   let step = steps.next();
   while (!step.done) step = steps.next(answer(step.value));
-  return step.value;
-}
-
-/** The same with an engine that takes its time. */
-export async function driveAsync<T>(steps: Steps<T>, answer: (request: RowRequest) => unknown): Promise<T> {
-  let step = steps.next();
-  while (!step.done) step = steps.next(await answer(step.value));
   return step.value;
 }

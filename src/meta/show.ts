@@ -1,6 +1,6 @@
 /** Keys and values of rows as plain data for faults: names as text where they are text, other bytes in hex. */
 import { hexOf, textOfUtf8 } from '../base/index.ts';
-import { type Key, keyOf, type Row, type Table, type Value } from './tables.ts';
+import { type Key, type Table, type Value } from './tables.ts';
 
 const NAMES = new Set(['name', 'nameBefore', 'nameAfter', 'target']);
 /** Characters or bytes of a value that a fault repeats. */
@@ -16,10 +16,6 @@ export function shownValue(column: string, value: Value | undefined): string | n
 
 export function shownKey(of: Table, key: Key): Readonly<Record<string, string | number | null>> {
   return Object.fromEntries(key.map((part, index) => [of.key[index] ?? '', shownValue(of.key[index] ?? '', part)]));
-}
-
-export function shownRow(of: Table, row: Row | undefined): Readonly<Record<string, string | number | null>> | null {
-  return row === undefined ? null : shownKey(of, keyOf(of, row));
 }
 
 /** `table(space 1, node 7)`, for sentences. */
