@@ -1,6 +1,6 @@
 /** Keys and values of rows as plain data for faults: names as text where they are text, other bytes in hex. */
 import { hexOf, textOfUtf8 } from '../base/index.ts';
-import { type Key, type Table, type Value } from './tables.ts';
+import type { Key, Table, Value } from './tables.ts';
 
 const NAMES = new Set(['name', 'nameBefore', 'nameAfter', 'target']);
 /** Characters or bytes of a value that a fault repeats. */
