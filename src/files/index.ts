@@ -3,4 +3,20 @@ export { type CompressionRule, CompressionRules } from './compression-rules.ts';
 export { type Caller, FILES_OPTIONS_DEFAULT, type FilesOptions } from './context.ts';
 export { Files, type OpenFilesOptions, OWNER, openFiles } from './files.ts';
 export { type Glob, globOf } from './glob.ts';
+export {
+  ALLOCATE,
+  type Errno,
+  type FileSystemSpace,
+  type FolderEntry,
+  type Handle,
+  type MakeOptions,
+  type OpenFlags,
+  type OutsideChange,
+  type PosixCaller,
+  type PosixNode,
+  type PosixTree,
+  posixFault,
+  type SetAttributes,
+  type WriteFlags,
+} from './posix.ts';
 export { fileService } from './service.ts';
