@@ -31,19 +31,29 @@ export interface Applied {
   readonly time: Moment;
 }
 
+/**
+ * A commit that goes on: several operations of a door that form one. The head must still be at it. Its rows are
+ * replaced without history, since nobody ever saw them, and its change list grows.
+ */
+export interface Joint {
+  readonly commit: CommitNumber;
+  /** Lines of its change list so far. */
+  readonly itemCount: number;
+}
+
 /** @throws Fault `conflict`, `gone`, `quota`: then no write was yielded. */
-export function* applyChange(change: Change, pins: PinCache): Steps<Applied> {
+export function* applyChange(change: Change, pins: PinCache, joint?: Joint): Steps<Applied> {
   assertBounded(change);
   const overlay = new Overlay();
   for (const expect of change.expects ?? []) yield* checkExpect(expect, overlay);
-  const run = yield* beginRun(change, overlay);
+  const run = yield* beginRun(change, overlay, joint);
   for (const touch of change.touches ?? []) yield* applyTouch(run, touch);
   for (const gone of change.deletes ?? []) {
     assertOwnSpace(run, table(gone.table), gone.key[0]);
     yield* overlay.delete(gone.table, gone.key);
   }
   for (const put of change.puts ?? []) yield* applyPut(run, put);
-  if (change.record !== undefined) yield* writeRecord(run, change.record);
+  if (change.record !== undefined) yield* writeRecord(run, change.record, joint);
   yield* settleSpace(run);
   yield* settleLives(run, pins);
   yield* overlay.writes();
@@ -56,7 +66,7 @@ function assertBounded(change: Change): void {
   assert(rows <= CHANGE_ROWS_MAX, 'a change puts and deletes no more rows than it may', { rows, CHANGE_ROWS_MAX });
 }
 
-function* beginRun(change: Change, overlay: Overlay): Steps<Run> {
+function* beginRun(change: Change, overlay: Overlay, joint: Joint | undefined): Steps<Run> {
   if (change.space === undefined) {
     assert(change.record === undefined, 'a change with a record has a space');
     return { change, overlay, space: undefined, number: 0, died: 0, time: change.now };
@@ -66,6 +76,10 @@ function* beginRun(change: Change, overlay: Overlay): Steps<Run> {
   const headTime: Moment = { seconds: space.headSeconds, nanoseconds: space.headNanoseconds };
   if (change.record === undefined)
     return { change, overlay, space, number: space.head, died: change.died ?? space.head, time: headTime };
+  if (joint !== undefined) {
+    assert(joint.commit === space.head, 'a commit goes on only while it is the latest', { commit: joint.commit });
+    return { change, overlay, space, number: space.head, died: change.died ?? space.head, time: headTime };
+  }
   const time = compareMoments(change.now, headTime) > 0 ? change.now : headTime;
   return { change, overlay, space, number: space.head + 1, died: change.died ?? space.head + 1, time };
 }
@@ -123,13 +137,14 @@ function* keepCounted(run: Run, of: Table, row: Record<string, Row[string]>): St
   if (current !== undefined) for (const column of of.counted) row[column] = current[column] ?? null;
 }
 
-function* writeRecord(run: Run, record: CommitRecord): Steps<void> {
+function* writeRecord(run: Run, record: CommitRecord, joint: Joint | undefined): Steps<void> {
   const { overlay, number: commit, time } = run;
   const space = run.space?.space ?? 0;
   const { actor, door, request, kind, operation = '' } = record;
   const row: Row = { space, commit, ...time, actor, door, request, kind, operation };
-  yield* overlay.put('commits', row, 'insert');
-  for (const [sequence, item] of record.items.entries()) {
+  if (joint === undefined) yield* overlay.put('commits', row, 'insert');
+  for (const [index, item] of record.items.entries()) {
+    const sequence = (joint?.itemCount ?? 0) + index;
     const line: Row = {
       space,
       commit,

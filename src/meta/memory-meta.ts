@@ -6,25 +6,25 @@
  * A group is applied in one turn and undone whole when it fails, so no read sees part of one.
  */
 import { assert, Fault, type Maybe, type Moment } from '../base/index.ts';
-import { applyChange } from './apply.ts';
+import { decideChanges } from './commit-changes.ts';
 import { checkCounts, recountRows } from './counts.ts';
 import {
+  assertScanLimit,
   type Change,
   type MetaProblem,
   type MetaStore,
   type Outcome,
   type RowOf,
-  SCAN_ROWS_MAX,
   type ScanRange,
 } from './meta-store.ts';
-import { PinCache } from './pins.ts';
-import { type AnyRange, drive, type RowRequest } from './requests.ts';
+import type { RowSource } from './pending.ts';
+import { type AnyRange, drive, type RowRequest, type RowWrite } from './requests.ts';
 import { checksumOf } from './row-checksum.ts';
-import { KEY_AFTER, keyString } from './row-key.ts';
+import { keyString, spanOf } from './row-key.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { shownPlace } from './show.ts';
 import { SortedRows } from './sorted-rows.ts';
-import { INDEX_NAMES, INDEXES, type Key, type KeyPart, keyOf, type Row, TABLE_NAMES, table, wayOf } from './tables.ts';
+import { INDEX_NAMES, INDEXES, type Key, type KeyPart, keyOf, type Row, TABLE_NAMES, table } from './tables.ts';
 
 export interface MemoryMetaOptions {
   /** Reads and commits answer at once; a later turn when false or absent. */
@@ -43,7 +43,10 @@ interface Undo {
 export class MemoryMeta implements MetaStore {
   readonly abilities: { readonly synchronousReads: boolean };
   readonly #rows = new Map<TableName | IndexName, SortedRows<Row>>();
-  readonly #pins = new PinCache();
+  readonly rows: RowSource = {
+    get: (name, key) => this.#get(name, key),
+    scan: (name, range) => this.#scan(name, range),
+  };
   #undo: Undo[] = [];
   #isClosed = false;
 
@@ -57,19 +60,27 @@ export class MemoryMeta implements MetaStore {
   }
 
   scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): Maybe<readonly RowOf<Name>[]> {
+    assertScanLimit(range.limit);
     return this.#answerLater(() => this.#scan(name, range as AnyRange) as unknown as readonly RowOf<Name>[]);
   }
 
   commit(changes: readonly Change[], options: { readonly essential?: number } = {}): Maybe<readonly Outcome[]> {
-    return this.#answerLater(() =>
-      this.#transaction(() =>
-        changes.map((change, index) => {
-          const outcome = this.#apply(change);
-          if (!outcome.ok && index < (options.essential ?? 0)) throw outcome.fault;
-          return outcome;
-        }),
-      ),
-    );
+    return this.#answerLater(() => {
+      const { outcomes, writes } = decideChanges(this.rows, changes, options.essential);
+      this.#transaction(() => this.#write(writes));
+      return outcomes;
+    });
+  }
+
+  write(writes: Iterable<RowWrite>): Maybe<void> {
+    return this.#answerLater(() => this.#transaction(() => this.#write(writes)));
+  }
+
+  #write(writes: Iterable<RowWrite>): void {
+    for (const { table: name, key, row, isNew } of writes) {
+      if (row === undefined) this.#set(name, key, undefined);
+      else this.#put(name, row, isNew);
+    }
   }
 
   leaseIds(kind: string, count: number): Maybe<number> {
@@ -78,7 +89,7 @@ export class MemoryMeta implements MetaStore {
       this.#transaction(() => {
         const first = (this.#get('counters', [kind])?.next as number | undefined) ?? 1;
         assert(Number.isSafeInteger(first + count), 'ids stay below 2^53', { kind });
-        this.#put({ kind: 'put', table: 'counters', row: { name: kind, next: first + count }, mode: 'either' });
+        this.#put('counters', { name: kind, next: first + count }, false);
         return first;
       }),
     );
@@ -116,24 +127,12 @@ export class MemoryMeta implements MetaStore {
     return new Promise<void>((resolve) => setImmediate(resolve)).then(actOpen);
   }
 
-  #apply(change: Change): Outcome {
-    const mark = this.#undo.length;
-    try {
-      return { ok: true, ...drive(applyChange(change, this.#pins), (request) => this.#answer(request)) };
-    } catch (error) {
-      assert(this.#undo.length === mark || !Fault.is(error), 'a refused change has written nothing');
-      if (!Fault.is(error)) throw error;
-      return { ok: false, fault: error };
-    }
-  }
-
   #transaction<T>(act: () => T): T {
     this.#undo = [];
     try {
       return act();
     } catch (error) {
       for (const { table: name, key, before } of this.#undo.toReversed()) this.#set(name, key, before);
-      this.#pins.clear();
       throw error;
     } finally {
       this.#undo = [];
@@ -147,7 +146,7 @@ export class MemoryMeta implements MetaStore {
       case 'scan':
         return this.#scan(request.name, request.range);
       case 'put':
-        return this.#put(request);
+        return this.#put(request.table, request.row, request.mode === 'insert');
       default:
         return this.#set(request.table, request.key, undefined);
     }
@@ -157,19 +156,19 @@ export class MemoryMeta implements MetaStore {
     return this.#sorted(name).get(keyString(key));
   }
 
-  #put(request: Extract<RowRequest, { kind: 'put' }>): void {
-    const of = table(request.table);
+  #put(name: TableName, from: Row, isNew: boolean): void {
+    const of = table(name);
     // Bytes are copied, as a database would: callers reuse their buffers.
     const values = of.columns.map((column) => {
-      const value = request.row[column];
+      const value = from[column];
       return value instanceof Uint8Array ? new Uint8Array(value) : value;
     });
     const hasColumns = checksumOf(of, values) !== undefined;
-    assert(hasColumns, 'a row has the columns of its table', { table: of.name, row: request.row });
+    assert(hasColumns, 'a row has the columns of its table', { table: of.name, row: from });
     const row = Object.fromEntries(of.columns.map((column, i) => [column, values[i] ?? null]));
     const key = keyOf(of, row);
     const before = this.#set(of.name, key, row);
-    const isFresh = request.mode !== 'insert' || before === undefined;
+    const isFresh = !isNew || before === undefined;
     assert(isFresh, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
   }
 
@@ -187,19 +186,7 @@ export class MemoryMeta implements MetaStore {
   }
 
   #scan(name: TableName | IndexName, range: AnyRange): readonly Row[] {
-    const { prefix, after, from, limit, reverse = false } = range;
-    assert(limit >= 1 && limit <= SCAN_ROWS_MAX, 'a scan asks for 1 to SCAN_ROWS_MAX rows', { limit });
-    assert(after === undefined || from === undefined, 'a scan starts after or from, not both');
-    const columns = prefix.length + (after ?? from ?? []).length;
-    assert(columns <= wayOf(name).key.length, 'a scan names no more columns than the key has', { name, columns });
-    const start = keyString(prefix);
-    const bound = start + keyString(after ?? from ?? []);
-    const isBounded = after !== undefined || from !== undefined;
-    // Everything that begins with the bound counts with it: it lies between `bound` and `bound + KEY_AFTER`.
-    const edge = (from === undefined) === reverse ? bound : bound + KEY_AFTER;
-    const low = isBounded && !reverse ? edge : start;
-    const high = isBounded && reverse ? edge : start + KEY_AFTER;
-    return this.#sorted(name).scan({ low, high, limit, isReverse: reverse });
+    return this.#sorted(name).scan({ ...spanOf(name, range), limit: range.limit });
   }
 
   #sorted(name: TableName | IndexName): SortedRows<Row> {

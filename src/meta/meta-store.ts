@@ -8,14 +8,20 @@
  *
  * Reads see committed rows only, never wait for a writer, and no read outlives one call.
  */
-import type { Fault, Maybe, Moment } from '../base/index.ts';
+import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
 import type { CommitNumber, NodeId, SpaceId } from './ids.ts';
+import type { RowSource } from './pending.ts';
+import type { RowWrite } from './requests.ts';
 import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
 
 /** Rows that one scan answers at most; a larger `limit` is an error of the caller. */
 export const SCAN_ROWS_MAX = 10_000;
 /** Rows that one change may put and delete together (no transaction passes it). */
 export const CHANGE_ROWS_MAX = 10_000;
+
+export function assertScanLimit(limit: number): void {
+  assert(limit >= 1 && limit <= SCAN_ROWS_MAX, 'a scan asks for 1 to SCAN_ROWS_MAX rows', { limit });
+}
 
 type KeyOf<Name extends TableName | IndexName> = Name extends TableName
   ? Keys[Name]
@@ -160,7 +166,17 @@ export interface MetaStore extends MetaReader, AsyncDisposable {
     readonly synchronousReads: boolean;
   };
   /**
-   * Applies a group in one durable transaction, in order; answers one outcome a change, in order. Rejects only when the
+   * Committed rows, answered at once, for those who decide and apply in one turn (Groups). An engine that must wait for
+   * its rows has other means to keep changes apart, and a Groups of its own.
+   */
+  readonly rows: RowSource;
+  /**
+   * Writes rows in one durable transaction; all of them or, when it rejects (`full`, `io`, `read-only`), none. What
+   * they mean was decided before. One call at a time.
+   */
+  write(writes: Iterable<RowWrite>): Maybe<void>;
+  /**
+   * Applies changes in one durable transaction, in order, for whoever does not share groups; answers one outcome a change, in order. Rejects only when the
    * whole group failed (`full`, `io`, `read-only`): then nothing of it was done. The group also fails, with the change's
    * own fault, when one of the first `essential` changes does (0 when absent): the others stand on them.
    */

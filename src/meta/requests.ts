@@ -25,6 +25,16 @@ export interface AnyRange {
   readonly reverse?: boolean;
 }
 
+/** One row to write in a group's transaction. */
+export interface RowWrite {
+  readonly table: TableName;
+  readonly key: Key;
+  /** Undefined: it goes. */
+  readonly row: Row | undefined;
+  /** There is none yet; the engine asserts it. */
+  readonly isNew: boolean;
+}
+
 export type Steps<T> = Generator<RowRequest, T, unknown>;
 
 /** The committed row, or this group's own. */

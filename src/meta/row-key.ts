@@ -7,7 +7,9 @@
  * ends a run of bytes. No unit reaches KEY_AFTER, so `prefix + KEY_AFTER` comes after every key that begins with it.
  */
 import { assert, utf8 } from '../base/index.ts';
-import type { Key, KeyPart } from './tables.ts';
+import type { AnyRange } from './requests.ts';
+import type { IndexName, TableName } from './rows.ts';
+import { type Key, type KeyPart, wayOf } from './tables.ts';
 
 export const KEY_AFTER = '\uffff';
 
@@ -15,6 +17,25 @@ export function keyString(key: Key): string {
   let text = '';
   for (const part of key) text += partString(part);
   return text;
+}
+
+/** The key strings that a scan goes over: from `low` up to but without `high`. */
+export function spanOf(
+  name: TableName | IndexName,
+  range: AnyRange,
+): { readonly low: string; readonly high: string; readonly isReverse: boolean } {
+  const { prefix, after, from, reverse = false } = range;
+  assert(after === undefined || from === undefined, 'a scan starts after or from, not both');
+  const columns = prefix.length + (after ?? from ?? []).length;
+  assert(columns <= wayOf(name).key.length, 'a scan names no more columns than the key has', { name, columns });
+  const start = keyString(prefix);
+  const bound = start + keyString(after ?? from ?? []);
+  const isBounded = after !== undefined || from !== undefined;
+  // Everything that begins with the bound counts with it: it lies between `bound` and `bound + KEY_AFTER`.
+  const edge = (from === undefined) === reverse ? bound : bound + KEY_AFTER;
+  const low = isBounded && !reverse ? edge : start;
+  const high = isBounded && reverse ? edge : start + KEY_AFTER;
+  return { low, high, isReverse: reverse };
 }
 
 function partString(part: KeyPart): string {

@@ -3,22 +3,21 @@
  * within one synchronous call, so that reads on the same connection never see half of one; a commit has synced the log
  * when it answers (WAL, synchronous FULL). Every row carries a checksum, written with it and checked on every read.
  *
- * A change makes all its reads before its first write, so one that is refused needs no savepoint: it has done nothing.
- * When the commit itself fails on the disk, what reached it is unknown and stays so: the engine takes no more commits.
+ * What changes mean is decided before, on rows read here; a transaction only writes rows. When the commit itself fails on the disk, what reached it is unknown and stays so: the engine takes no more commits.
  */
 import { assert, Fault, type Moment } from '../base/index.ts';
-import { applyChange } from './apply.ts';
+import { decideChanges } from './commit-changes.ts';
 import {
+  assertScanLimit,
   type Change,
   type MetaProblem,
   type MetaStore,
   type Outcome,
   type RowOf,
-  SCAN_ROWS_MAX,
   type ScanRange,
 } from './meta-store.ts';
-import { PinCache } from './pins.ts';
-import { type AnyRange, drive, type RowRequest } from './requests.ts';
+import type { RowSource } from './pending.ts';
+import type { AnyRange, RowWrite } from './requests.ts';
 import { checksumOf } from './row-checksum.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { openSchema, type Schema } from './schema.ts';
@@ -93,7 +92,10 @@ export class SqliteMeta implements MetaStore {
   readonly #tables = new Map<TableName, Prepared>();
   /** By the shape of the scan: tables and indexes × prefix × bound × direction, so it is bounded. */
   readonly #scans = new Map<string, SqlStatement>();
-  readonly #pins = new PinCache();
+  readonly rows: RowSource = {
+    get: (name, key) => this.#get(name, key),
+    scan: (name, range) => this.#scan(name, range),
+  };
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
   /** Set when a commit failed on the disk. */
@@ -115,6 +117,7 @@ export class SqliteMeta implements MetaStore {
   }
 
   scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): readonly RowOf<Name>[] {
+    assertScanLimit(range.limit);
     try {
       return this.#scan(name, range as AnyRange) as unknown as readonly RowOf<Name>[];
     } catch (error) {
@@ -123,28 +126,23 @@ export class SqliteMeta implements MetaStore {
   }
 
   commit(changes: readonly Change[], options: { readonly essential?: number } = {}): readonly Outcome[] {
-    return this.#transaction(() =>
-      changes.map((change, index) => {
-        const outcome = this.#apply(change);
-        if (!outcome.ok && index < (options.essential ?? 0)) throw outcome.fault;
-        return outcome;
-      }),
-    );
+    if (this.#isClosed) throw this.#faultOf(undefined, 'commit');
+    try {
+      const { outcomes, writes } = ours(() => decideChanges(this.rows, changes, options.essential));
+      this.write(writes);
+      return outcomes;
+    } catch (error) {
+      throw this.#faultOf(error, 'commit');
+    }
   }
 
-  /** Errors of SQLite itself pass: they end the whole group. */
-  #apply(change: Change): Outcome {
-    let hasWritten = false;
-    try {
-      const applied = drive(applyChange(change, this.#pins), (request) => {
-        hasWritten ||= request.kind === 'put' || request.kind === 'delete';
-        return this.#answer(request);
-      });
-      return { ok: true, ...applied };
-    } catch (error) {
-      if (!Fault.is(error) || hasWritten) throw error;
-      return { ok: false, fault: error };
-    }
+  write(writes: Iterable<RowWrite>): void {
+    this.#transaction(() => {
+      for (const { table: name, key, row, isNew } of writes) {
+        if (row === undefined) this.#prepared(name).delete.run(key);
+        else this.#put(name, row, isNew);
+      }
+    });
   }
 
   #faultOf(error: unknown, doing: string): unknown {
@@ -160,7 +158,6 @@ export class SqliteMeta implements MetaStore {
       this.#commitDurably();
       return answer;
     } catch (error) {
-      this.#pins.clear();
       this.#rollBack(error);
       throw faultOfSql(error, 'commit');
     }
@@ -190,45 +187,31 @@ export class SqliteMeta implements MetaStore {
     }
   }
 
-  #answer(request: RowRequest): unknown {
-    switch (request.kind) {
-      case 'get':
-        return this.#get(request.table, request.key);
-      case 'scan':
-        return this.#scan(request.name, request.range);
-      case 'put':
-        return this.#put(request);
-      default:
-        return this.#prepared(request.table).delete.run(request.key);
-    }
-  }
-
   #get(name: TableName, key: Key): Row | undefined {
     const prepared = this.#prepared(name);
     const values = prepared.get.get(key);
     return values === undefined ? undefined : rowOf(prepared.table, values);
   }
 
-  #put(request: Extract<RowRequest, { kind: 'put' }>): void {
-    const prepared = this.#prepared(request.table);
+  #put(name: TableName, row: Row, isNew: boolean): void {
+    const prepared = this.#prepared(name);
     const { values, table: of } = prepared;
     const count = of.columns.length;
-    for (let i = 0; i < count; i++) values[i] = request.row[of.columns[i] ?? ''] as SqlValue;
+    for (let i = 0; i < count; i++) values[i] = row[of.columns[i] ?? ''] as SqlValue;
     const checksum = checksumOf(of, values);
-    assert(checksum !== undefined, 'a row has the columns of its table', { table: of.name, row: request.row });
+    assert(checksum !== undefined, 'a row has the columns of its table', { table: of.name, row });
     values[count] = checksum;
     try {
-      (request.mode === 'insert' ? prepared.insert : prepared.replace).run(values);
+      (isNew ? prepared.insert : prepared.replace).run(values);
     } catch (error) {
       const isThere = ((sqlCodeOf(error) ?? 0) & 0xff) === SQLITE_CONSTRAINT;
-      assert(!isThere, 'a row that is inserted is not there yet', { place: shownPlace(of, keyOf(of, request.row)) });
+      assert(!isThere, 'a row that is inserted is not there yet', { place: shownPlace(of, keyOf(of, row)) });
       throw error;
     }
   }
 
   #scan(name: TableName | IndexName, range: AnyRange): readonly Row[] {
     const { prefix, after, from, limit, reverse = false } = range;
-    assert(limit >= 1 && limit <= SCAN_ROWS_MAX, 'a scan asks for 1 to SCAN_ROWS_MAX rows', { limit });
     assert(after === undefined || from === undefined, 'a scan starts after or from, not both');
     const bound = after ?? from ?? [];
     const id = `${name} ${prefix.length} ${bound.length} ${from !== undefined} ${reverse}`;
@@ -272,7 +255,7 @@ export class SqliteMeta implements MetaStore {
     return this.#transaction(() => {
       const first = (this.#get('counters', [kind])?.next as number | undefined) ?? 1;
       assert(Number.isSafeInteger(first + count), 'ids stay below 2^53', { kind });
-      this.#put({ kind: 'put', table: 'counters', row: { name: kind, next: first + count }, mode: 'either' });
+      this.#put('counters', { name: kind, next: first + count }, false);
       return first;
     });
   }
@@ -290,7 +273,7 @@ export class SqliteMeta implements MetaStore {
       db: this.#db,
       transaction: (act) => this.#transaction(act),
       get: (name, key) => this.#get(name, key),
-      put: (name, row) => this.#put({ kind: 'put', table: name, row, mode: 'either' }),
+      put: (name, row) => this.#put(name, row, false),
     };
     try {
       return ours(() => recountSqlite(engine, now));

@@ -1,0 +1,170 @@
+/**
+ * What is true once everything handed in so far has become durable: layers of changed rows over the engine's committed
+ * ones, the group that is forming on top. A change is applied here the moment it is handed in, so that each is decided
+ * on what the ones before it did, and a stale one is refused without harm to its neighbours.
+ *
+ * Reads look through the layers from the top down; a scan merges them. All in one turn, nothing waits.
+ */
+import { assert } from '../base/index.ts';
+import { type Applied, applyChange, type Joint } from './apply.ts';
+import { Layer, type LayerRow } from './layer.ts';
+import type { Change } from './meta-store.ts';
+import { PinCache } from './pins.ts';
+import { type AnyRange, drive, type RowRequest } from './requests.ts';
+import { keyString, spanOf } from './row-key.ts';
+import type { IndexName, TableName } from './rows.ts';
+import { type Key, type KeyPart, keyOf, type Row, table, type Way, wayOf } from './tables.ts';
+
+/** Rows answered at once, as an engine with everything at hand does. */
+export interface RowSource {
+  get(name: TableName, key: Key): Row | undefined;
+  /** `limit` has no bound here. */
+  scan(name: TableName | IndexName, range: AnyRange): readonly Row[];
+}
+
+export class Pending implements RowSource {
+  readonly #engine: RowSource;
+  readonly #pins = new PinCache();
+  /** The lowest first: it becomes durable first. */
+  readonly #layers: Layer[] = [];
+
+  constructor(engine: RowSource) {
+    this.#engine = engine;
+  }
+
+  get top(): Layer | undefined {
+    return this.#layers.at(-1);
+  }
+
+  /** From now on changes go to a layer of their own. */
+  begin(): Layer {
+    const layer = new Layer();
+    this.#layers.push(layer);
+    return layer;
+  }
+
+  /** The lowest layer is durable: the engine's own rows say the same now. */
+  settle(layer: Layer): void {
+    assert(this.#layers[0] === layer, 'layers become durable in order');
+    this.#layers.shift();
+  }
+
+  /** The layer and all that stand on it have failed. */
+  drop(layer: Layer): void {
+    const at = this.#layers.indexOf(layer);
+    if (at >= 0) this.#layers.length = at;
+    this.#pins.clear();
+  }
+
+  get(name: TableName, key: Key): Row | undefined {
+    return this.#get(name, key, this.#layers.length);
+  }
+
+  scan(name: TableName | IndexName, range: AnyRange): readonly Row[] {
+    return this.#scan(name, range, this.#layers.length);
+  }
+
+  /** Applies to the top layer. @throws Fault `conflict`, `gone`, `quota`: then nothing was done. */
+  apply(change: Change, joint?: Joint): Applied {
+    return this.#applyAt(change, this.#layers.length, joint);
+  }
+
+  /**
+   * Applies to a layer that others may stand on, a change of rows whose columns they leave alone (packs: how long, in
+   * which state). Where a higher layer has its own copy of such a row, that gets the same.
+   */
+  applyBelow(layer: Layer, change: Change): void {
+    const at = this.#layers.indexOf(layer);
+    assert(at >= 0, 'the layer is pending');
+    this.#applyAt(change, at + 1, undefined);
+    for (let above = at + 1; above < this.#layers.length; above++) {
+      const isCopied = (change.puts ?? []).some(
+        ({ table: name, row }) =>
+          this.#layers[above]?.get(name, keyString(keyOf(table(name), row as unknown as Row))) !== undefined,
+      );
+      if (isCopied) this.#applyAt(change, above + 1, undefined);
+    }
+  }
+
+  /** `depth`: how many layers, from the lowest, are seen; the last of them takes the rows. */
+  #applyAt(change: Change, depth: number, joint: Joint | undefined): Applied {
+    const layer = this.#layers[depth - 1];
+    assert(layer !== undefined, 'a layer has begun');
+    const writes: RowRequest[] = [];
+    const applied = drive(applyChange(change, this.#pins, joint), (request) => {
+      if (request.kind === 'get') return this.#get(request.table, request.key, depth);
+      if (request.kind === 'scan') return this.#scan(request.name, request.range, depth);
+      return writes.push(request);
+    });
+    layer.take(writes);
+    return applied;
+  }
+
+  #get(name: TableName, key: Key, depth: number): Row | undefined {
+    let id: string | undefined;
+    for (let at = depth - 1; at >= 0; at--) {
+      const layer = this.#layers[at];
+      if (layer === undefined || !layer.hasTable(name)) continue;
+      id ??= keyString(key);
+      const found = layer.get(name, id);
+      if (found !== undefined) return found.row;
+    }
+    return this.#engine.get(name, key);
+  }
+
+  #scan(name: TableName | IndexName, range: AnyRange, depth: number): readonly Row[] {
+    const layer = this.#layers[depth - 1];
+    if (layer === undefined) return this.#engine.scan(name, range);
+    const way = wayOf(name);
+    if (!layer.hasTable(way.table.name)) return this.#scan(name, range, depth - 1);
+    const over = rowsInRange(layer, way, name, range);
+    if (over.length === 0 && way.index === undefined) return this.#scan(name, range, depth - 1);
+    const hidden = hiddenCount(layer, way, over);
+    const below = this.#scan(name, { ...range, limit: range.limit + hidden }, depth - 1);
+    return merge(layer, way, below, over, range);
+  }
+}
+
+/** The layer's rows that the range asks for, those it removed included, ascending by the way's key. */
+function rowsInRange(layer: Layer, way: Way, name: TableName | IndexName, range: AnyRange): readonly LayerRow[] {
+  const { low, high } = spanOf(name, range);
+  if (way.index === undefined) return layer.span(way.table.name, { low, high });
+  // An index is seldom asked while rows are pending, so it is looked through instead of kept.
+  const found: { readonly id: string; readonly row: LayerRow }[] = [];
+  for (const row of layer.all(way.table.name)) {
+    const id = row.row === undefined ? undefined : wayString(way, row.row);
+    if (id !== undefined && id >= low && id < high) found.push({ id, row });
+  }
+  return found.sort((a, b) => (a.id < b.id ? -1 : 1)).map(({ row }) => row);
+}
+
+/** How many rows from below the layer may hide, at most. */
+function hiddenCount(layer: Layer, way: Way, over: readonly LayerRow[]): number {
+  if (way.index === undefined) return over.reduce((count, { isNew }) => count + (isNew ? 0 : 1), 0);
+  let count = 0;
+  for (const { isNew } of layer.all(way.table.name)) if (!isNew) count++;
+  return count;
+}
+
+function wayString(way: Way, row: Row): string {
+  return keyString(way.key.map((column) => row[column] as KeyPart));
+}
+
+function merge(
+  layer: Layer,
+  way: Way,
+  below: readonly Row[],
+  over: readonly LayerRow[],
+  range: AnyRange,
+): readonly Row[] {
+  const merged: { readonly id: string; readonly row: Row }[] = [];
+  for (const row of below) {
+    const tableId = keyString(keyOf(way.table, row));
+    if (layer.get(way.table.name, tableId) !== undefined) continue;
+    merged.push({ id: way.index === undefined ? tableId : wayString(way, row), row });
+  }
+  for (const { row } of over) if (row !== undefined) merged.push({ id: wayString(way, row), row });
+  const sign = range.reverse === true ? -1 : 1;
+  merged.sort((a, b) => (a.id < b.id ? -sign : sign));
+  return merged.slice(0, range.limit).map(({ row }) => row);
+}
