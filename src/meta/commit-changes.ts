@@ -1,8 +1,9 @@
 /** A transaction of changes on their own, without a group: what every engine's `commit` does. */
+
 import { Fault } from '../base/index.ts';
 import type { Change, Outcome } from './meta-store.ts';
-import { Pending, type RowSource } from './pending.ts';
-import type { RowWrite } from './requests.ts';
+import { Pending } from './pending.ts';
+import type { RowSource, RowWrite } from './row-source.ts';
 
 /**
  * Applies the changes in order and answers what became of each, and the rows to write.

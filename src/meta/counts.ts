@@ -3,11 +3,13 @@
  * It holds all counts in memory, so it is for engines that hold all rows there anyway; SQLite has the same in SQL
  * (sqlite-counts.ts).
  */
+
 import type { Moment } from '../base/index.ts';
 import { type MetaProblem, SCAN_ROWS_MAX } from './meta-store.ts';
 import { missingRow, ODD, oddRow, wrongCount } from './problems.ts';
-import { type AnyRange, get, type Steps, type WriteMode } from './requests.ts';
+import { get, type Steps, type WriteMode } from './requests.ts';
 import { keyString } from './row-key.ts';
+import type { AnyRange } from './row-source.ts';
 import { type ChunkRow, type ContentRow, type PackRow, REAP_KIND, type Rows, type TableName } from './rows.ts';
 import { type Key, keyOf, type Row, TABLE_NAMES, table } from './tables.ts';
 

@@ -1,9 +1,11 @@
 /** meta: transactional records with history, and the engines that keep them. */
+export type { Applied } from './apply.ts';
 export * from './groups.ts';
 export * from './ids.ts';
 export { MemoryMeta, type MemoryMetaOptions } from './memory-meta.ts';
 export * from './meta-store.ts';
 export { openNodeSqlite, openSqliteFile } from './node-sqlite.ts';
+export type { RowSource } from './row-source.ts';
 export * from './rows.ts';
 export type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
 export { openSqliteMeta, type SqliteMeta, type SqliteMetaOptions } from './sqlite-meta.ts';

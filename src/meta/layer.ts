@@ -3,9 +3,11 @@
  * and meanwhile what those who may see it read. A row that several changes of the group touch is here once, as the last
  * of them left it.
  */
+
 import { assert } from '../base/index.ts';
-import type { RowRequest, RowWrite } from './requests.ts';
+import type { RowRequest } from './requests.ts';
 import { keyString } from './row-key.ts';
+import type { RowWrite } from './row-source.ts';
 import type { TableName } from './rows.ts';
 import { shownPlace } from './show.ts';
 import { type KeySpan, SortedRows } from './sorted-rows.ts';

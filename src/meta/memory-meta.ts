@@ -5,6 +5,7 @@
  *
  * A group is applied in one turn and undone whole when it fails, so no read sees part of one.
  */
+
 import { assert, Fault, type Maybe, type Moment } from '../base/index.ts';
 import { decideChanges } from './commit-changes.ts';
 import { checkCounts, recountRows } from './counts.ts';
@@ -17,10 +18,10 @@ import {
   type RowOf,
   type ScanRange,
 } from './meta-store.ts';
-import type { RowSource } from './pending.ts';
-import { type AnyRange, drive, type RowRequest, type RowWrite } from './requests.ts';
+import { drive, type RowRequest } from './requests.ts';
 import { checksumOf } from './row-checksum.ts';
 import { keyString, spanOf } from './row-key.ts';
+import type { AnyRange, RowSource, RowWrite } from './row-source.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { shownPlace } from './show.ts';
 import { SortedRows } from './sorted-rows.ts';

@@ -8,10 +8,11 @@
  *
  * Reads see committed rows only, never wait for a writer, and no read outlives one call.
  */
+
 import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
 import type { CommitNumber, NodeId, SpaceId } from './ids.ts';
-import type { RowSource } from './pending.ts';
-import type { RowWrite } from './requests.ts';
+import type { RowSource, RowWrite } from './row-source.ts';
+
 import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
 
 /** Rows that one scan answers at most; a larger `limit` is an error of the caller. */
@@ -116,6 +117,8 @@ export interface CommitRecord {
   readonly request: string;
   readonly kind: string;
   readonly operation?: string;
+  /** Changes that say the same here, one behind the other in a group, form one commit (Groups.add). */
+  readonly joint?: string;
   readonly items: readonly ChangeItem[];
 }
 

@@ -5,22 +5,17 @@
  *
  * Reads look through the layers from the top down; a scan merges them. All in one turn, nothing waits.
  */
+
 import { assert } from '../base/index.ts';
 import { type Applied, applyChange, type Joint } from './apply.ts';
 import { Layer, type LayerRow } from './layer.ts';
 import type { Change } from './meta-store.ts';
 import { PinCache } from './pins.ts';
-import { type AnyRange, drive, type RowRequest } from './requests.ts';
+import { drive, type RowRequest } from './requests.ts';
 import { keyString, spanOf } from './row-key.ts';
+import type { AnyRange, RowSource } from './row-source.ts';
 import type { IndexName, TableName } from './rows.ts';
 import { type Key, type KeyPart, keyOf, type Row, table, type Way, wayOf } from './tables.ts';
-
-/** Rows answered at once, as an engine with everything at hand does. */
-export interface RowSource {
-  get(name: TableName, key: Key): Row | undefined;
-  /** `limit` has no bound here. */
-  scan(name: TableName | IndexName, range: AnyRange): readonly Row[];
-}
 
 export class Pending implements RowSource {
   readonly #engine: RowSource;

@@ -4,6 +4,7 @@
  * A change makes all its reads before its first write, so a change that is refused has written nothing.
  */
 import type { RowOf, ScanRange } from './meta-store.ts';
+import type { AnyRange } from './row-source.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import type { Key, Row } from './tables.ts';
 
@@ -15,25 +16,6 @@ export type RowRequest =
   | { readonly kind: 'scan'; readonly name: TableName | IndexName; readonly range: AnyRange }
   | { readonly kind: 'put'; readonly table: TableName; readonly row: Row; readonly mode: WriteMode }
   | { readonly kind: 'delete'; readonly table: TableName; readonly key: Key };
-
-/** A scan range whose columns the type system no longer knows. */
-export interface AnyRange {
-  readonly prefix: Key;
-  readonly after?: Key;
-  readonly from?: Key;
-  readonly limit: number;
-  readonly reverse?: boolean;
-}
-
-/** One row to write in a group's transaction. */
-export interface RowWrite {
-  readonly table: TableName;
-  readonly key: Key;
-  /** Undefined: it goes. */
-  readonly row: Row | undefined;
-  /** There is none yet; the engine asserts it. */
-  readonly isNew: boolean;
-}
 
 export type Steps<T> = Generator<RowRequest, T, unknown>;
 

@@ -6,8 +6,10 @@
  * A number (0 to 2^53 − 1) takes four units of 14 bits, most significant first; a byte b the unit b + 1; the unit 0
  * ends a run of bytes. No unit reaches KEY_AFTER, so `prefix + KEY_AFTER` comes after every key that begins with it.
  */
+
 import { assert, utf8 } from '../base/index.ts';
-import type { AnyRange } from './requests.ts';
+import type { AnyRange } from './row-source.ts';
+
 import type { IndexName, TableName } from './rows.ts';
 import { type Key, type KeyPart, wayOf } from './tables.ts';
 

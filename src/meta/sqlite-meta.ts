@@ -5,6 +5,7 @@
  *
  * What changes mean is decided before, on rows read here; a transaction only writes rows. When the commit itself fails on the disk, what reached it is unknown and stays so: the engine takes no more commits.
  */
+
 import { assert, Fault, type Moment } from '../base/index.ts';
 import { decideChanges } from './commit-changes.ts';
 import {
@@ -16,9 +17,8 @@ import {
   type RowOf,
   type ScanRange,
 } from './meta-store.ts';
-import type { RowSource } from './pending.ts';
-import type { AnyRange, RowWrite } from './requests.ts';
 import { checksumOf } from './row-checksum.ts';
+import type { AnyRange, RowSource, RowWrite } from './row-source.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { openSchema, type Schema } from './schema.ts';
 import { shownPlace } from './show.ts';

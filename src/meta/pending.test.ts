@@ -1,0 +1,178 @@
+/** Pending rows: what is seen through layers is what an engine would say after committing them one by one. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Fault, ManualClock } from '../base/index.ts';
+import { anyChange, Dice } from './contract-dice.ts';
+import { Model } from './contract-model.ts';
+import { at, entryRow, fileNode, firstChanges, RECORD } from './contract-rows.ts';
+import { GROUP_MS, Groups } from './groups.ts';
+import { MemoryMeta } from './memory-meta.ts';
+import type { Change } from './meta-store.ts';
+import type { AnyRange, RowSource } from './row-source.ts';
+import type { IndexName, TableName } from './rows.ts';
+import { INDEX_NAMES, INDEXES, type Key, keyOf, type Row, TABLE_NAMES, table } from './tables.ts';
+
+const nothingFirst = async (): Promise<readonly Change[]> => [];
+const ALL: AnyRange = { prefix: [], limit: 10_000 };
+
+async function stand(clock?: ManualClock): Promise<{ readonly meta: MemoryMeta; readonly groups: Groups }> {
+  const meta = new MemoryMeta({ synchronousReads: true });
+  await meta.commit([...firstChanges(1), ...firstChanges(2)]);
+  return { meta, groups: new Groups({ meta, prepare: nothingFirst, ...(clock === undefined ? {} : { clock }) }) };
+}
+
+test('rows seen through pending layers are those of the model, whenever some become durable', async () => {
+  const runs = fc.array(fc.tuple(fc.nat(), fc.nat(9)), { minLength: 1, maxLength: 60 });
+  await fc.assert(
+    fc.asyncProperty(runs, async (steps) => {
+      const { meta, groups } = await stand();
+      const model = new Model();
+      for (const change of [...firstChanges(1), ...firstChanges(2)]) model.apply(change);
+      for (const [seed, roll] of steps) {
+        const change = anyChange(new Dice(seed), model);
+        const codes = model.apply(change);
+        try {
+          groups.add(change);
+          assert.deepEqual(codes, []);
+        } catch (error) {
+          assert.ok(Fault.is(error) && codes.includes(error.code), `${codes.join(' or ')}: ${error}`);
+        }
+        // Sometimes a group closes under what follows, sometimes everything becomes durable.
+        if (roll === 0) await new Promise((resolve) => setImmediate(resolve));
+        if (roll === 1) await groups.flush();
+        for (const each of TABLE_NAMES) assert.deepEqual(groups.pending.scan(each, ALL), model.rows(each), each);
+      }
+      checkScans(groups.pending, steps.at(-1)?.[0] ?? 0);
+      await groups.flush();
+      for (const each of TABLE_NAMES) assert.deepEqual(meta.rows.scan(each, ALL), model.rows(each), each);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+/** Random pages of every way are cut from the whole of it. */
+function checkScans(rows: RowSource, seed: number): void {
+  const dice = new Dice(seed);
+  for (const name of [...TABLE_NAMES, ...INDEX_NAMES] as readonly (TableName | IndexName)[]) {
+    const key = name in INDEXES ? INDEXES[name as IndexName].key : table(name as TableName).key;
+    const all = rows.scan(name, ALL);
+    const keys = all.map((row) => key.map((column) => row[column]) as Key);
+    for (let n = 0; n < 4 && all.length > 0; n++) {
+      const at = dice.below(all.length);
+      const prefixCount = dice.below(key.length);
+      const prefix = keys[at]?.slice(0, prefixCount) ?? [];
+      const bound = keys[at]?.slice(prefixCount) ?? [];
+      const reverse = dice.below(2) === 1;
+      const limit = 1 + dice.below(3);
+      const isInclusive = dice.below(2) === 1;
+      const same = all.filter((_, i) => String(keys[i]?.slice(0, prefixCount)) === String(prefix));
+      const ordered = reverse ? same.toReversed() : same;
+      const start = ordered.indexOf(all[at] as Row) + (isInclusive ? 0 : 1);
+      const found = rows.scan(name, { prefix, [isInclusive ? 'from' : 'after']: bound, limit, reverse });
+      assert.deepEqual(found, ordered.slice(start, start + limit), name);
+    }
+    for (const row of name in INDEXES ? [] : all)
+      assert.deepEqual(rows.get(name as TableName, keyOf(table(name as TableName), row)), row);
+  }
+}
+
+function nameOf(change: Change): string {
+  const [first] = change.puts ?? [];
+  return first?.table === 'entries' ? new TextDecoder().decode(first.row.name) : '';
+}
+
+function put(name: string, joint?: string): Change {
+  const record = { ...RECORD, items: [{ node: 5, kind: 2 as const, version: 1 }], ...(joint && { joint }) };
+  return { space: 1, now: at(1), record, puts: [{ table: 'entries', mode: 'replace', row: entryRow(1, 1, name, 5) }] };
+}
+
+test('operations that join form one commit until another comes between, and its list says a thing once', async () => {
+  const { meta, groups } = await stand();
+  const numbers = [put('a', 'm'), put('b', 'm'), put('c'), put('d', 'm'), put('d', 'm'), put('e', 'n')].map(
+    (change) => groups.add(change).commit,
+  );
+  assert.deepEqual(numbers, [1, 1, 2, 3, 3, 4]);
+  await groups.flush();
+  assert.deepEqual(
+    meta.rows.scan('changes', ALL).map((row) => [row.commit, row.sequence]),
+    [
+      [1, 0],
+      [2, 0],
+      [3, 0],
+      [4, 0],
+    ],
+  );
+  assert.equal(groups.add(put('f', 'n')).commit, 5, 'a commit does not go on in the next group');
+});
+
+test('a row replaced within a joint commit leaves no history, however long a pin covers it', async () => {
+  const { meta, groups } = await stand();
+  const pin = { space: 1, pin: 1, holder: 'test', name: '', fromCommit: 0, toCommit: null, expiresSeconds: null };
+  groups.add({ space: 1, now: at(1), puts: [{ table: 'pins', mode: 'insert', row: pin }] });
+  const node = (size: number): Change => ({
+    ...put('x', 'm'),
+    puts: [{ table: 'nodes', mode: 'replace', row: { ...fileNode(1, 5, null), size } }],
+  });
+  for (const size of [1, 2, 3]) groups.add(node(size));
+  await groups.flush();
+  groups.add(node(4));
+  await groups.flush();
+  assert.deepEqual(
+    meta.rows.scan('nodesHistory', ALL).map((row) => [row.size, row.born, row.died]),
+    [[3, 1, 2]],
+  );
+});
+
+test('added changes become durable by themselves after a while, and at once when somebody waits', async () => {
+  const clock = new ManualClock();
+  const { meta, groups } = await stand(clock);
+  groups.add(put('a', 'm'));
+  for (let n = 0; n < 10; n++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(meta.rows.scan('entries', ALL).length, 0);
+  assert.equal(groups.pending.scan('entries', ALL).length, 1);
+  assert.ok(groups.hasAdded);
+  clock.advance(GROUP_MS);
+  for (let n = 0; n < 10; n++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(meta.rows.scan('entries', ALL).length, 1);
+  assert.ok(!groups.hasAdded);
+  groups.add(put('b', 'm'));
+  await groups.flush();
+  assert.equal(meta.rows.scan('entries', ALL).length, 2);
+});
+
+test('a lost group takes those that stand on it along, tells listeners, and the next begins from what is durable', async () => {
+  const { meta, groups } = await stand();
+  const told: string[] = [];
+  using _ = groups.listen({
+    onDurable: (durables) => told.push(...durables.map(({ change }) => `durable ${nameOf(change)}`)),
+    onLost: (lost) => told.push(...lost.map(({ change }) => `lost ${nameOf(change)}`)),
+  });
+  groups.add(put('a', 'm'));
+  await groups.flush();
+  const fault = new Fault('full', 'The disk has no room.');
+  const write = meta.write.bind(meta);
+  meta.write = () => Promise.reject(fault);
+  groups.add(put('b', 'm'));
+  const lost = groups.flush();
+  while (groups.pending.get('entries', [1, 1, entryRow(1, 1, 'c', 5).name]) === undefined) {
+    await new Promise((resolve) => setImmediate(resolve));
+    groups.add(put('c', 'n'));
+  }
+  await assert.rejects(lost, fault);
+  meta.write = write;
+  assert.deepEqual(groups.pending.scan('entries', ALL), meta.rows.scan('entries', ALL));
+  assert.equal(groups.add(put('d')).commit, 2);
+  await groups.flush();
+  assert.equal(meta.rows.scan('entries', ALL).length, 2);
+  assert.deepEqual(told, ['durable a', 'lost b', 'lost c', 'durable d']);
+});
+
+test('a waiting change that something pending refuses hears of it when that is durable', async () => {
+  const { meta, groups } = await stand();
+  groups.add(put('a', 'm'));
+  const name = entryRow(1, 1, 'a', 5).name;
+  const stale = groups.commit({ ...put('a'), expects: [{ kind: 'absent', table: 'entries', key: [1, 1, name] }] });
+  await assert.rejects(stale, (error) => Fault.is(error, 'conflict'));
+  assert.equal(meta.rows.scan('entries', ALL).length, 1, 'deciding again sees what refused it');
+});
