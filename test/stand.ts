@@ -39,6 +39,8 @@ export interface StandOptions {
   readonly meta?: MetaStore;
   readonly background?: boolean;
   readonly caller?: Caller;
+  /** By which groups wait; without one they start at once. */
+  readonly groupClock?: Clock;
   /** Instead of the clock that stands still. */
   readonly clock?: Clock;
 }
@@ -61,9 +63,14 @@ export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
       random,
       log,
       options: SMALL_CHUNK_STORE_OPTIONS,
+      index: { get: (table, key) => groups.pending.get(table, key) },
     }),
   );
-  const groups = new Groups({ meta, prepare: () => chunks.sync() });
+  const groups: Groups = new Groups({
+    meta,
+    prepare: () => chunks.sync(),
+    ...(wanted.groupClock === undefined ? {} : { clock: wanted.groupClock }),
+  });
   building.defer(() => groups.close());
   const options: FilesOptions = { ...FILES_OPTIONS_DEFAULT, compression: new CompressionRules(1), ...wanted.options };
   const background = wanted.background ?? true;

@@ -8,7 +8,7 @@
  * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
  */
 import { assert, Fault, hexOf, type Log, Lru, type Maybe, then } from '../base/index.ts';
-import { type ChunkId, type ChunkRow, type MetaStore, PACK_STATE, type PackId, type RealmId } from '../meta/index.ts';
+import { type ChunkId, type ChunkRow, type MetaReader, PACK_STATE, type PackId, type RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import type { ChunkSlice } from './chunk-store.ts';
 import { bufferOf } from './content-hash.ts';
@@ -37,7 +37,7 @@ const PACK_ROWS_MAX = 1_000;
 
 export interface ReaderContext {
   readonly objects: ObjectStore;
-  readonly meta: MetaStore;
+  readonly index: Pick<MetaReader, 'get'>;
   readonly realm: RealmId;
   readonly idBytes: number;
   readonly idOf: IdHasher;
@@ -231,7 +231,7 @@ export class ChunkReader {
   }
 
   async #locate(id: ChunkId): Promise<Located> {
-    const row = await this.#context.meta.get('chunks', [this.#context.realm, id]);
+    const row = await this.#context.index.get('chunks', [this.#context.realm, id]);
     if (row === undefined) throw missingChunk(id);
     return await this.#locateIn(row);
   }
@@ -250,8 +250,8 @@ export class ChunkReader {
   #packOf(pack: PackId): Maybe<PackObject & { readonly isSealed: boolean }> {
     const there = this.#packObjects.get(pack);
     if (there !== undefined) return there;
-    const { meta, realm, idBytes } = this.#context;
-    return then(meta.get('packs', [realm, pack]), (row) => {
+    const { index, realm, idBytes } = this.#context;
+    return then(index.get('packs', [realm, pack]), (row) => {
       if (row === undefined)
         throw new Fault('corrupt', `Pack ${pack} is named by chunks, but the metadata has no such pack.`, { pack });
       const { object, lengthBytes } = row;

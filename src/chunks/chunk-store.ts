@@ -79,6 +79,10 @@ export interface ContentWriter extends AsyncDisposable {
   take(): Drafts;
   /** Drafts ready to take; a caller that builds a large content commits them in steps. */
   readonly readyCount: number;
+  /** Bytes that are cut: the drafts so far cover them. What is behind waits for the next cut. */
+  readonly cutBytes: number;
+  /** Resolves when every draft so far is ready. */
+  settle(): Promise<void>;
   /** Ends the stream; resolves when every draft is ready. */
   finish(): Promise<ContentSummary>;
 }

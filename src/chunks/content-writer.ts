@@ -93,6 +93,14 @@ export class StreamWriter implements ContentWriter {
     return this.#size;
   }
 
+  get cutBytes(): number {
+    return this.#draftedBytes;
+  }
+
+  async settle(): Promise<void> {
+    await this.#alone(() => this.#waitForDrafts());
+  }
+
   get readyCount(): number {
     while (this.#readyCount < this.#drafts.length && this.#isReady(this.#drafts[this.#readyCount])) this.#readyCount++;
     return this.#readyCount;

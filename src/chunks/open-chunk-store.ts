@@ -4,7 +4,7 @@
  * reads one small file pays for nothing else.
  */
 import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
-import type { Change, MetaStore, RealmId } from '../meta/index.ts';
+import type { Change, MetaReader, MetaStore, RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { BATCH_COUNT_MAX } from './batch.ts';
 import { ChunkReader } from './chunk-reader.ts';
@@ -41,6 +41,11 @@ export interface OpenChunkStoreOptions {
   readonly random: Random;
   readonly log: Log;
   readonly options?: ChunkStoreOptions;
+  /**
+   * Where readers look up chunks and packs, when somebody reads what is not committed yet; `meta` when absent. Whoever
+   * is told of a pending chunk can read it.
+   */
+  readonly index?: Pick<MetaReader, 'get'>;
 }
 
 /**
@@ -63,7 +68,17 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   const workerData = { idAlgorithm: format.idAlgorithm, secret };
   const threads =
     options.workerCount === 0 ? undefined : new DecodeThreads({ count: options.workerCount, workerData, clock, log });
-  const reader = new ChunkReader({ objects, meta, realm, idBytes, idOf, packs, threads, log, options });
+  const reader = new ChunkReader({
+    objects,
+    index: wanted.index ?? meta,
+    realm,
+    idBytes,
+    idOf,
+    packs,
+    threads,
+    log,
+    options,
+  });
   const encoder = new Encoder({
     ...{ realm, packs, clock, options },
     chunkBytesMax: format.chunkBytesMax,

@@ -21,6 +21,11 @@ export class CompressionRules {
     this.#rules = rules.map((rule) => ({ glob: globOf(rule.match), level: rule.level }));
   }
 
+  /** Whether the path matters at all. */
+  get hasRules(): boolean {
+    return this.#rules.length > 0;
+  }
+
   levelOf(path: Path): CompressionLevel {
     if (this.#rules.length === 0) return this.#level;
     const whole = textOfPath(path);

@@ -2,14 +2,18 @@
  * The file system itself, opened on metadata and chunks: the spaces of its users, and the work that goes on behind
  * their operations (taking apart what is unreachable, thinning old versions). Doors reach it through fileService.
  */
-import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
+import { type Path, textOfPath } from '../api/index.ts';
+import { type Clock, Fault, hexOf, type Log, type Maybe, type Random } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
 import type { Context, FilesOptions, Space } from './context.ts';
 import { IdSource } from './id-source.ts';
 import { MODE_DEFAULT } from './plan.ts';
-import { Reaper, releaseDeadBuilds } from './reaper.ts';
+import type { PosixTree } from './posix.ts';
+import { PendingPosixTree } from './posix-tree.ts';
+import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './reaper.ts';
 import { sweepVersions } from './retention.ts';
+import { getPath } from './tree.ts';
 
 /** The one user until there are accounts. */
 export const OWNER = 'owner';
@@ -32,6 +36,15 @@ export interface OpenFilesOptions {
   readonly background?: boolean;
 }
 
+export interface OpenTreeOptions {
+  readonly user: string;
+  /** The folder that is shown as the root; the user's own when absent. */
+  readonly root?: Path;
+  readonly isReadOnly?: boolean;
+  /** What the store's disk has. */
+  readonly diskSpace: () => Maybe<{ readonly totalBytes: number; readonly freeBytes: number }>;
+}
+
 export class Files implements AsyncDisposable {
   readonly context: Context;
   readonly #spaces: Map<string, Space>;
@@ -42,6 +55,8 @@ export class Files implements AsyncDisposable {
   #sweepTimer: Disposable | undefined;
   #sweep: Promise<unknown> = Promise.resolve();
   readonly #closing = new AbortController();
+  readonly #trees = new Set<PendingPosixTree>();
+  #treeCount = 0;
 
   constructor(options: OpenFilesOptions, spaces: readonly (readonly [string, Space])[], ids: IdSource) {
     this.#spaces = new Map(spaces);
@@ -64,7 +79,10 @@ export class Files implements AsyncDisposable {
 
   /** Takes over what dead processes left and starts the work behind the operations. */
   async start(): Promise<void> {
-    for (const space of this.#spaces.values()) await releaseDeadBuilds(this.context, space);
+    for (const space of this.#spaces.values()) {
+      await releaseDeadBuilds(this.context, space);
+      await dropDeadOrphans(this.context, space);
+    }
     if (!this.#isBackground) return;
     this.#reaper.kick();
     this.#planSweep();
@@ -79,6 +97,32 @@ export class Files implements AsyncDisposable {
 
   get spaces(): readonly Space[] {
     return [...this.#spaces.values()];
+  }
+
+  /**
+   * A user's tree for a POSIX door. Its owner disposes it, before these files are closed.
+   * @throws Fault `not-found`, `not-folder` for the folder that is to be its root.
+   */
+  async openTree(options: OpenTreeOptions): Promise<PosixTree> {
+    const space = this.spaceOf(options.user);
+    const root = await getPath(this.context, space, options.root ?? []);
+    if (root.node.kind !== NODE_KIND.folder) {
+      const path = textOfPath(root.path);
+      throw new Fault('not-folder', `${path} is not a folder, so it cannot be mounted.`, { path });
+    }
+    const tree: PendingPosixTree = new PendingPosixTree({
+      ...{ context: this.context, space, user: options.user, root: root.node.node, diskSpace: options.diskSpace },
+      isReadOnly: options.isReadOnly ?? false,
+      joint: `tree ${++this.#treeCount}`,
+      onClose: () => this.#trees.delete(tree),
+    });
+    this.#trees.add(tree);
+    return tree;
+  }
+
+  /** Waits until other doors may see what POSIX doors did so far. @throws the fault of a group that was lost. */
+  async settle(): Promise<void> {
+    for (const tree of this.#trees) if (tree.hasUnsettled) await tree.syncFs();
   }
 
   /** Resolves when everything unreachable has been taken apart (what is being read excepted). */

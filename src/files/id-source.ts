@@ -2,6 +2,7 @@
  * Ids of nodes and contents, drawn from blocks that are leased durably before the first of them is used, so that none
  * is ever given twice, also after an unclean start (which only skips the rest of a block).
  */
+import type { Maybe } from '../base/index.ts';
 import type { ContentId, MetaStore, NodeId, SpaceId } from '../meta/index.ts';
 
 /** Ids of one lease: large enough that leases are rare, small beside 2^53. */
@@ -21,20 +22,19 @@ export class IdSource {
     this.#meta = meta;
   }
 
-  node(space: SpaceId): Promise<NodeId> {
+  /** At once but for the first of a block. */
+  node(space: SpaceId): Maybe<NodeId> {
     return this.#draw(`node:${space}`);
   }
 
-  content(space: SpaceId): Promise<ContentId> {
+  content(space: SpaceId): Maybe<ContentId> {
     return this.#draw(`content:${space}`);
   }
 
-  async #draw(kind: string): Promise<number> {
-    for (;;) {
-      const block = this.#blocks.get(kind);
-      if (block !== undefined && block.next < block.end) return block.next++;
-      await this.#lease(kind);
-    }
+  #draw(kind: string): Maybe<number> {
+    const block = this.#blocks.get(kind);
+    if (block !== undefined && block.next < block.end) return block.next++;
+    return this.#lease(kind).then(() => this.#draw(kind));
   }
 
   /** One lease at a time of each kind, whoever waits shares it. */

@@ -239,3 +239,19 @@ export async function releaseDeadBuilds(context: Context, space: Space): Promise
     after = [last.kind, last.target];
   }
 }
+
+/** Files without a name that processes had open which are dead now: nobody can reach them any more. */
+export async function dropDeadOrphans(context: Context, space: Space): Promise<void> {
+  for (;;) {
+    const rows = await context.meta.scan('orphans', { prefix: [space.space], limit: QUEUE_ROWS });
+    const parts: StepParts = { expects: [], puts: [], deletes: [], live: 0, history: 0 };
+    for (const row of rows) {
+      parts.deletes.push({ table: 'orphans', key: [row.space, row.node] });
+      const node = await context.meta.get('nodes', [row.space, row.node]);
+      if (node !== undefined) await deleteNode(context, space, node, parts);
+    }
+    if (rows.length === 0) return;
+    await commit(context, { space: space.space, now: context.clock.now(), deletes: parts.deletes });
+    context.onUnreachable();
+  }
+}

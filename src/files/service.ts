@@ -8,6 +8,7 @@ import {
   type FileService,
   type ListOptions,
   type ListPage,
+  type Path,
   pathOfText,
   type ReadOptions,
   type SearchQuery,
@@ -41,31 +42,50 @@ const VERSIONS_PAGE_MAX = 1_000;
 export function fileService(files: Files, caller: Caller, info: () => ServerInfo): FileService {
   const { context } = files;
   const space = files.spaceOf(caller.user);
-  const find = (target: Target): Promise<Found> =>
-    'path' in target ? getPath(context, space, pathOfText(target.path)) : getNode(context, space, target.id);
+  // What a mount has not stored yet becomes durable first: whoever wrote there and asks here sees it.
+  const find = async (target: Target): Promise<Found> => {
+    await files.settle();
+    return 'path' in target ? getPath(context, space, pathOfText(target.path)) : getNode(context, space, target.id);
+  };
+  const pathOf = async (text: string): Promise<Path> => {
+    await files.settle();
+    return pathOfText(text);
+  };
   return {
     info: async () => info(),
     stat: async (target, options) => recordOfFound(context, space, await find(target), options?.withAttributes),
     list: async (target, options = {}) => list(context, space, await find(target), options),
     manifest: (target, options) => manifest(context, space, () => find(target), options),
-    makeFolder: async (path, options = {}) => makeFolder(context, space, caller, pathOfText(path), options),
-    write: async (path, source, options) => writeFile(context, space, caller, pathOfText(path), source, options),
-    writeMany: (items, options) => writeMany(context, space, caller, items, options?.signal),
+    makeFolder: async (path, options = {}) => makeFolder(context, space, caller, await pathOf(path), options),
+    write: async (path, source, options) => writeFile(context, space, caller, await pathOf(path), source, options),
+    writeMany: async function* (items, options) {
+      await files.settle();
+      yield* writeMany(context, space, caller, items, options?.signal);
+    },
     read: async (target, options = {}) => read(context, space, await find(target), options),
     setAttributes: (target, change, options = {}) =>
       setAttributes(context, space, caller, () => find(target), change, options),
-    move: async (from, to, options = {}) => move(context, space, caller, pathOfText(from), pathOfText(to), options),
-    copy: async (from, to, options = {}) => copy(context, space, caller, pathOfText(from), pathOfText(to), options),
-    remove: async (path, options = {}) => remove(context, space, caller, pathOfText(path), options),
-    search: async (query) => searchFrom(context, space, query),
+    move: async (from, to, options = {}) => move(context, space, caller, await pathOf(from), pathOfText(to), options),
+    copy: async (from, to, options = {}) => copy(context, space, caller, await pathOf(from), pathOfText(to), options),
+    remove: async (path, options = {}) => remove(context, space, caller, await pathOf(path), options),
+    search: async (query) => {
+      await files.settle();
+      return searchFrom(context, space, query);
+    },
     versions: async (target, options = {}) =>
       listVersions(context, space, await find(target), {
         cursor: options.cursor,
         limit: limitOf(options.limit, VERSIONS_PAGE_MAX),
       }),
     restore: (target, version, options = {}) => restore(context, space, caller, () => find(target), version, options),
-    stats: () => stats(context, files.spaces),
-    check: (options = {}) => check(context, files.spaces, options),
+    stats: async () => {
+      await files.settle();
+      return stats(context, files.spaces);
+    },
+    check: async (options = {}) => {
+      await files.settle();
+      return check(context, files.spaces, options);
+    },
   };
 }
 

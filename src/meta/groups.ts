@@ -17,12 +17,11 @@
  * fault, all its rows are dropped, and the next one begins from what is durable.
  */
 
-import { assert, type Clock, Fault } from '../base/index.ts';
+import { assert, type Clock, Fault, isPromise, type Maybe } from '../base/index.ts';
 import type { Applied, Joint } from './apply.ts';
 import type { Layer } from './layer.ts';
-import type { Change, ChangeItem, CommitRecord, MetaStore, Outcome } from './meta-store.ts';
+import type { Change, ChangeItem, CommitRecord, MetaStore, Outcome, SyncReader } from './meta-store.ts';
 import { Pending } from './pending.ts';
-import type { RowSource } from './row-source.ts';
 import { CHANGE_KIND } from './rows.ts';
 
 /** Changes that one group carries at most; more wait for the next. */
@@ -151,8 +150,8 @@ export class Groups {
   }
 
   /** What is true once all that was handed in is durable; answered at once. */
-  get pending(): RowSource {
-    return this.#pending;
+  get pending(): SyncReader {
+    return this.#pending as unknown as SyncReader;
   }
 
   /** Whether added changes are pending: what other doors must not overlook. */
@@ -259,6 +258,12 @@ export class Groups {
   }
 
   #apply(change: Change): Applied {
+    const applied = this.#applyJoined(change);
+    for (const listener of this.#listeners) listener.onApplied?.(change);
+    return applied;
+  }
+
+  #applyJoined(change: Change): Applied {
     const group = this.#open;
     const open = this.#openCommit;
     const joint = change.record?.joint;
@@ -318,6 +323,7 @@ export class Groups {
       // Few that came while many commit are better off together with those when they come back.
       const isNextWorthIt = ready === undefined || 2 * this.#waitingCount >= this.#expected;
       const isNext = this.#hasWork && isNextWorthIt;
+      if (isNext) await this.#announceClose();
       const next = isNext ? this.#prepare(this.#takeGroup()) : undefined;
       // Another, so that the sync of the next group's records has reached the disk before a commit holds the thread.
       if (ready !== undefined && next !== undefined) await turn();
@@ -348,6 +354,13 @@ export class Groups {
     this.#onCompany = undefined;
   }
 
+  async #announceClose(): Promise<void> {
+    for (const listener of this.#listeners) {
+      const done = listener.beforeClose?.();
+      if (isPromise(done)) await done;
+    }
+  }
+
   /** Closes the group that is forming and begins the next. */
   #takeGroup(): Group {
     const group = this.#open;
@@ -358,6 +371,7 @@ export class Groups {
     this.#rows += group.rows;
     this.#closing.push(group);
     this.#open = newGroup(this.#pending.begin());
+    for (const listener of this.#listeners) listener.onClosed?.();
     this.#admit();
     return group;
   }
@@ -423,8 +437,16 @@ export class Groups {
   }
 }
 
-/** Both are called in the turn in which it happens, and must not throw. */
+/** Called in the turn in which it happens; must not throw. */
 export interface GroupListener {
+  /**
+   * The group that is forming is about to be closed: what was done before this may still be added to it. What is done
+   * from now on, until `onClosed`, is held back by whoever wants the order kept. Must not reject.
+   */
+  readonly beforeClose?: () => Maybe<void>;
+  readonly onClosed?: () => void;
+  /** A change was applied to what is pending. */
+  readonly onApplied?: (change: Change) => void;
   /** In order; changes that joined a commit and said nothing new are left out. */
   readonly onDurable?: (durables: readonly Durable[]) => void;
   /** Nothing of these is true any more, for the reason given. */

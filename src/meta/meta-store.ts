@@ -60,6 +60,12 @@ export interface MetaReader {
   scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): Maybe<readonly RowOf<Name>[]>;
 }
 
+/** A MetaReader that answers at once. */
+export interface SyncReader {
+  get<T extends TableName>(table: T, key: Keys[T]): Rows[T] | undefined;
+  scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): readonly RowOf<Name>[];
+}
+
 /** What must still be so when the change is applied. A stale one fails the change with `conflict`. */
 export type Expect =
   /** The row is there, and has these values in these columns. */

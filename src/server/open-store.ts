@@ -7,9 +7,9 @@
  * operation may not need (threads start with the first work for them, the HTTP door is another module).
  */
 import { mkdirSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { FileService, ServerInfo } from '../api/index.ts';
+import type { FileService, Path, ServerInfo } from '../api/index.ts';
 import {
   type Clock,
   Fault,
@@ -34,6 +34,7 @@ import {
   fileService,
   OWNER,
   openFiles,
+  type PosixTree,
 } from '../files/index.ts';
 import { Groups, openSqliteFile } from '../meta/index.ts';
 import { DiskObjects, NodeDisk } from '../objects/index.ts';
@@ -106,6 +107,15 @@ export class OpenStore implements AsyncDisposable {
     return fileService(this.files, { user: OWNER, ...caller }, () => this.info());
   }
 
+  /** A user's tree for a mount; the caller disposes it before the store. */
+  openTree(options: {
+    readonly user?: string;
+    readonly root?: Path;
+    readonly isReadOnly?: boolean;
+  }): Promise<PosixTree> {
+    return this.files.openTree({ user: OWNER, ...options, diskSpace: () => diskSpaceOf(this.folder) });
+  }
+
   info(): ServerInfo {
     return {
       name: 'holdfast',
@@ -156,9 +166,11 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       random,
       log,
       options: chunkOptionsOf(options),
+      // A mount reads what is pending.
+      index: { get: (table, key) => groups.pending.get(table, key) },
     }),
   );
-  const groups = new Groups({ meta, clock, prepare: () => chunks.sync() });
+  const groups: Groups = new Groups({ meta, clock, prepare: () => chunks.sync() });
   building.defer(() => groups.close());
   const files = building.use(
     await openFiles({
@@ -193,6 +205,11 @@ export async function initStore(question: InitQuestion): Promise<FormatRecord> {
   using _lock = takeLock(options.store, 'holdfast init', clock);
   const { format } = await makeStoreFolder(disk, options.store, choiceOf(options), { clock, random });
   return format;
+}
+
+async function diskSpaceOf(folder: string): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
+  const { bsize, blocks, bavail } = await statfs(folder);
+  return { totalBytes: bsize * blocks, freeBytes: bsize * bavail };
 }
 
 function takeLock(folder: string, command: string, clock: Clock): StoreLock {

@@ -1,0 +1,105 @@
+/** The tree of a POSIX door against plain models: bytes of a file, and what other doors see. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bytesOf, openStand, type Stand } from '../../test/stand.ts';
+import { seededRandom, systemClock } from '../base/index.ts';
+import { ALLOCATE, type Handle, type OpenFlags, type PosixCaller, type PosixTree } from './posix.ts';
+
+const ROOT: PosixCaller = { uid: 0, gid: 0, pid: 1 };
+const RW: OpenFlags = { read: true, write: true, append: false, truncate: false, sync: false };
+const bytes = (text: string): Uint8Array => Buffer.from(text);
+
+function openTree(stand: Stand): Promise<PosixTree> {
+  return stand.files.openTree({ user: 'owner', diskSpace: () => ({ totalBytes: 1, freeBytes: 1 }) });
+}
+
+async function readAll(tree: PosixTree, handle: Handle, offset: number, length: number): Promise<Buffer> {
+  return Buffer.concat(await tree.read(handle, offset, length));
+}
+
+async function exercise(seed: number, steps: number, sizeMax: number): Promise<void> {
+  await using stand = await openStand({ seed, groupClock: systemClock, options: { versionsKeptSeconds: 0 } });
+  const random = seededRandom(seed);
+  let tree = await openTree(stand);
+  const made = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  let handle = made.handle;
+  const { node } = made.node;
+  let model = Buffer.alloc(0);
+  const grow = (size: number): void => {
+    if (size > model.length) model = Buffer.concat([model, Buffer.alloc(size - model.length)]);
+  };
+  for (let step = 0; step < steps; step++) {
+    const what = `seed ${seed} step ${step}`;
+    const offset = random.below(sizeMax);
+    const length = 1 + random.below(random.below(4) === 0 ? sizeMax - offset : Math.min(6_000, sizeMax - offset));
+    const roll = random.below(100);
+    if (roll < 35) {
+      const data = random.below(3) === 0 ? Buffer.alloc(length, random.below(256)) : Buffer.from(random.bytes(length));
+      assert.equal(await tree.write(handle, offset, data), length, what);
+      grow(offset + length);
+      data.copy(model, offset);
+      data.fill(0xee);
+    } else if (roll < 60) {
+      const found = await readAll(tree, handle, offset, length);
+      assert.ok(found.equals(model.subarray(offset, offset + length)), `${what}: read ${offset}+${length}`);
+    } else if (roll < 66) {
+      const size = random.below(4) === 0 ? 0 : random.below(sizeMax);
+      await tree.setAttributes(node, { size }, ROOT);
+      grow(size);
+      model = model.subarray(0, size);
+    } else if (roll < 72) {
+      await tree.allocate(handle, ALLOCATE.punchHole | ALLOCATE.keepSize, offset, length);
+      model.fill(0, Math.min(offset, model.length), Math.min(offset + length, model.length));
+    } else if (roll < 75) {
+      await tree.allocate(handle, ALLOCATE.zeroRange, offset, length);
+      grow(offset + length);
+      model.fill(0, offset, offset + length);
+    } else if (roll < 80) {
+      const to = random.below(sizeMax);
+      const apart = Math.min(length, Math.abs(to - offset), sizeMax - to);
+      if (apart === 0) continue;
+      const wanted = Math.max(0, Math.min(apart, model.length - offset));
+      const copied = await tree.copyRange({ handle, offset }, { handle, offset: to }, apart);
+      assert.equal(copied, wanted, what);
+      const source = Buffer.from(model.subarray(offset, offset + copied));
+      grow(copied === 0 ? 0 : to + copied);
+      source.copy(model, to);
+    } else if (roll < 85) await tree.fsync(handle, false);
+    else if (roll < 90) {
+      await tree.flush(handle);
+      await tree.release(handle);
+      handle = await tree.open(node, RW);
+    } else if (roll < 93) {
+      const read = await stand.service.read({ path: '/f' }, {});
+      // What was written and not flushed may not be there yet; afterwards it is.
+      for await (const _ of read.bytes) void _;
+    } else if (roll < 95) {
+      await tree.release(handle);
+      await tree[Symbol.asyncDispose]();
+      const outside = await bytesOf((await stand.service.read({ path: '/f' }, {})).bytes);
+      assert.ok(outside.equals(model), `${what}: another door`);
+      tree = await openTree(stand);
+      handle = await tree.open(node, RW);
+    } else if (roll < 97) {
+      const found = await (async () => tree.seek(handle, offset, 'data'))().catch(() => undefined);
+      const stop = found ?? model.length;
+      assert.ok(
+        model.subarray(offset, stop).every((byte) => byte === 0),
+        `${what}: a hole of zeros`,
+      );
+    } else await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.equal((await tree.stat(node)).size, model.length, what);
+  }
+  assert.ok((await readAll(tree, handle, 0, sizeMax)).equals(model));
+  await tree.release(handle);
+  await tree[Symbol.asyncDispose]();
+  assert.ok((await bytesOf((await stand.service.read({ path: '/f' }, {})).bytes)).equals(model));
+  await stand.files.reapNow();
+  assert.deepEqual((await stand.service.check({})).problems, []);
+}
+
+for (const seed of [1, 2, 3, 4]) {
+  test(`a file that is written at random reads as a plain array of bytes does (seed ${seed})`, async () => {
+    await exercise(seed, 400, seed % 2 === 0 ? 20_000 : 400_000);
+  });
+}
