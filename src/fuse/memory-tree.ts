@@ -1,7 +1,7 @@
 /**
  * A PosixTree in memory: the test double of this room and of whoever tests against a mount. It keeps POSIX's rules about
- * link counts, times, setgid folders, cleared setuid bits and unlinked open files; it has no ACLs (EOPNOTSUPP), and
- * nothing is ever durable. It answers at once; `delayMs` makes every answer a promise, to exercise the other path.
+ * link counts, times, setgid folders, cleared setuid bits and unlinked open files; ACLs cannot be set (EOPNOTSUPP),
+ * and nothing is ever durable. It answers at once; `delayMs` makes every answer a promise, to exercise the other path.
  *
  * Bytes are kept in blocks of 64 KiB; a block that was never written is a hole.
  */
@@ -363,9 +363,7 @@ class Tree implements MemoryTree {
   syncFolder(): void {}
 
   getAttribute(node: NodeId, name: Uint8Array): Uint8Array | undefined {
-    const { attributes } = this.#inode(node);
-    if (attributes === undefined) return isAcl(name) ? noAcls() : undefined;
-    return isAcl(name) ? noAcls() : attributes.get(keyOf(name));
+    return this.#inode(node).attributes?.get(keyOf(name));
   }
 
   setAttribute(node: NodeId, name: Uint8Array, value: Uint8Array, mode: 'set' | 'create' | 'replace'): void {
