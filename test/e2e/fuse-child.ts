@@ -35,7 +35,10 @@ try {
   const answers: { [K in ChildCall['call']]: (call: Extract<ChildCall, { call: K }>) => Maybe<unknown> } = {
     stats: () => ({ ...mounted.stats, nodes: tree.nodeCount, open: tree.openCount }),
     outside: async ({ changes }) => {
-      for (const change of changes) tree.outside(change);
+      // Names come as arrays of numbers: what was sent is JSON.
+      for (const change of changes) {
+        tree.outside('name' in change ? { ...change, name: Uint8Array.from(change.name) } : change);
+      }
       await mounted.told();
     },
     unmount: ({ options }) => mounted.unmount(options),
@@ -58,4 +61,5 @@ try {
   tell({ error: { code: (error as { code?: string }).code, message: (error as Error).message } });
   if (process.send === undefined) throw error;
 }
-process.disconnect?.();
+// Answers that are on their way go first.
+setImmediate(() => process.disconnect?.());
