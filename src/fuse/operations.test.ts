@@ -248,6 +248,49 @@ test('offsets that numbers cannot hold are EFBIG', () => {
   assert.equal(kernel.now().errno, ERRNO.EFBIG);
 });
 
+test('rename2 refuses, exchanges, and knows no other ways', () => {
+  const kernel = new FakeKernel(memoryTree());
+  const one = created(kernel, 'one');
+  const two = created(kernel, 'two');
+  const rename = (flags: number, to: string): number => {
+    kernel.ask('rename2', 1, [1, 0, flags, 0], 'one', to);
+    return kernel.now().errno;
+  };
+  const nodeOf = (name: string): number => {
+    kernel.ask('lookup', 1, name);
+    return long(kernel.now().words, 4);
+  };
+  assert.equal(rename(1, 'two'), ERRNO.EEXIST);
+  assert.equal(rename(4, 'three'), ERRNO.EINVAL);
+  assert.equal(rename(3, 'two'), ERRNO.EINVAL);
+  assert.equal(rename(2, 'two'), 0);
+  assert.deepEqual([nodeOf('one'), nodeOf('two')], [two.node, one.node]);
+  kernel.ask('rename', 1, [1, 0], 'one', 'two');
+  assert.deepEqual([nodeOf('one'), nodeOf('two')], [0, two.node]);
+});
+
+test('a file without a name gets one by link, and ranges are copied in both shapes', () => {
+  const kernel = new FakeKernel(memoryTree());
+  kernel.ask('tmpfile', 1, CREATE_RW, '/');
+  const { words } = kernel.now();
+  const source = { node: long(words, 4), handle: long(words, 36) };
+  assert.equal(words[30], 0, 'links');
+  kernel.ask('link', 1, [source.node, 0], 'named');
+  assert.equal(kernel.now().words[30], 1);
+  kernel.ask('write', source.node, [source.handle, 0, 0, 0, 5, 0, 0, 0, 0, 0], Buffer.from('12345'));
+  const target = created(kernel);
+  const range = (offset: number, length: number): number[] => [
+    ...[source.handle, 0, 1, 0, target.node, 0],
+    ...[target.handle, 0, offset, 0, length, 0, 0, 0],
+  ];
+  kernel.ask('copyFileRange', source.node, range(0, 100));
+  assert.equal(kernel.now().words[4], 4);
+  kernel.ask('copyFileRange64', source.node, range(4, 2));
+  assert.equal(long(kernel.now().words, 4), 2);
+  kernel.ask('read', target.node, [target.handle, 0, 0, 0, 100, 0, 0, 0, 0, 0]);
+  assert.equal(Buffer.from(kernel.now().bytes.subarray(16)).toString(), '234523');
+});
+
 test('attributes: sizes asked for, too little room, and absence', () => {
   const kernel = new FakeKernel(memoryTree());
   const { node } = created(kernel);
