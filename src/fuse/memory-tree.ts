@@ -5,7 +5,7 @@
  *
  * Bytes are kept in blocks of 64 KiB; a block that was never written is a hole.
  */
-import { isPromise, type Maybe, type Moment } from '../base/index.ts';
+import type { Moment } from '../base/index.ts';
 import {
   ALLOCATE,
   type FileSystemSpace,
@@ -39,6 +39,8 @@ export interface MemoryTreeOptions {
 /** Changes as another door would make them, told to whoever listens. */
 export interface MemoryTree extends PosixTree {
   outside(change: OutsideChange): void;
+  /** From now on answers take as long; only of a tree that was made with `delayMs`. */
+  delay(delayMs: number): void;
   /** Nodes kept, the root included: shows leaks. */
   readonly nodeCount: number;
   readonly openCount: number;
@@ -107,6 +109,10 @@ class Tree implements MemoryTree {
 
   outside(change: OutsideChange): void {
     for (const listener of this.#listeners) listener(change);
+  }
+
+  delay(): void {
+    throw posixFault('EINVAL', 'This tree answers at once, always.');
   }
 
   lookup(parent: NodeId, name: Uint8Array): PosixNode | undefined {
@@ -629,16 +635,17 @@ const AT_ONCE = new Set(['forgotten', 'onOutsideChange', 'outside', 'root', 'nod
 
 /** The same tree with every answer a promise. What is answered is as it was when the answer was made. */
 function delayed(tree: MemoryTree, delayMs: number): MemoryTree {
+  let currentMs = delayMs;
   return new Proxy(tree, {
     get(target, property) {
+      if (property === 'delay') return (ms: number) => void (currentMs = ms);
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
-      const call = value.bind(target) as (...args: unknown[]) => Maybe<unknown>;
+      const call = value.bind(target) as (...args: unknown[]) => unknown;
       if (typeof property === 'symbol' || AT_ONCE.has(property)) return call;
       return async (...args: unknown[]) => {
-        await new Promise((resolve) => setTimeout(resolve, delayMs));
-        const answer = call(...args);
-        return isPromise(answer) ? await answer : answer;
+        await new Promise((resolve) => setTimeout(resolve, currentMs));
+        return call(...args);
       };
     },
   });

@@ -38,6 +38,8 @@ export interface SessionStats {
   readonly pending: number;
   /** How often the thread pool's read woke the loop. */
   readonly wakeups: number;
+  /** Request buffers made so far, of 1 MiB each: one, and one for each write that had to wait beside others. */
+  readonly buffers: number;
 }
 
 const WRITE_BYTES_MAX = 1_048_576;
@@ -142,7 +144,12 @@ export class Session {
   }
 
   get stats(): SessionStats {
-    return { operations: this.operations.counts, pending: this.operations.pendingCount, wakeups: this.#wakeups };
+    return {
+      operations: this.operations.counts,
+      pending: this.operations.pendingCount,
+      wakeups: this.#wakeups,
+      buffers: this.#bufferCount,
+    };
   }
 
   /**

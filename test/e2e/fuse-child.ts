@@ -12,6 +12,7 @@ export type ChildCall =
   | { readonly call: 'stats' }
   | { readonly call: 'outside'; readonly changes: readonly OutsideChange[] }
   | { readonly call: 'unmount'; readonly options: { readonly busyMs?: number; readonly refuseBusy?: boolean } }
+  | { readonly call: 'delay'; readonly ms: number }
   /** Leaves with the mount still there. */
   | { readonly call: 'exit' };
 
@@ -41,6 +42,7 @@ try {
       }
       await mounted.told();
     },
+    delay: ({ ms }) => tree.delay(ms),
     unmount: ({ options }) => mounted.unmount(options),
     exit: () => process.exit(3),
   };

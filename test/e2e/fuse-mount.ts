@@ -42,6 +42,7 @@ export async function run(program: string, ...args: string[]): Promise<string> {
 export interface ChildStats {
   readonly operations: Readonly<Record<string, number>>;
   readonly notices: number;
+  readonly buffers: number;
   readonly nodes: number;
   readonly open: number;
 }
