@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { FAULT_MEANINGS, type FaultMeaning } from '../src/api/index.ts';
 import { FAULT_CODES, Fault } from '../src/base/index.ts';
 import { exitOf } from '../src/cli/exit-codes.ts';
+import { ERRNO, FAULT_ERRNO } from '../src/fuse/protocol.ts';
 import { openFakeDoor } from '../src/http/fake-door.ts';
 
 const docs = resolve(import.meta.dirname, '../docs');
@@ -22,6 +23,14 @@ test('docs/errors.md has every fault code with its status, older word and exit c
     return [code, meaning.status, meaning.olderCode, exitOf(new Fault(code, 'x'))];
   });
   assert.deepEqual(told, wanted);
+});
+
+test('docs/errors.md says which errno each fault code is on a mount', () => {
+  const rows = page('errors.md').matchAll(/^\| `(E[A-Z]+)` \| ([^|]+) \|$/gm);
+  const told = [...rows].flatMap(([, errno, codes]) =>
+    [...(codes ?? '').matchAll(/`([a-z-]+)`/g)].map(([, code]) => [code, ERRNO[errno as keyof typeof ERRNO]]),
+  );
+  assert.deepEqual(Object.fromEntries(told), FAULT_ERRNO);
 });
 
 test('every example of docs/api.md works as printed', async () => {

@@ -56,6 +56,8 @@ export interface OpenFlags {
   readonly truncate: boolean;
   /** Each write is durable when it answers (O_SYNC, O_DSYNC). */
   readonly sync: boolean;
+  /** With `truncate`: clear setuid and setgid as SetAttributes says. */
+  readonly killPrivileges?: boolean;
 }
 
 export interface MakeOptions {
