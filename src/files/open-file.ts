@@ -105,6 +105,9 @@ export class OpenFile {
   /** Nothing of the content lies behind the size (a crash may have left some that was being taken away). */
   #isEndClean: boolean;
 
+  /** No extent of the content reaches behind this. */
+  #extentEnd: number;
+
   constructor(host: FileHost, row: NodeRow, options: { readonly isNew: boolean }) {
     this.#host = host;
     this.row = row;
@@ -112,6 +115,7 @@ export class OpenFile {
     this.#isOwn = options.isNew;
     this.#isEndClean = options.isNew;
     this.isNew = options.isNew;
+    this.#extentEnd = options.isNew ? 0 : Number.POSITIVE_INFINITY;
   }
 
   get isDirty(): boolean {
@@ -136,6 +140,7 @@ export class OpenFile {
     if (isSameContent) return;
     this.#isOwn = false;
     this.#isEndClean = false;
+    this.#extentEnd = Number.POSITIVE_INFINITY;
     this.#hash = null;
     void this.#dropStream();
   }
@@ -225,6 +230,7 @@ export class OpenFile {
   }
 
   #extents(offset: number, end: number, limit?: number): readonly ExtentRow[] {
+    if (offset >= this.#extentEnd) return [];
     const range = { offset, end, ...(limit === undefined ? {} : { limit }) };
     return extentsIn(this.#host.rows, this.#host.space, this.#content, range);
   }
@@ -438,6 +444,7 @@ export class OpenFile {
       const extents = extentsOfDrafts(this.#host.space, this.#content, drafts, stream.start);
       this.#addExtents({ puts: [...puts, ...cut.puts, ...extents], deletes: cut.deletes });
       stream.stored = end;
+      this.#extentEnd = Math.max(this.#extentEnd, end);
     }
   }
 
@@ -480,6 +487,7 @@ export class OpenFile {
         this.row = { ...this.row, content };
         this.save({ puts: [{ table: 'contents', mode: 'insert', row }] });
         this.#isEndClean = true;
+        this.#extentEnd = 0;
       }),
     );
   }
@@ -604,6 +612,7 @@ export class OpenFile {
             const row = { ...extent, content, offset: offset + extent.offset, unsettled: 1, born: 0 };
             return { table: 'extents', mode: 'replace', row };
           });
+          this.#extentEnd = Math.max(this.#extentEnd, end);
           this.#addExtents({ puts });
           this.#changed({ size: Math.max(this.row.size, end) });
         });

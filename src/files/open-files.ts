@@ -14,10 +14,12 @@ import {
   type ContentId,
   type Durable,
   EXTENT_KIND,
+  type Expect,
   type ExtentRow,
   type Groups,
   type NodeId,
   type NodeRow,
+  REAP_KIND,
   type SyncReader,
 } from '../meta/index.ts';
 import type { Context, Space } from './context.ts';
@@ -48,6 +50,8 @@ export interface OpenFilesOptions {
   readonly user: string;
   /** Tells this door's changes from everybody else's; unique in the process. */
   readonly joint: string;
+  /** Another door changed an attribute of the node. */
+  readonly onAttributes: (node: NodeId) => void;
   /** Another door's changes became durable. */
   readonly onOutside: (durables: readonly Durable[]) => void;
   /** What was done is lost. */
@@ -71,6 +75,8 @@ export class OpenFiles implements FileHost {
   #publishing = 0;
   #timer: Disposable | undefined;
   #isAdding = false;
+  /** A folder was unlinked whole, now or before, and may not be taken apart yet. */
+  #hasReaps: boolean;
   readonly #listening: Disposable;
 
   constructor(options: OpenFilesOptions) {
@@ -79,6 +85,8 @@ export class OpenFiles implements FileHost {
     this.space = options.space;
     this.#groups = options.context.groups;
     this.rows = this.#groups.pending;
+    const prefix = [this.space.space, REAP_KIND.folder] as const;
+    this.#hasReaps = this.rows.scan('reaps', { prefix, limit: 1 }).length > 0;
     this.#listening = this.#groups.listen({
       beforeClose: () => this.#beforeClose(),
       onClosed: () => this.#endBarrier(),
@@ -146,6 +154,11 @@ export class OpenFiles implements FileHost {
       ...{ expects, touches, puts, deletes },
       bytes: { live: liveBytes, history: historyBytes },
     });
+  }
+
+  /** What must be so for a name to be made in the folder: another door may have unlinked one above it whole. */
+  reachable(folder: NodeId): readonly Expect[] {
+    return this.#hasReaps ? [{ kind: 'reachable', space: this.space.space, folder }] : [];
   }
 
   addHidden({ puts = [], deletes = [] }: Partial<Parts>): void {
@@ -303,8 +316,12 @@ export class OpenFiles implements FileHost {
 
   /** In the very turn in which another door changes a node that is open here. */
   #seeOutside(change: Change): void {
-    if (this.#isAdding || this.#files.size === 0 || change.space !== this.space.space) return;
-    for (const put of change.puts ?? []) if (put.table === 'nodes') this.#refresh(put.row.node);
+    if (this.#isAdding || change.space !== this.space.space) return;
+    for (const put of change.puts ?? []) {
+      if (put.table === 'nodes') this.#refresh(put.row.node);
+      else if (put.table === 'attributes') this.#options.onAttributes(put.row.node);
+      else if (put.table === 'reaps') this.#hasReaps ||= put.row.kind === REAP_KIND.folder;
+    }
     for (const gone of change.deletes ?? []) if (gone.table === 'nodes') this.#refresh(gone.key[1]);
   }
 

@@ -4,9 +4,10 @@
  *
  * Access times are not kept up by reading (as a mount with noatime): they change when somebody sets them.
  */
-import { isPromise, type Maybe, type Moment, then } from '../base/index.ts';
+import { isPromise, Lru, type Maybe, type Moment, then } from '../base/index.ts';
 import {
   CHANGE_KIND,
+  type ContentId,
   type Durable,
   type EntryRow,
   type Expect,
@@ -51,6 +52,8 @@ const COPY_BYTES_MAX = 64 * 1024 * 1024;
 /** Names that only the store may make, in the root. */
 const RESERVED = ['.snapshots', '.vault', '.holdfast'];
 const NODES_SHOWN = 2 ** 40;
+/** Nodes without attributes that are remembered. */
+const BARE_NODES_MAX = 10_000;
 
 export interface PosixTreeOptions {
   readonly context: Context;
@@ -91,6 +94,8 @@ export class PendingPosixTree implements PosixTree {
   /** Nodes without a name that the kernel may still ask about; until it forgets them. */
   readonly #ghosts = new Map<NodeId, NodeRow>();
   readonly #listeners = new Set<(change: OutsideChange) => void>();
+  /** Nodes known to have no attributes: the kernel asks for one before every first write. */
+  readonly #bare = new Lru<NodeId, true>({ weightMax: BARE_NODES_MAX });
 
   constructor(options: PosixTreeOptions) {
     this.#options = options;
@@ -98,8 +103,12 @@ export class PendingPosixTree implements PosixTree {
     this.root = options.root ?? options.space.root;
     this.#files = new OpenFiles({
       ...{ context: options.context, space: options.space, user: options.user, joint: options.joint },
+      onAttributes: (node) => this.#bare.delete(node),
       onOutside: (durables) => this.#tell(durables),
-      onLost: (durables) => this.#tell(durables),
+      onLost: (durables) => {
+        this.#bare.clear();
+        this.#tell(durables);
+      },
     });
     this.#rows = this.#files.rows;
   }
@@ -205,25 +214,38 @@ export class PendingPosixTree implements PosixTree {
     caller: PosixCaller,
   ): Maybe<NodeRow> {
     const { ids } = this.#options.context;
-    this.#checkMake(place, options);
-    const isFile = options.kind === NODE_KIND.file;
-    return then(ids.node(this.#space.space), (node) =>
-      then(isFile ? ids.content(this.#space.space) : null, (content) => {
-        const above = this.#checkMake(place, options);
-        const now = this.#now();
-        const { row, attributes } = this.#newRow(above, options, caller, { node, content, now });
-        const contentRow = { space: row.space, content: content ?? 0, size: 0, refs: 0, base: null, hash: null };
-        const puts: Put[] = [
-          ...(content === null ? [] : [{ table: 'contents', mode: 'insert', row: contentRow } satisfies Put]),
-          { table: 'nodes', mode: 'insert', row },
-          ...attributes,
-        ];
-        this.#files.add(
-          place.name === undefined ? this.#orphaned(row, puts) : named(row, { ...place, name: place.name }, puts),
-        );
-        return this.#rows.get('nodes', [row.space, row.node]) ?? row;
-      }),
+    const above = this.#checkMake(place, options);
+    const node = ids.node(this.#space.space);
+    const content = options.kind === NODE_KIND.file ? ids.content(this.#space.space) : null;
+    if (!isPromise(node) && !isPromise(content))
+      return this.#makeWith(above, place, options, caller, { node, content });
+    return Promise.all([node, content]).then(([node, content]) =>
+      this.#makeWith(this.#checkMake(place, options), place, options, caller, { node, content }),
     );
+  }
+
+  #makeWith(
+    above: NodeRow,
+    place: { readonly parent: NodeId; readonly name: Uint8Array | undefined },
+    options: MakeOptions,
+    caller: PosixCaller,
+    fresh: { readonly node: NodeId; readonly content: ContentId | null },
+  ): NodeRow {
+    const { row, attributes } = this.#newRow(above, options, caller, { ...fresh, now: this.#now() });
+    const { space, content } = row;
+    const puts: Put[] = [];
+    if (content !== null) {
+      const contentRow = { space, content, size: 0, refs: 0, base: null, hash: null };
+      puts.push({ table: 'contents', mode: 'insert', row: contentRow });
+    }
+    puts.push({ table: 'nodes', mode: 'insert', row }, ...attributes);
+    const parts =
+      place.name === undefined
+        ? this.#orphaned(row, puts)
+        : named(row, { ...place, name: place.name }, puts, this.#files.reachable(place.parent));
+    this.#files.add(parts);
+    if (attributes.length === 0) this.#bare.set(row.node, true);
+    return this.#rows.get('nodes', [space, row.node]) ?? row;
   }
 
   #orphaned(row: NodeRow, puts: readonly Put[]): Partial<Parts> {
@@ -316,7 +338,8 @@ export class PendingPosixTree implements PosixTree {
         row,
         { links: isOrphan ? 1 : row.links + 1 },
         {
-          ...reached(this.#space, parent),
+          expects: this.#files.reachable(parent),
+          touches: [{ space: this.#space.space, folder: parent, links: 0 }],
           puts: [{ table: 'entries', mode: 'insert', row: entry }],
           deletes: isOrphan ? [{ table: 'orphans', key: [this.#space.space, node] }] : [],
           items: [itemOf(row, CHANGE_KIND.link, { after: { parent, name: kept } })],
@@ -492,7 +515,7 @@ export class PendingPosixTree implements PosixTree {
     const goal = { parent: this.#row(to.parent), name: to.name };
     const moved = planMove(entry, row, goal, this.#now(), heirOf);
     const puts = (moved.parts.puts ?? []).filter(({ table }) => table !== 'nodes');
-    const parts = { ...moved.parts, puts, expects: [from, to].flatMap(({ parent }) => reachable(this.#space, parent)) };
+    const parts = { ...moved.parts, puts, expects: [from, to].flatMap(({ parent }) => this.#files.reachable(parent)) };
     const { parent, version, versionCommit, replacedNode } = moved.row;
     this.#changeRow(row, { parent, version, versionCommit, replacedNode }, parts);
     // A number that stands for a commit is filled in when the row is put.
@@ -574,15 +597,23 @@ export class PendingPosixTree implements PosixTree {
   }
 
   #attribute(node: NodeId, name: Uint8Array): Uint8Array | undefined {
+    if (this.#bare.get(node) === true) return undefined;
+    const [first] = this.#rows.scan('attributes', { prefix: [this.#space.space, node], limit: 1 });
+    if (first === undefined) {
+      this.#bare.set(node, true);
+      return undefined;
+    }
     return this.#rows.get('attributes', [this.#space.space, node, name])?.value;
   }
 
   #attributeNames(node: NodeId): readonly Uint8Array[] {
+    if (this.#bare.get(node) === true) return [];
     const prefix = [this.#space.space, node] as const;
     return this.#rows.scan('attributes', { prefix, limit: ATTRIBUTES_MAX }).map(({ name }) => name);
   }
 
   #attributePut(node: NodeId, name: Uint8Array, value: Uint8Array): Put {
+    this.#bare.delete(node);
     // The caller's bytes are only lent.
     const row = { space: this.#space.space, node, name: name.slice(), value: value.slice(), born: 0 };
     return { table: 'attributes', mode: 'replace', row };
@@ -890,23 +921,14 @@ export class PendingPosixTree implements PosixTree {
   }
 }
 
-function named(row: NodeRow, place: Place, puts: readonly Put[]): Partial<Parts> {
+function named(row: NodeRow, place: Place, puts: readonly Put[], expects: readonly Expect[]): Partial<Parts> {
   const { space, node, kind } = row;
   const entry: EntryRow = { space, parent: place.parent, name: place.name.slice(), node, kind, born: 0 };
   return {
-    expects: reachable({ space }, place.parent),
+    expects,
     touches: [{ space, folder: place.parent, links: kind === NODE_KIND.folder ? 1 : 0 }],
     puts: [...puts, { table: 'entries', mode: 'insert', row: entry }],
     items: [itemOf(row, CHANGE_KIND.create, { after: { parent: place.parent, name: entry.name } })],
     liveBytes: row.size,
   };
-}
-
-/** A folder above may have been unlinked whole by another door. */
-function reachable(space: Pick<Space, 'space'>, folder: NodeId): readonly Expect[] {
-  return [{ kind: 'reachable', space: space.space, folder }];
-}
-
-function reached(space: Space, folder: NodeId): Pick<Parts, 'expects' | 'touches'> {
-  return { expects: reachable(space, folder), touches: [{ space: space.space, folder, links: 0 }] };
 }
