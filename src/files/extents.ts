@@ -5,10 +5,11 @@
 import type { Draft } from '../chunks/index.ts';
 import { type ContentId, type Delete, EXTENT_KIND, type ExtentRow, type Put, type SyncReader } from '../meta/index.ts';
 import type { Space } from './context.ts';
-import { EXTENT_BYTES_MAX } from './read-content.ts';
 
 /** Extents read at once. */
 const PAGE_EXTENTS = 1_000;
+/** Bytes that an extent has, reckoned low. */
+const PAGE_SHARE_BYTES = 32 * 1024;
 
 /** Extents that touch the range, in order, at most `limit`. */
 export function extentsIn(
@@ -18,28 +19,25 @@ export function extentsIn(
   range: { readonly offset: number; readonly end: number; readonly limit?: number },
 ): readonly ExtentRow[] {
   const { offset, end, limit = Number.POSITIVE_INFINITY } = range;
-  const found: ExtentRow[] = [];
-  if (end <= offset) return found;
-  let bound: { from: readonly [number] } | { after: readonly [number] } = {
-    from: [Math.max(0, offset - EXTENT_BYTES_MAX)],
-  };
-  for (;;) {
-    // What lies before the range was asked for in case it reaches in; a small range needs no large page.
-    const wanted = Math.min(PAGE_EXTENTS, 96 + Math.ceil((end - offset) / 4_096));
-    const page: readonly ExtentRow[] = rows.scan('extents', {
-      prefix: [space.space, content],
-      ...bound,
-      limit: wanted,
-    });
+  if (end <= offset) return [];
+  const prefix = [space.space, content] as const;
+  // Extents do not overlap, so of those that begin before the range only the last may reach into it.
+  const found = rows
+    .scan('extents', { prefix, from: [offset], limit: 1, reverse: true })
+    .filter((extent) => extent.offset + extent.length > offset);
+  // Rows may carry bytes: a small range begins with few.
+  let count = Math.min(PAGE_EXTENTS, 2 + Math.ceil((end - offset) / PAGE_SHARE_BYTES));
+  for (let after = offset; found.length < limit; count = Math.min(PAGE_EXTENTS, 4 * count)) {
+    const page: readonly ExtentRow[] = rows.scan('extents', { prefix, after: [after], limit: count });
     for (const extent of page) {
-      if (extent.offset >= end) return found;
-      if (extent.offset + extent.length > offset) found.push(extent);
-      if (found.length >= limit) return found;
+      if (extent.offset >= end || found.length >= limit) return found;
+      found.push(extent);
     }
     const last: ExtentRow | undefined = page.at(-1);
-    if (last === undefined || page.length < wanted) return found;
-    bound = { after: [last.offset] };
+    if (last === undefined || page.length < count) return found;
+    after = last.offset;
   }
+  return found;
 }
 
 /** Part of an extent as an extent of its own. */

@@ -13,7 +13,7 @@ import type { Found } from './tree.ts';
 /** Extents of one page. */
 const PAGE_EXTENTS = 1_000;
 /** Extents are never longer, so the one that covers an offset starts at most this far before it. */
-export const EXTENT_BYTES_MAX = 2 ** 20;
+const EXTENT_BYTES_MAX = 2 ** 20;
 const ZEROS = new Uint8Array(128 * 1024);
 
 export interface Range {
