@@ -243,7 +243,8 @@ export class Putting {
     const readTarget = (): string => textOfRaw(this.#context.disk.readLink(piece.local));
     try {
       const place = { local, path: piece.goal, readTarget };
-      const step = planPut(piece.stat, piece.stored, place, { isChecksum: this.#flags.checksum });
+      const { checksum: isChecksum, again: isAgain } = this.#flags;
+      const step = planPut(piece.stat, piece.stored, place, { isChecksum, isAgain });
       if (step.step !== 'compare') return step;
       if ((await localHash(this.#context, piece.local, piece.stat)) !== step.hash) return { step: 'store' };
       return step.change === undefined ? { step: 'keep' } : { step: 'update', change: step.change };
