@@ -67,6 +67,11 @@ export const VersionRecord = Type.Object(
     actor: Type.String(),
     door: Type.String(),
     is_current: Type.Boolean(),
+    needs_file_id: Type.Optional(
+      Type.Boolean({
+        description: 'Another version of the path, of a newer file, has this number: say `file_id` with it.',
+      }),
+    ),
   },
   { $id: 'VersionRecord' },
 );

@@ -213,10 +213,15 @@ const RestoreBody = Type.Object(
     path: Type.Optional(PathText),
     file_id: Type.Optional(Id),
     version: VersionNumber,
+    to_path: Type.Optional(PathText),
     dry_run: dryRun,
     ...expecting,
   },
-  { ...closed, description: 'Either path or file_id.' },
+  {
+    ...closed,
+    description:
+      'Either path or file_id, which may be that of a file that is gone: its version goes to the file that took its place, or to where it stood. `to_path` names another place.',
+  },
 );
 
 const CheckBody = Type.Object(
@@ -486,6 +491,7 @@ export const ROUTES = {
     path: '/v1/file/{id}/versions',
     tag: 'Versions',
     summary: 'The kept versions of a file by its id, newest first',
+    description: 'Also of a file that is gone, as long as a version of it is kept.',
     query: Type.Object(pages, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
     faults: ['not-found', 'is-folder'],
@@ -499,7 +505,7 @@ export const ROUTES = {
     headers: ['If-Match', 'Idempotency-Key'],
     body: { type: 'json', schema: RestoreBody, example: { path: '/notes.txt', version: 1 } },
     answers: { 200: record('Restored.') },
-    faults: ['not-found', 'is-folder', 'conflict'],
+    faults: ['not-found', 'not-folder', 'is-folder', 'exists', 'conflict'],
   },
   move: {
     method: 'POST',

@@ -483,7 +483,7 @@ export const COMMANDS: readonly Command[] = [
     verb: 'restore',
     summary: 'Make an older version of a file the current one',
     details: [
-      'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one.',
+      'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one. Where a file took the place of another, `versions` lists some as FILE:VERSION, because the number alone means the newer file: say it like that. With FILE:VERSION the version of a removed file can be brought back to PATH, too, as long as it is kept.',
     ],
     arguments: [
       { name: 'PATH', kind: 'stored', summary: 'File in the store, with @VERSION when that is not its own word.' },
