@@ -300,7 +300,7 @@ export const COMMANDS: readonly Command[] = [
     verb: 'put',
     summary: 'Copy local files and folders into the store',
     details: [
-      'Folders go with all that is in them; modes and modification times (to the nanosecond) are kept, symlinks stay symlinks. FIFOs, sockets and devices are skipped and named. What the store has and the source has not stays: put never removes.',
+      'Folders go with all that is in them; modes and modification times (to the nanosecond) are kept, symlinks stay symlinks. FIFOs, sockets and devices are skipped and named. What the store has and the source has not stays: put never removes. A store below the source is not put into itself: it is left out and named.',
       'A file of which the store has one of equal size, modification time and mode is not read. With --checksum every file of equal size is read and compared. With --again every file is sent: where the store finds its own copy of the bytes damaged, it keeps the ones that came, for all files that share them.',
       'Where things go: DEST with a trailing slash, or several sources: each goes into DEST under its own name. One source and DEST without a slash: the source becomes DEST (a folder is merged into it when it is there), so that the same command a second time only brings it up to date; a file whose DEST is an existing folder goes into it. A folder with a trailing slash (or `.`) means what is in it. Without DEST things go into the root. Missing folders above are made.',
       'A file that cannot be read, or changes while it is read, is named, and the exit code is 5; all others are stored.',
@@ -329,7 +329,7 @@ export const COMMANDS: readonly Command[] = [
       { line: 'pg_dump db | holdfast put - /dumps/db.sql', says: 'Stores what comes from standard input.' },
     ],
     exits: ['notFound', 'conflict', 'partly', 'full', 'denied', 'io'],
-    json: [`${ITEM} stored, made, linked, updated, kept, special, vanished or failed`, SUMMARY],
+    json: [`${ITEM} stored, made, linked, updated, kept, special, store (left out), vanished or failed`, SUMMARY],
     needs: 'store',
   },
   {

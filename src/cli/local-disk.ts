@@ -32,7 +32,7 @@ import type { FileKind } from '../api/index.ts';
 import { Fault, type FaultCode } from '../base/index.ts';
 import { setFileTimes } from './file-times.ts';
 import { plainBytes } from './plain-bytes.ts';
-import { systemPath, textOfRaw } from './raw.ts';
+import { rawOfText, systemPath, textOfRaw } from './raw.ts';
 
 export interface LocalStat {
   readonly kind: FileKind;
@@ -115,6 +115,15 @@ const REASON: Readonly<Record<string, string>> = {
   EIO: 'the disk reports an error',
   EMFILE: 'too many files are open; raise `ulimit -n`',
 };
+
+/** The `identity` of the store's own folder, where it is on this machine. */
+export async function identityOfStore(context: {
+  readonly disk: LocalDisk;
+  readonly storeFolder: () => Promise<string | undefined>;
+}): Promise<string | undefined> {
+  const folder = await context.storeFolder();
+  return folder === undefined ? undefined : context.disk.stat(rawOfText(folder), { follow: true })?.identity;
+}
 
 /** A refusal of the operating system as a Fault; everything else passes unchanged. */
 export function faultOfSystem(error: unknown, what: string, path: string): unknown {

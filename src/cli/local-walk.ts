@@ -15,6 +15,10 @@ export type WalkEntry =
 export interface WalkOptions {
   /** Globs over the name, or over the path below the root when they have a slash; what matches is not entered. */
   readonly exclude?: readonly string[] | undefined;
+  /** A folder (its LocalStat's `identity`) that is left out with all that is in it, wherever it stands. */
+  readonly leaveOut?: string | undefined;
+  /** Told the path of the folder that was left out, at its turn. */
+  readonly onLeftOut?: ((path: string, relative: string) => void) | undefined;
 }
 
 interface Level {
@@ -49,6 +53,10 @@ export function* walkLocal(disk: LocalDisk, root: string, options: WalkOptions =
     if (isExcluded(name, relative)) continue;
     const entry = look(disk, path, relative);
     if (entry === undefined) continue;
+    if (options.leaveOut !== undefined && entry.kind === 'entry' && entry.stat.identity === options.leaveOut) {
+      options.onLeftOut?.(path, relative);
+      continue;
+    }
     yield entry;
     if (entry.kind !== 'entry' || entry.stat.kind !== 'folder') continue;
     const fault = enter(path, relative);

@@ -9,7 +9,7 @@ import type { PUT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type Goal, planGoals } from '../goals.ts';
-import type { LocalStat } from '../local-disk.ts';
+import { identityOfStore, type LocalStat } from '../local-disk.ts';
 import { type PutJob, Putting } from '../putting.ts';
 import { ownName, textOfRaw } from '../raw.ts';
 import { joinStored, statOrNothing, storedPath } from '../stored.ts';
@@ -20,7 +20,8 @@ export async function run(given: Given<typeof PUT_FLAGS>, context: Context): Pro
   if (given.words[0] === '-' && given.words.length <= 2) return putStdin(given.words[1], context, service);
   const tally = new Tally(context.say, context.clock);
   const jobs = await findJobs(given.words, tally, context, service);
-  await new Putting({ context, service, flags: given.flags, tally }).run(jobs);
+  const storeIdentity = await identityOfStore(context);
+  await new Putting({ context, service, flags: given.flags, tally, storeIdentity }).run(jobs);
   await tally.summarize('put');
   return tally.exit();
 }
