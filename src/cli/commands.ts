@@ -336,7 +336,7 @@ export const COMMANDS: readonly Command[] = [
     verb: 'get',
     summary: 'Copy files and folders out of the store',
     details: [
-      'Modes and modification times are restored, symlinks stay symlinks; owners, setuid and setgid bits are not. Each file is written under a temporary name (.holdfast-…) beside its goal and then renamed, so that there is never a half file under its own name. Long runs of zeros become holes.',
+      'Modes and modification times are restored, symlinks stay symlinks; owners, setuid and setgid bits are not. Each file is written under a temporary name (.holdfast-…) beside its goal and then renamed, so that there is never a half file under its own name; a symlink that stands there is replaced, never written through. Long runs of zeros become holes.',
       'A local file of equal size, modification time and mode is left alone. Where things go follows the rules of put; without DEST they go into the current folder.',
     ],
     arguments: [

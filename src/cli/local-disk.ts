@@ -21,7 +21,6 @@ import {
   readdirSync,
   readlinkSync,
   readSync,
-  realpathSync,
   renameSync,
   statSync,
   symlinkSync,
@@ -63,8 +62,6 @@ export interface LocalDisk {
   /** Names in byte order. */
   list(folder: string): string[];
   readLink(path: string): string;
-  /** The path without symlinks in it. */
-  realPath(path: string): string;
   /** All bytes of a file that is as `expected` says. @throws Fault `conflict` when it is not, or changes meanwhile. */
   readWhole(path: string, expected: LocalStat): Uint8Array;
   openReader(path: string): Promise<LocalReader>;
@@ -205,11 +202,6 @@ export const realDisk: LocalDisk = {
   },
   readLink(path) {
     return guarded('Reading the symlink', path, () => readlinkSync(systemPath(path), { encoding: 'latin1' }));
-  },
-  realPath(path) {
-    return guarded('Looking at', path, () =>
-      realpathSync.native(systemPath(path), { encoding: 'buffer' }).toString('latin1'),
-    );
   },
   readWhole(path, expected) {
     return guarded('Reading', path, () => readWhole(path, expected));
