@@ -124,7 +124,7 @@ export interface SearchQuery extends CallOptions {
   readonly recursive?: boolean | undefined;
   /** Glob over the name, or over the path below `path` when it has a slash (`**` crosses folders). */
   readonly pattern?: string | undefined;
-  /** Part of the name, upper and lower case alike. */
+  /** Part of the name, or with * ? or [ also a glob over all of it; upper and lower case alike. */
   readonly name?: string | undefined;
   readonly kind?: FileKind | undefined;
   readonly sizeMin?: number | undefined;

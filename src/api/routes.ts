@@ -538,7 +538,7 @@ export const ROUTES = {
         path: text('Where to start; the root when absent.'),
         recursive: flag('Below folders as well; true when absent.'),
         pattern: text('Glob over the name, or over the path below `path` when it has a slash; `**` crosses folders.'),
-        name: text('Part of the name, upper and lower case alike.'),
+        name: text('Part of the name, or with * ? or [ also a glob over all of it; upper and lower case alike.'),
         kind: Kind,
         size_min: bytes('Bytes at least.'),
         size_max: bytes('Bytes at most.'),

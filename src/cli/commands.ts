@@ -165,7 +165,11 @@ const WHEN = { kind: 'text', shown: 'WHEN' } as const;
 const BYTES = { kind: 'bytes', min: 0, max: Number.MAX_SAFE_INTEGER } as const;
 
 export const FIND_FLAGS = {
-  name: { type: { kind: 'text' }, default: undefined, doc: 'Part of the name, upper and lower case alike.' },
+  name: {
+    type: { kind: 'text' },
+    default: undefined,
+    doc: 'Part of the name, or with * ? or [ a glob over all of it; upper and lower case alike.',
+  },
   pattern: {
     type: { kind: 'text', shown: 'GLOB' },
     default: undefined,
