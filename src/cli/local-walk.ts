@@ -74,6 +74,34 @@ function look(disk: LocalDisk, path: string, relative: string): WalkEntry | unde
   }
 }
 
+/** @throws Fault `invalid` that names a glob which could never match as it was meant. */
+export function checkGlobs(globs: readonly string[]): void {
+  for (const glob of globs) {
+    const flaw = flawOf(glob);
+    if (flaw === undefined) continue;
+    const sentence = `The glob ${JSON.stringify(glob)} cannot be used: it ${flaw}. Put a \\ before a character that means itself.`;
+    throw new Fault('invalid', sentence, { glob });
+  }
+}
+
+function flawOf(glob: string): string | undefined {
+  if (glob === '') return 'is empty';
+  let depth = 0;
+  for (let at = 0; at < glob.length; at++) {
+    const character = glob[at];
+    if (character === '\\') at++;
+    else if (character === '{') depth++;
+    else if (character === '}') depth = Math.max(0, depth - 1);
+    else if (character === '[') {
+      // A ] right behind the [ (or behind its !) is one of the set.
+      const end = glob.indexOf(']', at + (/[!^]/.test(glob[at + 1] ?? '') ? 3 : 2));
+      if (end < 0) return 'has a [ without its ]';
+      at = end;
+    }
+  }
+  return depth > 0 ? 'has a { without its }' : undefined;
+}
+
 function excluding(globs: readonly string[]): (name: string, relative: string) => boolean {
   if (globs.length === 0) return () => false;
   return (name, relative) =>

@@ -98,6 +98,20 @@ test('put leaves out the store that it writes to, wherever it stands, and names 
   assert.doesNotMatch(stage.stdout.text, /data/);
 });
 
+test('put and diff refuse a glob that could never match, by name', async () => {
+  using stage = new Stage();
+  makeTree(stage);
+  for (const glob of ['[', 'a[b', '[]', '{a', 'x{a,b', '']) {
+    for (const verb of ['put', 'diff']) {
+      assert.equal(await stage.run(verb, '--exclude', glob, stage.path('tree'), '/'), EXIT.usage, `${verb} ${glob}`);
+      assert.ok(stage.stderr.text.includes(JSON.stringify(glob)), stage.stderr.text);
+    }
+  }
+  assert.deepEqual(stage.service.paths(), ['/']);
+  for (const glob of ['[ab]', '[]]', '[!]]', '{a,b}', '\\[', 'a}'])
+    assert.equal(await stage.run('put', '-n', '--exclude', glob, stage.path('tree'), '/t'), EXIT.ok, glob);
+});
+
 test('put --checksum finds a change that size and time hide, and only sets the time of what is equal', async () => {
   using stage = new Stage();
   makeTree(stage);

@@ -11,7 +11,7 @@ import type { Context } from '../context.ts';
 import { EXIT, type ExitCode, endsTheRun } from '../exit-codes.ts';
 import { identityOfStore } from '../local-disk.ts';
 import { localHash } from '../local-hash.ts';
-import { type WalkEntry, walkLocal } from '../local-walk.ts';
+import { checkGlobs, type WalkEntry, walkLocal } from '../local-walk.ts';
 import { mergeSorted, type Stream } from '../merge.ts';
 import { isSameMoment } from '../moments.ts';
 import { comparePaths, textOfRaw } from '../raw.ts';
@@ -36,6 +36,7 @@ interface Side {
 }
 
 export async function run(given: Given<typeof DIFF_FLAGS>, context: Context): Promise<ExitCode> {
+  checkGlobs(given.flags.exclude);
   const [wordA = '', wordB = ''] = given.words;
   const service = await context.reach();
   const right = await storedSide(service, storedPath(wordB), context);
