@@ -386,10 +386,14 @@ export const ROUTES = {
     path: '/v1/upload',
     tag: 'Files',
     summary: 'Upload a file from a form',
-    description: 'Fields first, then one file. A file that is there already gets a new version.',
-    headers: ['Idempotency-Key'],
+    description:
+      'Fields first, then one file. A file that is there already gets a new version; with `overwrite` false, or If-None-Match: *, it is refused.',
+    headers: ['If-Match', 'If-None-Match', 'Idempotency-Key'],
     body: { type: 'multipart', fields: UploadFields },
-    answers: { 201: { description: 'Kept.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] } },
+    answers: {
+      200: { description: 'Replaced.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] },
+      201: { description: 'Made.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] },
+    },
     faults: ['not-found', ...WRITE_FAULTS],
   },
   download: {
