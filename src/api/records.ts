@@ -122,6 +122,8 @@ export const StoreStats = Type.Object(
   {
     files: Type.Integer(),
     folders: Type.Integer(),
+    symlinks: Type.Integer(),
+    specials: Type.Integer({ description: 'FIFOs, sockets and devices.' }),
     logical_bytes: Type.Integer({ description: 'Bytes of all reachable files.' }),
     history_bytes: Type.Integer({ description: 'Bytes of kept older versions.' }),
     unique_bytes: Type.Integer({ description: 'Plain bytes of all referenced chunks, each counted once.' }),
