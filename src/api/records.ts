@@ -168,7 +168,10 @@ export const CheckReport = Type.Object(
     problems_more: Type.Integer(),
     is_clean: Type.Boolean(),
     rebuilt_chunks: Type.Optional(
-      Type.Integer({ description: 'Index rows written anew, when a rebuild was asked for.' }),
+      Type.Integer({
+        description:
+          'Chunks whose index row was missing or wrong and was written anew; 0 when all was as it should be. Only when a rebuild was asked for.',
+      }),
     ),
   },
   { $id: 'CheckReport' },
