@@ -2,7 +2,7 @@
  * What every part of this room works with: the parts below (metadata, groups, chunks), what comes from outside (clock,
  * random, log), the options, and the space of a user. Built once by openFiles and handed to each part.
  */
-import type { Clock, Log, Random } from '../base/index.ts';
+import type { Clock, Log, Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import type { Change, Committed, Groups, MetaStore, NodeId, RealmId, SpaceId } from '../meta/index.ts';
 import type { CompressionRules } from './compression-rules.ts';
@@ -59,6 +59,8 @@ export interface Context {
   readonly owner: string;
   /** Contents being read now: they are not taken apart before the reader is done. */
   readonly reading: Map<string, number>;
+  /** Lines of those who were beaten at a row again and again, by row. */
+  readonly turns: Turns;
   /** Something may have become unreachable. */
   readonly onUnreachable: () => void;
 }

@@ -3,7 +3,7 @@
  * their operations (taking apart what is unreachable, thinning old versions). Doors reach it through fileService.
  */
 import { type Path, textOfPath } from '../api/index.ts';
-import { type Clock, Fault, hexOf, type Log, type Maybe, type Random } from '../base/index.ts';
+import { type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
 import type { Context, FilesOptions, Space } from './context.ts';
@@ -70,6 +70,7 @@ export class Files implements AsyncDisposable {
       ids,
       owner: hexOf(options.random.bytes(8)),
       reading: new Map(),
+      turns: new Turns(),
       onUnreachable: () => {
         if (this.#isBackground) this.#reaper.kick();
         else this.#isReapOwed = true;
