@@ -13,6 +13,7 @@ import type { PosixTree } from './posix.ts';
 import { PendingPosixTree } from './posix-tree.ts';
 import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './reaper.ts';
 import { sweepVersions } from './retention.ts';
+import { Sharers } from './sharers.ts';
 import { getPath } from './tree.ts';
 
 /** The one user until there are accounts. */
@@ -65,12 +66,14 @@ export class Files implements AsyncDisposable {
       () => this.context,
       () => [...this.#spaces.values()],
     );
+    const sharers = new Sharers(() => this.context);
     this.context = {
       ...options,
       ids,
       owner: hexOf(options.random.bytes(8)),
       reading: new Map(),
       turns: new Turns(),
+      sharingOf: (space, chunk) => sharers.of(space, chunk),
       onUnreachable: () => {
         if (this.#isBackground) this.#reaper.kick();
         else this.#isReapOwed = true;
