@@ -1068,8 +1068,12 @@ function store(check: Check): void {
     const after = await service.stats();
     assert.equal(after.files - before.files, 1);
     assert.equal(after.folders - before.folders, 1);
+    assert.equal(after.symlinks, before.symlinks);
     assert.equal(after.logical_bytes - before.logical_bytes, 10_000);
     assert.ok(after.disk_bytes > 0 && after.total_ratio > 0);
+    await all(service.writeMany([{ path: '/l', kind: 'symlink', target: 'f' }]));
+    const { files, symlinks } = await service.stats();
+    assert.deepEqual([files, symlinks], [after.files, after.symlinks + 1], 'a symlink is no file');
   });
 
   check('a check of a sound store is clean and tells its progress', async (service) => {

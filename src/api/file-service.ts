@@ -102,6 +102,13 @@ export interface MoveOptions extends Expecting {
   readonly idempotencyKey?: string | undefined;
 }
 
+export interface RestoreOptions extends Expecting {
+  /** Path to which the version goes instead. */
+  readonly to?: string | undefined;
+  readonly dryRun?: boolean;
+  readonly idempotencyKey?: string;
+}
+
 export interface RemoveOptions extends Expecting {
   /** Folders with what is in them; `not-empty` otherwise. */
   readonly recursive?: boolean | undefined;
@@ -117,7 +124,7 @@ export interface SearchQuery extends CallOptions {
   readonly recursive?: boolean | undefined;
   /** Glob over the name, or over the path below `path` when it has a slash (`**` crosses folders). */
   readonly pattern?: string | undefined;
-  /** Part of the name, upper and lower case alike. */
+  /** Part of the name, or with * ? or [ also a glob over all of it; upper and lower case alike. */
   readonly name?: string | undefined;
   readonly kind?: FileKind | undefined;
   readonly sizeMin?: number | undefined;
@@ -169,16 +176,17 @@ export interface FileService {
   copy(from: string, to: string, options?: MoveOptions): Promise<FileRecord>;
   remove(path: string, options?: RemoveOptions): Promise<Removed>;
   search(query: SearchQuery): Promise<ListPage>;
+  /** Newest first. By id also of a file that is gone, as long as a version of it is kept. */
   versions(
     target: Target,
     options?: CallOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined },
   ): Promise<VersionPage>;
-  /** Makes an older version the current one, as a new version. */
-  restore(
-    target: Target,
-    version: number,
-    options?: Expecting & { readonly dryRun?: boolean; readonly idempotencyKey?: string },
-  ): Promise<FileRecord>;
+  /**
+   * Makes an older version the current one, as a new version. By the id of a file that is gone, as long as a version of
+   * it is kept: then it goes to the file that took its place, or to where it stood (`exists` when that is taken), or to
+   * `to`, where a file gets it as its new version and otherwise one is made.
+   */
+  restore(target: Target, version: number, options?: RestoreOptions): Promise<FileRecord>;
   stats(options?: CallOptions): Promise<StoreStats>;
   check(options?: CheckOptions): Promise<CheckReport>;
 }

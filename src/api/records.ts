@@ -67,6 +67,11 @@ export const VersionRecord = Type.Object(
     actor: Type.String(),
     door: Type.String(),
     is_current: Type.Boolean(),
+    needs_file_id: Type.Optional(
+      Type.Boolean({
+        description: 'Another version of the path, of a newer file, has this number: say `file_id` with it.',
+      }),
+    ),
   },
   { $id: 'VersionRecord' },
 );
@@ -117,6 +122,8 @@ export const StoreStats = Type.Object(
   {
     files: Type.Integer(),
     folders: Type.Integer(),
+    symlinks: Type.Integer(),
+    specials: Type.Integer({ description: 'FIFOs, sockets and devices.' }),
     logical_bytes: Type.Integer({ description: 'Bytes of all reachable files.' }),
     history_bytes: Type.Integer({ description: 'Bytes of kept older versions.' }),
     unique_bytes: Type.Integer({ description: 'Plain bytes of all referenced chunks, each counted once.' }),
@@ -161,7 +168,10 @@ export const CheckReport = Type.Object(
     problems_more: Type.Integer(),
     is_clean: Type.Boolean(),
     rebuilt_chunks: Type.Optional(
-      Type.Integer({ description: 'Index rows written anew, when a rebuild was asked for.' }),
+      Type.Integer({
+        description:
+          'Chunks whose index row was missing or wrong and was written anew; 0 when all was as it should be. Only when a rebuild was asked for.',
+      }),
     ),
   },
   { $id: 'CheckReport' },

@@ -213,10 +213,15 @@ const RestoreBody = Type.Object(
     path: Type.Optional(PathText),
     file_id: Type.Optional(Id),
     version: VersionNumber,
+    to_path: Type.Optional(PathText),
     dry_run: dryRun,
     ...expecting,
   },
-  { ...closed, description: 'Either path or file_id.' },
+  {
+    ...closed,
+    description:
+      'Either path or file_id, which may be that of a file that is gone: its version goes to the file that took its place, or to where it stood. `to_path` names another place.',
+  },
 );
 
 const CheckBody = Type.Object(
@@ -381,10 +386,14 @@ export const ROUTES = {
     path: '/v1/upload',
     tag: 'Files',
     summary: 'Upload a file from a form',
-    description: 'Fields first, then one file. A file that is there already gets a new version.',
-    headers: ['Idempotency-Key'],
+    description:
+      'Fields first, then one file. A file that is there already gets a new version; with `overwrite` false, or If-None-Match: *, it is refused.',
+    headers: ['If-Match', 'If-None-Match', 'Idempotency-Key'],
     body: { type: 'multipart', fields: UploadFields },
-    answers: { 201: { description: 'Kept.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] } },
+    answers: {
+      200: { description: 'Replaced.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] },
+      201: { description: 'Made.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] },
+    },
     faults: ['not-found', ...WRITE_FAULTS],
   },
   download: {
@@ -486,6 +495,7 @@ export const ROUTES = {
     path: '/v1/file/{id}/versions',
     tag: 'Versions',
     summary: 'The kept versions of a file by its id, newest first',
+    description: 'Also of a file that is gone, as long as a version of it is kept.',
     query: Type.Object(pages, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
     faults: ['not-found', 'is-folder'],
@@ -499,7 +509,7 @@ export const ROUTES = {
     headers: ['If-Match', 'Idempotency-Key'],
     body: { type: 'json', schema: RestoreBody, example: { path: '/notes.txt', version: 1 } },
     answers: { 200: record('Restored.') },
-    faults: ['not-found', 'is-folder', 'conflict'],
+    faults: ['not-found', 'not-folder', 'is-folder', 'exists', 'conflict'],
   },
   move: {
     method: 'POST',
@@ -532,7 +542,7 @@ export const ROUTES = {
         path: text('Where to start; the root when absent.'),
         recursive: flag('Below folders as well; true when absent.'),
         pattern: text('Glob over the name, or over the path below `path` when it has a slash; `**` crosses folders.'),
-        name: text('Part of the name, upper and lower case alike.'),
+        name: text('Part of the name, or with * ? or [ also a glob over all of it; upper and lower case alike.'),
         kind: Kind,
         size_min: bytes('Bytes at least.'),
         size_max: bytes('Bytes at most.'),

@@ -11,3 +11,4 @@ export * from './option-values.ts';
 export * from './options.ts';
 export * from './random.ts';
 export * from './retry.ts';
+export * from './turns.ts';

@@ -14,11 +14,11 @@ import type { ChunkSlice } from './chunk-store.ts';
 import { bufferOf } from './content-hash.ts';
 import { TABLE_FIELDS, UNDECODED } from './decode-request.ts';
 import type { Decoded, DecodeThreads } from './decode-threads.ts';
-import { type IdHasher, keyOfId } from './ids.ts';
+import { type IdHasher, idOfKey, keyOfId } from './ids.ts';
 import type { OpenPack } from './open-pack.ts';
 import type { ChunkStoreOptions } from './options.ts';
-import { loadIndex, type PackObject, walkRecords } from './pack-file.ts';
-import { type IndexEntry, PackIndex, type Place } from './pack-format.ts';
+import { loadIndex, type PackObject, recordPlaces } from './pack-file.ts';
+import { PackIndex, type Place } from './pack-format.ts';
 import type { PackWriter } from './pack-writer.ts';
 import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader, readHeader } from './record.ts';
 
@@ -46,6 +46,8 @@ export interface ReaderContext {
   readonly threads: DecodeThreads | undefined;
   readonly log: Log;
   readonly options: ChunkStoreOptions;
+  /** What the pack has of this chunk cannot be read. May be called many times for one. */
+  readonly onDamage: (id: ChunkId, pack: PackId) => void;
 }
 
 /** One record: what is asked for, and where it is. */
@@ -106,6 +108,11 @@ export class ChunkReader {
   /** Rows of packs have changed. */
   forgetPacks(): void {
     this.#packObjects.clear();
+  }
+
+  /** The chunk is damaged on disk: nobody is told otherwise from memory. */
+  forget(id: ChunkId): void {
+    this.#plain.delete(keyOfId(id));
   }
 
   async read(id: ChunkId, options: ReadOptions = {}): Promise<Uint8Array> {
@@ -211,12 +218,14 @@ export class ChunkReader {
     try {
       return await this.#decode(located, await this.#fetch(located), depthBelow);
     } catch (error) {
-      if (!Fault.is(error, 'not-found')) throw error;
-      // The pack was rewritten between the two reads: its row names another object now.
+      if (!Fault.is(error, 'not-found', 'corrupt')) throw error;
+      // Rewritten or healed between the two reads: its row names another pack now, or its pack's row another object.
       this.forgetPacks();
       const again = await this.#locate(id);
-      if (again.object === located.object) throw missingObject(located, error);
-      return await this.#decode(again, await this.#fetch(again), depthBelow);
+      if (again.object !== located.object || again.place.offset !== located.place.offset)
+        return await this.#decode(again, await this.#fetch(again), depthBelow);
+      this.#context.onDamage(id, located.pack);
+      throw Fault.is(error, 'not-found') ? missingObject(located, error) : error;
     }
   }
 
@@ -233,7 +242,12 @@ export class ChunkReader {
   async #locate(id: ChunkId): Promise<Located> {
     const row = await this.#context.index.get('chunks', [this.#context.realm, id]);
     if (row === undefined) throw missingChunk(id);
-    return await this.#locateIn(row);
+    try {
+      return await this.#locateIn(row);
+    } catch (error) {
+      if (Fault.is(error, 'corrupt')) this.#context.onDamage(id, row.pack);
+      throw error;
+    }
   }
 
   async #locateIn(row: ChunkRow): Promise<Located> {
@@ -275,13 +289,14 @@ export class ChunkReader {
   }
 
   async #walk(pack: PackObject): Promise<PackIndex> {
-    const entries: IndexEntry[] = [];
-    for await (const step of walkRecords(this.#context.objects, pack)) {
-      if (step.kind === 'damage')
-        this.#context.log.error('chunks.record-damaged', { pack: pack.pack, object: pack.object, offset: step.offset });
-      else entries.push({ id: step.header.id, offset: step.offset, length: step.header.recordLength });
-    }
-    return PackIndex.of(entries, pack.idBytes);
+    const { objects, log } = this.#context;
+    const places = await recordPlaces(objects, pack, (offset) =>
+      log.error('chunks.record-damaged', { pack: pack.pack, object: pack.object, offset }),
+    );
+    return PackIndex.of(
+      places.entries().map(([key, place]) => ({ id: idOfKey(key), ...place })),
+      pack.idBytes,
+    );
   }
 
   async #decode(located: Located, bytes: Uint8Array, depthBelow = DEPTH_BELOW): Promise<Uint8Array> {
@@ -420,9 +435,18 @@ export class ChunkReader {
     return plain;
   }
 
-  #decodeIn({ bytes, from }: { bytes: Uint8Array; from: number }, located: Located): Promise<Uint8Array> {
+  /** Undefined when it is damaged: it is read again alone, which finds out whether it was healed since it was located. */
+  async #decodeIn(
+    { bytes, from }: { bytes: Uint8Array; from: number },
+    located: Located,
+  ): Promise<Uint8Array | undefined> {
     const at = located.place.offset - from;
-    return this.#decode(located, bytes.subarray(at, at + located.place.length));
+    try {
+      return await this.#decode(located, bytes.subarray(at, at + located.place.length));
+    } catch (error) {
+      if (Fault.is(error, 'corrupt')) return undefined;
+      throw error;
+    }
   }
 }
 

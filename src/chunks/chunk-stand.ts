@@ -2,7 +2,7 @@
  * A chunk store on fakes, for the room's tests: objects and metadata in memory, a clock that stands still, and the
  * little of the files room that a test needs (a content is committed as extents of one space, references and all).
  */
-import { ManualClock, type Random, seededRandom, silentLog } from '../base/index.ts';
+import { type Log, ManualClock, type Random, seededRandom, silentLog } from '../base/index.ts';
 import { type Change, type ChunkId, EXTENT_KIND, type MetaStore, openSqliteFile, type Put } from '../meta/index.ts';
 import { MemoryObjects, type ObjectStore } from '../objects/index.ts';
 import {
@@ -36,6 +36,8 @@ export interface StandOptions {
   readonly meta?: MetaStore;
   readonly objects?: ObjectStore;
   readonly seed?: number;
+  readonly clock?: ManualClock;
+  readonly log?: Log;
 }
 
 export interface Stored {
@@ -48,33 +50,38 @@ export class ChunkStand implements AsyncDisposable {
   readonly store: ChunkStore;
   readonly meta: MetaStore;
   readonly objects: ObjectStore;
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly random: Random;
   #contentCount = 0;
 
-  private constructor(store: ChunkStore, meta: MetaStore, objects: ObjectStore, random: Random) {
+  private constructor(
+    store: ChunkStore,
+    parts: { meta: MetaStore; objects: ObjectStore; random: Random; clock: ManualClock },
+  ) {
     this.store = store;
-    this.meta = meta;
-    this.objects = objects;
-    this.random = random;
+    this.meta = parts.meta;
+    this.objects = parts.objects;
+    this.random = parts.random;
+    this.clock = parts.clock;
   }
 
   static async open(wanted: StandOptions = {}): Promise<ChunkStand> {
     const meta = wanted.meta ?? openSqliteFile(':memory:');
     const objects = wanted.objects ?? new MemoryObjects();
     const random = seededRandom(wanted.seed ?? 1);
+    const clock = wanted.clock ?? new ManualClock();
     const store = await openChunkStore({
       objects,
       meta,
       realm: REALM,
       format: wanted.format ?? SMALL_FORMAT,
       secret: SECRET,
-      clock: new ManualClock(),
+      clock,
       random,
-      log: silentLog,
+      log: wanted.log ?? silentLog,
       options: { ...SMALL_CHUNK_STORE_OPTIONS, workerCount: 0, ...wanted.options },
     });
-    const stand = new ChunkStand(store, meta, objects, random);
+    const stand = new ChunkStand(store, { meta, objects, random, clock });
     await stand.#makeSpace();
     return stand;
   }
@@ -88,7 +95,13 @@ export class ChunkStand implements AsyncDisposable {
   /** Opens the same objects and metadata anew, as after a process that did not close. */
   async crash(wanted: StandOptions = {}): Promise<ChunkStand> {
     const { format } = this.store;
-    const stand = await ChunkStand.open({ format, meta: this.meta, objects: this.objects, ...wanted });
+    const stand = await ChunkStand.open({
+      format,
+      meta: this.meta,
+      objects: this.objects,
+      clock: this.clock,
+      ...wanted,
+    });
     stand.#contentCount = this.#contentCount;
     return stand;
   }

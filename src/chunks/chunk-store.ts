@@ -157,7 +157,7 @@ export interface ChunkStore extends AsyncDisposable {
     readonly onProgress?: ((done: number, total: number) => void) | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<VerifyReport>;
-  /** Writes chunk and pack rows anew from the packs themselves; references are counted from extents. Answers rows written. */
+  /** Writes chunk and pack rows anew from the packs themselves; references are counted from extents. Answers how many chunks had no row, or one that counted wrong. */
   rebuildIndex(options?: { readonly signal?: AbortSignal | undefined }): Promise<number>;
   stats(): Promise<ChunkStoreStats>;
   /** Ends writers, syncs, leaves an open pack as it is for the next opening, ends workers. */

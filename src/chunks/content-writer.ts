@@ -6,8 +6,8 @@
  * What is held per writer: the bytes behind the last cut (at most GATHER_BYTES, growing from little), and one small
  * object a draft that was not taken. Records that nobody takes stay in the pack, unreferenced.
  */
-import { assert, Fault, isPromise, type Maybe } from '../base/index.ts';
-import type { ChunkId, Put, RealmId } from '../meta/index.ts';
+import { assert, Fault, hexOf, isPromise, type Log, type Maybe } from '../base/index.ts';
+import type { ChunkId, PackId, Put, RealmId } from '../meta/index.ts';
 import {
   type ChunkFormat,
   type ContentSummary,
@@ -37,6 +37,7 @@ export interface WriterContext {
   readonly idOf: IdHasher;
   readonly known: KnownChunks;
   readonly encoder: Encoder;
+  readonly log: Log;
   /** Whether it pays to compress streams that begin with noise. */
   readonly beginnings: Compressibility;
   /** Wall clock, seconds. */
@@ -300,8 +301,9 @@ export class StreamWriter implements ContentWriter {
       return;
     }
     // Asked again: it may have come meanwhile, or stand twice in this very window.
-    const known = found ?? this.#context.known.findNew(cut.key);
-    const chunk = known?.kind === 'new' ? known.chunk : this.#store(cut, from);
+    const known = found?.kind === 'new' ? found : this.#context.known.findNew(cut.key);
+    const heals = found?.kind === 'damaged' ? found.pack : undefined;
+    const chunk = known?.kind === 'new' ? known.chunk : this.#store(cut, from, heals);
     this.#drafts.push({ draft, chunk });
   }
 
@@ -316,7 +318,8 @@ export class StreamWriter implements ContentWriter {
     this.#drafts[this.#drafts.length - 1] = { draft, chunk: undefined };
   }
 
-  #store(cut: Cut, from: Uint8Array): NewChunk {
+  /** `heals` is the pack whose record of the chunk is damaged. */
+  #store(cut: Cut, from: Uint8Array, heals: PackId | undefined): NewChunk {
     const { encoder, known } = this.#context;
     const { level } = this.#options;
     const isWorthTrying = level !== 'none' && this.#compressibility.isWorthTrying(cut.looksRandom);
@@ -326,6 +329,7 @@ export class StreamWriter implements ContentWriter {
       plain: from.subarray(cut.at, cut.at + cut.length),
       level: isWorthTrying ? level : 'none',
       compressibility: this.#compressibility,
+      heals,
     });
     known.add(chunk);
     return chunk;
@@ -396,6 +400,9 @@ export class StreamWriter implements ContentWriter {
       depth: 0,
       zeroSeconds: this.#context.nowSeconds(),
     };
-    return { table: 'chunks', mode: 'keep', row };
+    if (chunk.heals === undefined) return { table: 'chunks', mode: 'keep', row };
+    this.#context.log.warn('chunks.healed', { chunk: hexOf(chunk.id), pack: chunk.heals, newPack: row.pack });
+    // Whatever the row names by now: this record was written from bytes whose id was just computed.
+    return { table: 'chunks', mode: 'replace', row };
   }
 }

@@ -7,7 +7,7 @@
  * small ones share. Memory is the fixed number of batches; `room` is where writers wait.
  */
 import { assert, type Clock, Fault } from '../base/index.ts';
-import type { ChunkId, RealmId } from '../meta/index.ts';
+import type { ChunkId, PackId, RealmId } from '../meta/index.ts';
 import {
   BATCH_COUNT_MAX,
   type BatchMemory,
@@ -36,6 +36,8 @@ export interface NewChunk {
   readonly id: ChunkId;
   readonly key: string;
   readonly plainLength: number;
+  /** The pack whose record of this chunk is damaged, when this one is to take its place. */
+  readonly heals: PackId | undefined;
   /** Resolves when it is appended or failed; never rejects. */
   readonly settled: Promise<void>;
   /** Set when it is appended. */
@@ -108,10 +110,11 @@ export class Encoder implements AsyncDisposable {
     readonly plain: Uint8Array;
     readonly level: CompressionLevel;
     readonly compressibility: Compressibility;
+    readonly heals: PackId | undefined;
   }): NewChunk {
     const batch = this.#filling ?? this.#takeFree();
     this.#filling = batch;
-    const { id, key, plain, level } = chunk;
+    const { id, key, plain, level, heals } = chunk;
     batch.at = placeChunk(batch.memory, {
       ...chunk,
       number: batch.chunks.length,
@@ -123,6 +126,7 @@ export class Encoder implements AsyncDisposable {
       id,
       key,
       plainLength: plain.length,
+      heals,
       settled: batch.settled,
       pack: undefined,
       endBytes: 0,
@@ -223,7 +227,7 @@ export class Encoder implements AsyncDisposable {
 function placeOf(batch: Batch, chunk: NewChunk, number: number): NewPlace {
   const { offset, length, wasTried, isSmaller } = encodedAt(batch.memory, number);
   if (wasTried) batch.chunks[number]?.compressibility.tried(isSmaller);
-  return { key: chunk.key, offset, length };
+  return { key: chunk.key, offset, length, isHeal: chunk.heals !== undefined };
 }
 
 function newBatch(number: number, memoryBytes: number): Batch {

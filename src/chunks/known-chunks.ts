@@ -3,15 +3,25 @@
  * chunks that this process is storing or has appended, whose rows may not be committed yet. The second kind is shared
  * too, so that the same new chunk in two uploads is stored once; each of them then commits the row (mode keep).
  *
+ * A committed chunk counts while its pack is trusted (see pack-trust.ts). After that it is read and verified first; one
+ * that is damaged is answered as such, and whoever has its bytes stores them anew, for all who share it.
+ *
  * Forgetting is always safe: at worst a chunk is stored twice, and the row that is committed first wins.
  */
 import { Lru, type Maybe, then } from '../base/index.ts';
-import type { ChunkId, MetaStore, RealmId } from '../meta/index.ts';
+import type { ChunkId, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { NewChunk } from './encoder.ts';
 import type { OpenPack } from './open-pack.ts';
+import type { PackTrust } from './pack-trust.ts';
 
-/** A chunk somebody can refer to: `row` is committed, or `chunk` is being stored by this process. */
-export type Known = { readonly kind: 'committed' } | { readonly kind: 'new'; readonly chunk: NewChunk };
+/**
+ * A chunk somebody can refer to: its row is committed, or `chunk` is being stored by this process. Or one that nobody
+ * may refer to any more: its row is there, but what `pack` has of it is damaged.
+ */
+export type Known =
+  | { readonly kind: 'committed' }
+  | { readonly kind: 'new'; readonly chunk: NewChunk }
+  | { readonly kind: 'damaged'; readonly pack: PackId };
 
 const COMMITTED: Known = { kind: 'committed' };
 
@@ -20,19 +30,21 @@ export interface KnownChunksOptions {
   readonly realm: RealmId;
   readonly idCacheEntries: number;
   readonly pendingEntries: number;
+  readonly trust: PackTrust;
+  /** Wall clock, seconds. */
+  readonly nowSeconds: () => number;
+  /** Reads the chunk from its pack; false when that is damaged. Absent where every hit is compared with what is there. */
+  readonly verify: ((id: ChunkId) => Promise<boolean>) | undefined;
 }
 
 export class KnownChunks {
-  readonly #meta: MetaStore;
-  readonly #realm: RealmId;
-  readonly #pendingEntries: number;
+  readonly #options: KnownChunksOptions;
   readonly #pending = new Map<string, NewChunk>();
-  readonly #committed: Lru<string, true>;
+  /** Until when (wall seconds) each counts without a look at its pack. */
+  readonly #committed: Lru<string, number>;
 
   constructor(options: KnownChunksOptions) {
-    this.#meta = options.meta;
-    this.#realm = options.realm;
-    this.#pendingEntries = options.pendingEntries;
+    this.#options = options;
     this.#committed = new Lru({ weightMax: options.idCacheEntries });
   }
 
@@ -40,10 +52,25 @@ export class KnownChunks {
   find(id: ChunkId, key: string): Maybe<Known | undefined> {
     const pending = this.findNew(key);
     if (pending !== undefined) return pending;
-    if (this.#committed.get(key)) return COMMITTED;
-    return then(this.#meta.get('chunks', [this.#realm, id]), (row) => {
+    const { meta, realm, trust, nowSeconds } = this.#options;
+    const now = nowSeconds();
+    if ((this.#committed.get(key) ?? 0) > now) return COMMITTED;
+    return then(meta.get('chunks', [realm, id]), (row) => {
       if (row === undefined) return undefined;
-      this.#committed.set(key, true);
+      return then(trust.trustedUntil(row.pack), (until): Maybe<Known> => {
+        if (until <= now) return this.#verified(id, key, row.pack);
+        this.#committed.set(key, until);
+        return COMMITTED;
+      });
+    });
+  }
+
+  #verified(id: ChunkId, key: string, pack: PackId): Maybe<Known> {
+    const { verify, trust } = this.#options;
+    if (verify === undefined) return COMMITTED;
+    return verify(id).then((isWhole) => {
+      if (!isWhole) return { kind: 'damaged', pack };
+      this.#committed.set(key, trust.untilFromNow());
       return COMMITTED;
     });
   }
@@ -58,7 +85,10 @@ export class KnownChunks {
     this.#pending.set(chunk.key, chunk);
     // The oldest go first, but none that is still on its way: there are never more of those than batches hold.
     for (const oldest of this.#pending.values()) {
-      if (this.#pending.size <= this.#pendingEntries || (oldest.pack === undefined && oldest.fault === undefined))
+      if (
+        this.#pending.size <= this.#options.pendingEntries ||
+        (oldest.pack === undefined && oldest.fault === undefined)
+      )
         break;
       this.#pending.delete(oldest.key);
     }
@@ -75,6 +105,18 @@ export class KnownChunks {
       chunk.fault ??= pack.fault;
       this.#pending.delete(chunk.key);
     }
+  }
+
+  /** What the store has of this chunk is damaged. One that is on its way is not what was found so. */
+  forgetDamaged(key: string): void {
+    this.#committed.delete(key);
+    if (this.#pending.get(key)?.pack !== undefined) this.#pending.delete(key);
+  }
+
+  /** A pack is not trusted any more: whatever stands in one is asked for again. */
+  forgetTrusted(): void {
+    this.#committed.clear();
+    for (const chunk of [...this.#pending.values()]) if (chunk.pack !== undefined) this.#pending.delete(chunk.key);
   }
 
   /** Chunk rows may be gone (a rebuild, a collection): ask the metadata again. */

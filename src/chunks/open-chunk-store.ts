@@ -4,7 +4,7 @@
  * reads one small file pays for nothing else.
  */
 import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
-import type { Change, MetaReader, MetaStore, RealmId } from '../meta/index.ts';
+import type { Change, ChunkId, MetaReader, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { BATCH_COUNT_MAX } from './batch.ts';
 import { ChunkReader } from './chunk-reader.ts';
@@ -15,9 +15,10 @@ import { bufferOf } from './content-hash.ts';
 import { StreamWriter, type WriterContext } from './content-writer.ts';
 import { DecodeThreads } from './decode-threads.ts';
 import { Encoder } from './encoder.ts';
-import { ID_BYTES, type IdHasher, newIdHasher } from './ids.ts';
+import { ID_BYTES, type IdHasher, keyOfId, newIdHasher } from './ids.ts';
 import { KnownChunks } from './known-chunks.ts';
 import { type ChunkStoreOptions, DEFAULT_CHUNK_STORE_OPTIONS } from './options.ts';
+import { PackTrust } from './pack-trust.ts';
 import { PackWriter } from './pack-writer.ts';
 import { rebuildIndex } from './rebuild.ts';
 import { decodeRecord, isFlaw, isRecordWhole, RECORD_HEADER_BYTES, readHeader } from './record.ts';
@@ -59,7 +60,24 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   const idOf = newIdHasher(format.idAlgorithm, secret);
   const idBytes = ID_BYTES[format.idAlgorithm];
   const { idCacheEntries, pendingEntries } = options;
-  const known = new KnownChunks({ meta, realm, idCacheEntries, pendingEntries });
+  const nowSeconds = (): number => clock.now().seconds;
+  const trust = new PackTrust({
+    ...{ meta, realm, clock, log },
+    verifyAfterSeconds: options.verifyAfterSeconds,
+    findOpen: (pack) => packs.find(pack),
+    onSuspect: () => known.forgetTrusted(),
+  });
+  // Where ids are no proof (xxh3-128), every hit is compared with what is there, and nothing is healed from what comes.
+  const isCompared = format.idAlgorithm === 'xxh3-128';
+  const known = new KnownChunks({
+    ...{ meta, realm, idCacheEntries, pendingEntries, trust, nowSeconds },
+    verify: isCompared ? undefined : (id) => isReadable(reader, id),
+  });
+  function onDamage(id: ChunkId, pack: PackId): void {
+    reader.forget(id);
+    known.forgetDamaged(keyOfId(id));
+    trust.suspect(pack);
+  }
   const packs = new PackWriter({
     ...{ objects, meta, realm, idBytes, clock, random, log, options },
     onSealed: (pack, index) => reader.keepIndex(pack.row.object, index),
@@ -78,6 +96,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     threads,
     log,
     options,
+    onDamage,
   });
   const encoder = new Encoder({
     ...{ realm, packs, clock, options },
@@ -86,13 +105,11 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   });
   const writers = new Set<StreamWriter>();
   const writerContext: WriterContext = {
-    ...{ realm, format, chunker, idOf, known, encoder },
+    ...{ realm, format, chunker, idOf, known, encoder, nowSeconds, log },
     beginnings: new Compressibility(),
-    nowSeconds: () => clock.now().seconds,
-    readBack:
-      format.idAlgorithm === 'xxh3-128'
-        ? (id, chunk) => (chunk?.pack === undefined ? reader.readOnce(id) : reader.readAppended(id, chunk.pack))
-        : undefined,
+    readBack: isCompared
+      ? (id, chunk) => (chunk?.pack === undefined ? reader.readOnce(id) : reader.readAppended(id, chunk.pack))
+      : undefined,
     onClosed: (writer) => writers.delete(writer),
   };
 
@@ -102,12 +119,13 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     return packs.changes();
   }
 
-  const maintenance = { objects, meta, realm, idBytes, packs, reader, clock, random, log };
+  const maintenance = { objects, meta, realm, idBytes, packs, reader, clock, random, log, trust, onDamage };
   let closing: Promise<void> | undefined;
   async function closeAll(): Promise<void> {
     await Promise.all([...writers].map((writer) => writer[Symbol.asyncDispose]()));
     await encoder[Symbol.asyncDispose]();
     await threads?.[Symbol.asyncDispose]();
+    await trust.close();
     await packs.close();
   }
 
@@ -141,6 +159,17 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     [Symbol.asyncDispose]: () => store.close(),
   };
   return store;
+}
+
+/** Whether the pack's record of the chunk is whole. What cannot be read now can be stored anew, whatever the reason. */
+async function isReadable(reader: ChunkReader, id: ChunkId): Promise<boolean> {
+  try {
+    await reader.readFresh(id);
+    return true;
+  } catch (error) {
+    if (Fault.is(error, 'corrupt', 'io')) return false;
+    throw error;
+  }
 }
 
 /** A batch holds at least what one window may cut, headers included: then two always take it. */

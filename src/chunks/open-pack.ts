@@ -10,7 +10,7 @@ import { assert } from '../base/index.ts';
 import { type ChunkId, PACK_STATE, type PackRow } from '../meta/index.ts';
 import type { Appender, ObjectStore } from '../objects/index.ts';
 import { idOfKey, keyOfId } from './ids.ts';
-import { walkRecords } from './pack-file.ts';
+import { recordPlaces } from './pack-file.ts';
 import {
   encodeFooter,
   encodeIndex,
@@ -28,6 +28,8 @@ export interface NewPlace {
   /** Bytes from the start of the append. */
   readonly offset: number;
   readonly length: number;
+  /** Takes the place of a damaged record of the same chunk, which may stand in this very pack. */
+  readonly isHeal: boolean;
 }
 
 /** What one sync made durable. */
@@ -45,6 +47,8 @@ export interface PackContext {
 
 export class OpenPack {
   readonly row: PackRow;
+  /** What was found out about its records since it was opened; undefined for nothing, then the row stays as it is. */
+  verifiedSeconds: number | undefined;
   readonly #context: PackContext;
   readonly #places = new Map<string, Place>();
   /** Records of an earlier process, walked when somebody needs them. */
@@ -103,8 +107,8 @@ export class OpenPack {
     const isFirst = this.#appendedBytes === 0;
     const at = isFirst ? PACK_HEADER_BYTES : this.#appendedBytes;
     await this.#write(isFirst ? [this.#header(), ...parts] : parts);
-    for (const { key, offset, length } of places)
-      if (!this.#places.has(key)) this.#places.set(key, { offset: at + offset, length });
+    for (const { key, offset, length, isHeal } of places)
+      if (isHeal || !this.#places.has(key)) this.#places.set(key, { offset: at + offset, length });
     this.#recordCount += places.length;
     return at;
   }
@@ -214,8 +218,8 @@ export class OpenPack {
   }
 
   async #entries(): Promise<IndexEntry[]> {
-    const all = [...(await this.#earlierPlaces()), ...this.#places];
-    return all.map(([key, place]) => ({ id: idOfKey(key), ...place }));
+    const all = new Map([...(await this.#earlierPlaces()), ...this.#places]);
+    return [...all].map(([key, place]) => ({ id: idOfKey(key), ...place }));
   }
 
   #earlierPlaces(): Promise<ReadonlyMap<string, Place>> {
@@ -223,24 +227,12 @@ export class OpenPack {
     return this.#earlier;
   }
 
-  /** Records that stood here when this process took the pack over; damaged ones are left out. */
+  /** Records that stood here when this process took the pack over. */
   async #walkEarlier(): Promise<ReadonlyMap<string, Place>> {
-    const places = new Map<string, Place>();
     const { object, lengthBytes, realm, pack } = this.row;
-    if (lengthBytes === 0) return places;
-    const walk = walkRecords(this.#context.objects, {
-      object,
-      lengthBytes,
-      realm,
-      pack,
-      idBytes: this.#context.idBytes,
-    });
-    for await (const step of walk) {
-      if (step.kind !== 'record') continue;
-      const key = keyOfId(step.header.id);
-      if (!places.has(key)) places.set(key, { offset: step.offset, length: step.header.recordLength });
-    }
-    return places;
+    if (lengthBytes === 0) return new Map();
+    const { objects, idBytes } = this.#context;
+    return await recordPlaces(objects, { object, lengthBytes, realm, pack, idBytes });
   }
 
   #header(): Uint8Array {

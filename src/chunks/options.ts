@@ -27,6 +27,11 @@ export interface ChunkStoreOptions {
   readonly idCacheEntries: number;
   /** Ids appended and perhaps not yet committed that are remembered, so that the next writer shares the record. */
   readonly pendingEntries: number;
+  /**
+   * Seconds for which a pack's chunks count unread after it was written or last found whole, when bytes come that it
+   * has already; after that each is read and verified first. With 0 every such chunk is.
+   */
+  readonly verifyAfterSeconds: number;
 }
 
 export const DEFAULT_CHUNK_STORE_OPTIONS: ChunkStoreOptions = {
@@ -40,6 +45,7 @@ export const DEFAULT_CHUNK_STORE_OPTIONS: ChunkStoreOptions = {
   readAheadBytes: 4 * 1024 * 1024,
   idCacheEntries: 20_000,
   pendingEntries: 10_000,
+  verifyAfterSeconds: 30 * 24 * 60 * 60,
 };
 
 /** For machines with little memory: one thread, smaller buffers. */

@@ -6,6 +6,7 @@
 import { Fault } from '../base/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { bufferOf } from './content-hash.ts';
+import { keyOfId } from './ids.ts';
 import {
   INDEX_MAGIC,
   PACK_FOOTER_BYTES,
@@ -13,9 +14,17 @@ import {
   type PackFooter,
   type PackIdentity,
   PackIndex,
+  type Place,
   readFooter,
 } from './pack-format.ts';
-import { isFlaw, RECORD_HEADER_BYTES_MAX, RECORD_MAGIC, type RecordHeader, readHeader } from './record.ts';
+import {
+  isFlaw,
+  isRecordWhole,
+  RECORD_HEADER_BYTES_MAX,
+  RECORD_MAGIC,
+  type RecordHeader,
+  readHeader,
+} from './record.ts';
 
 /** Bytes a walk reads at once. */
 const WALK_BYTES = 1024 * 1024;
@@ -116,6 +125,28 @@ export async function* walkRecords(
     yield { kind: 'record', offset, header, bytes: window.bytes, at: offset - window.offset };
     offset += header.recordLength;
   }
+}
+
+/**
+ * Where the records of a pack lie, by the map key of their ids. Of several records of one chunk the last whole one
+ * counts (that is the one that healed it); one that is not whole counts only where there is no other.
+ */
+export async function recordPlaces(
+  objects: ObjectStore,
+  pack: PackObject,
+  onDamage?: (offset: number) => void,
+): Promise<Map<string, Place>> {
+  const places = new Map<string, Place>();
+  for await (const step of walkRecords(objects, pack)) {
+    if (step.kind === 'damage') {
+      onDamage?.(step.offset);
+      continue;
+    }
+    const key = keyOfId(step.header.id);
+    if (places.has(key) && !isRecordWhole(step.bytes, step.at, step.header)) continue;
+    places.set(key, { offset: step.offset, length: step.header.recordLength });
+  }
+  return places;
 }
 
 /** Where the next good header stands, or the index, or the end. */

@@ -123,10 +123,15 @@ export class PackWriter {
   }
 
   async #changeOf(pack: OpenPack): Promise<Change | undefined> {
-    const row = pack.rowNow();
-    const known = await this.#context.meta.get('packs', [row.realm, row.pack]);
+    const known = await this.#context.meta.get('packs', [pack.row.realm, pack.row.pack]);
+    // What is known of its records is not only ours to say: a check, or a reader before us, may have noted it.
+    const verifiedSeconds = pack.verifiedSeconds ?? known?.verifiedSeconds ?? null;
+    const row = { ...pack.rowNow(), verifiedSeconds };
     const isKnown =
-      known?.lengthBytes === row.lengthBytes && known.state === row.state && known.recordCount === row.recordCount;
+      known?.lengthBytes === row.lengthBytes &&
+      known.state === row.state &&
+      known.recordCount === row.recordCount &&
+      known.verifiedSeconds === verifiedSeconds;
     if (!isKnown) return this.#rowChange(row, 'replace');
     const isFailed = pack.fault !== undefined;
     if (row.state === PACK_STATE.sealed || isFailed) {

@@ -47,7 +47,7 @@ interface RebuildOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Answers how many rows were written. */
+/** Answers how many chunks had no row, or one that counted wrong. */
 export async function rebuildIndex(context: RebuildContext, options: RebuildOptions = {}): Promise<number> {
   const rebuild = new Rebuild(context, options);
   context.reader.forgetPacks();
@@ -56,17 +56,20 @@ export async function rebuildIndex(context: RebuildContext, options: RebuildOpti
   await rebuild.addRows();
   await rebuild.countReferences();
   await rebuild.settlePacks();
-  return rebuild.rowCount;
+  return rebuild.chunkCount;
 }
 
 class Rebuild {
   readonly #context: RebuildContext;
   readonly #options: RebuildOptions;
-  rowCount = 0;
+  readonly #startSeconds: number;
+  /** Chunks whose row was missing or wrong. */
+  chunkCount = 0;
 
   constructor(context: RebuildContext, options: RebuildOptions) {
     this.#context = context;
     this.#options = options;
+    this.#startSeconds = context.clock.now().seconds;
   }
 
   /** Rows for records that have none; depth by depth, and a pack is walked again only for depths it has. */
@@ -93,14 +96,14 @@ class Rebuild {
         if (step.header.depth === depth && (await this.#needsRow(step.header, pack)))
           puts.push(this.#rowOf(step.header, pack));
         if (puts.length < STEP_ROWS) continue;
-        await this.#commit({ now: this.#context.clock.now(), puts });
+        this.chunkCount += await this.#commit({ now: this.#context.clock.now(), puts });
         puts = [];
       }
     } catch (error) {
       if (!Fault.is(error, 'not-found')) throw error;
       this.#context.log.error('chunks.pack-missing', { pack, object });
     }
-    if (puts.length > 0) await this.#commit({ now: this.#context.clock.now(), puts });
+    if (puts.length > 0) this.chunkCount += await this.#commit({ now: this.#context.clock.now(), puts });
   }
 
   /** A row that names another pack stands when the chunk can be read there. */
@@ -128,7 +131,7 @@ class Rebuild {
       storedLength: header.recordLength,
       base: header.base ?? null,
       depth: header.depth,
-      zeroSeconds: this.#context.clock.now().seconds,
+      zeroSeconds: this.#startSeconds,
     };
     return { table: 'chunks', mode: 'replace', row };
   }
@@ -175,7 +178,10 @@ class Rebuild {
         puts: [{ table: 'chunks', mode: 'insert', row: { ...row, refs, zeroSeconds: refs > 0 ? null : now.seconds } }],
       };
     });
-    await this.#commitAll(changes, rows.length);
+    const doneCount = await this.#commitAll(changes, rows.length);
+    // Rows that this run has added begin without references, and have been counted already.
+    const added = rows.filter(({ refs, zeroSeconds }) => refs === 0 && zeroSeconds === this.#startSeconds).length;
+    this.chunkCount += Math.max(0, doneCount - added);
   }
 
   /** The chunk that each extent names, once an extent, living or in history, in all spaces of the realm. */
@@ -228,11 +234,12 @@ class Rebuild {
     }
   }
 
-  async #commit(change: Change): Promise<void> {
-    await this.#commitAll([change], change.puts?.length ?? 0);
+  async #commit(change: Change): Promise<number> {
+    return await this.#commitAll([change], change.puts?.length ?? 0);
   }
 
-  async #commitAll(changes: readonly Change[], rowCount: number): Promise<void> {
+  /** Answers how many of `rowCount` rows were written. */
+  async #commitAll(changes: readonly Change[], rowCount: number): Promise<number> {
     this.#checkSignal();
     let left = rowCount;
     for (const outcome of await this.#context.meta.commit(changes)) {
@@ -242,8 +249,8 @@ class Rebuild {
       left--;
       this.#context.log.warn('chunks.rebuild-left-out', { reason: outcome.fault.message });
     }
-    this.rowCount += Math.max(0, left);
     await breath();
+    return Math.max(0, left);
   }
 
   #checkSignal(): void {

@@ -4,9 +4,12 @@
  * names is kept, and rows are counted per pack in one scan; only where the two differ are that pack's rows looked at
  * one by one. A sample reads a random share of the rows instead, and the frame of every pack.
  *
+ * A record that is damaged is damage when a row needs it; one that has been healed, or that nobody names, is only room.
+ * What was found is noted with the packs, so that bytes that come later are not taken for stored on its strength.
+ *
  * Writers may go on meanwhile: what was committed later is read once more before it is called missing.
  */
-import { Fault, hexOf, type Random } from '../base/index.ts';
+import { type Clock, Fault, hexOf, type Random } from '../base/index.ts';
 import { type ChunkId, type ChunkRow, PACK_STATE, type PackId, type PackRow } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
@@ -14,6 +17,7 @@ import type { ChunkDamage, ChunkStore, VerifyReport } from './chunk-store.ts';
 import { keyOfId } from './ids.ts';
 import { getRange, loadIndex, type PackObject, type Step, walkRecords } from './pack-file.ts';
 import { isPackHeader, PACK_HEADER_BYTES, type PackIndex } from './pack-format.ts';
+import type { PackTrust } from './pack-trust.ts';
 import { breath, chunkRows, packRows, type RowsContext } from './stats.ts';
 
 /** Chunks between two turns for others, when nothing has to be waited for. */
@@ -24,6 +28,9 @@ export interface VerifyContext extends RowsContext {
   readonly idBytes: number;
   readonly reader: ChunkReader;
   readonly random: Random;
+  readonly clock: Clock;
+  readonly trust: PackTrust;
+  readonly onDamage: (id: ChunkId, pack: PackId) => void;
 }
 
 type VerifyOptions = Parameters<ChunkStore['verify']>[0];
@@ -44,11 +51,22 @@ interface PackFinding {
   readonly missing: PackRow | undefined;
 }
 
+/** What a walk through a pack has come across. */
+interface PackWalk {
+  readonly row: PackRow;
+  /** Of a sealed pack, when it is whole. */
+  readonly index: PackIndex | undefined;
+  readonly seen: Set<string>;
+  /** Without an index: named chunks of which no whole record was found so far, and what is wrong with the one there is. */
+  readonly flaws: Map<string, { readonly id: ChunkId; readonly sentence: string }>;
+}
+
 class Verification {
   readonly #context: VerifyContext;
   readonly #options: VerifyOptions;
   readonly report = { chunksVerified: 0, bytesVerified: 0, packsVerified: 0, orphanBytes: 0 };
   readonly #findings = new Map<PackId, PackFinding>();
+  readonly #damaged = new Set<PackId>();
   #doneBytes = 0;
   #totalBytes = 0;
   #chunksThisTurn = 0;
@@ -59,6 +77,8 @@ class Verification {
   }
 
   async everything(): Promise<void> {
+    const { clock, trust } = this.#context;
+    const began = { seconds: clock.now().seconds, suspicionCount: trust.suspicionCount };
     for await (const row of packRows(this.#context)) this.#totalBytes += row.lengthBytes;
     for await (const row of packRows(this.#context)) {
       this.#findings.set(row.pack, await this.#verifyPack(row));
@@ -66,6 +86,20 @@ class Verification {
       this.#progress(row.lengthBytes);
     }
     await this.#compareRows();
+    await trust.verified(
+      [...this.#findings.keys()].filter((pack) => !this.#damaged.has(pack)),
+      began,
+    );
+  }
+
+  /** Names a damage, and remembers it where it makes bytes unreadable. */
+  #tell(damage: ChunkDamage): void {
+    this.#options.onDamage(damage);
+    const { pack, code, chunks } = damage;
+    if (pack === undefined) return;
+    this.#damaged.add(pack);
+    if (code === 'pack-missing') this.#context.trust.suspect(pack);
+    if (code === 'chunk-damaged' || code === 'chunk-missing') for (const id of chunks) this.#context.onDamage(id, pack);
   }
 
   async someChunks(share: number): Promise<void> {
@@ -121,13 +155,14 @@ class Verification {
     if (row.lengthBytes === 0) return finding;
     const isThere = await this.#isThere(async () => {
       const index = await this.#verifyFrame(row);
-      const seen = new Set<string>();
+      const walk: PackWalk = { row, index, seen: new Set(), flaws: new Map() };
       for await (const step of walkRecords(this.#context.objects, this.#objectOf(row))) {
         this.#checkSignal();
-        if (step.kind === 'record') finding.named += await this.#verifyRecord(row, step, index, seen);
-        else finding.named += await this.#reportGap(row, step, index);
+        if (step.kind === 'record') finding.named += await this.#verifyRecord(walk, step);
+        else finding.named += await this.#reportGap(walk, step);
         await this.#turn();
       }
+      for (const { id, sentence } of walk.flaws.values()) this.#reportChunk(row, [id], sentence);
     });
     return isThere ? finding : { named: finding.named, missing: row };
   }
@@ -152,77 +187,84 @@ class Verification {
     if (info === undefined) throw new Fault('not-found', `There is no object ${row.object}.`);
     if (info.lengthBytes < row.lengthBytes) {
       const sentence = `Pack ${row.pack} is torn: its object ${row.object} has ${info.lengthBytes} bytes, not ${row.lengthBytes}.`;
-      this.#options.onDamage({ ...about, code: 'pack-torn', sentence });
+      this.#tell({ ...about, code: 'pack-torn', sentence });
     }
     const header = await getRange(objects, row.object, 0, PACK_HEADER_BYTES);
     if (header === undefined || !isPackHeader(header, pack)) {
       const sentence = `The header of pack ${row.pack} (object ${row.object}) is damaged. Its chunks can still be read.`;
-      this.#options.onDamage({ ...about, code: 'pack-header-damaged', sentence });
+      this.#tell({ ...about, code: 'pack-header-damaged', sentence });
     }
     if (row.state === PACK_STATE.open) return undefined;
     const sealed = await loadIndex(objects, pack);
     if (sealed !== undefined) return sealed.index;
     const sentence = `The index of pack ${row.pack} (object ${row.object}) is damaged. Its chunks can still be read, slowly.`;
-    this.#options.onDamage({ ...about, code: 'pack-index-damaged', sentence });
+    this.#tell({ ...about, code: 'pack-index-damaged', sentence });
     return undefined;
   }
 
-  /** Answers 1 when a row names this record, else 0. */
-  async #verifyRecord(
-    row: PackRow,
-    step: Extract<Step, { kind: 'record' }>,
-    index: PackIndex | undefined,
-    seen: Set<string>,
-  ): Promise<0 | 1> {
+  /** Answers 1 when this is the first record here of a chunk whose row names this pack, else 0. */
+  async #verifyRecord(walk: PackWalk, step: Extract<Step, { kind: 'record' }>): Promise<0 | 1> {
+    const { row, index, seen, flaws } = walk;
     const { id, recordLength } = step.header;
     const key = keyOfId(id);
     const isFirst = !seen.has(key);
     seen.add(key);
-    const isNamed = isFirst && (await this.#isNamed(id, row.pack));
-    if (!isNamed) this.report.orphanBytes += recordLength;
+    const isNamed = await this.#isNamed(id, row.pack);
+    if (!isFirst || !isNamed) this.report.orphanBytes += recordLength;
+    const indexed = index?.find(id);
+    if (index !== undefined && indexed === undefined) this.#reportUnindexed(row, id);
+    // Of several records of one chunk the index names the one that counts; without an index it is the last whole one.
+    const counts = isNamed && (indexed === undefined || indexed.offset === step.offset);
+    const flaw = await this.#flawOf(row, step);
+    if (flaw === undefined) flaws.delete(key);
+    else if (counts && index !== undefined) this.#reportChunk(row, [id], flaw);
+    else if (counts && isFirst) flaws.set(key, { id: id.slice(), sentence: flaw });
+    return isFirst && isNamed ? 1 : 0;
+  }
+
+  /** What is wrong with a record; undefined when its bytes are the chunk's. */
+  async #flawOf(row: PackRow, step: Extract<Step, { kind: 'record' }>): Promise<string | undefined> {
+    const { id, recordLength } = step.header;
     const place = { offset: step.offset, length: recordLength };
     try {
       const bytes = step.bytes.subarray(step.at, step.at + recordLength);
       const plain = await this.#context.reader.decodeRecordOf({ id, pack: row.pack, object: row.object, place }, bytes);
       this.#count(plain);
+      return undefined;
     } catch (error) {
       if (!Fault.is(error, 'corrupt')) throw error;
-      this.#reportChunk(row, isNamed ? [id] : [], error.message);
+      return error.message;
     }
-    if (index !== undefined && index.find(id) === undefined) {
-      const sentence = `The index of pack ${row.pack} (object ${row.object}) does not name a record that is there.`;
-      this.#options.onDamage({
-        code: 'pack-index-damaged',
-        sentence,
-        pack: row.pack,
-        object: row.object,
-        chunks: [id],
-      });
-    }
-    return isNamed ? 1 : 0;
   }
 
-  /** A stretch of a pack that is no record: what the index says should be there is damaged. */
-  async #reportGap(
-    row: PackRow,
-    gap: Extract<Step, { kind: 'damage' }>,
-    index: PackIndex | undefined,
-  ): Promise<number> {
-    // An index that cannot be recognised as one is such a gap, and has been reported; rows will tell of more.
-    const reachesEnd = gap.offset + gap.length === row.lengthBytes;
-    if (row.state !== PACK_STATE.open && index === undefined && reachesEnd) return 0;
+  #reportUnindexed(row: PackRow, id: ChunkId): void {
+    const sentence = `The index of pack ${row.pack} (object ${row.object}) does not name a record that is there.`;
+    this.#tell({ code: 'pack-index-damaged', sentence, pack: row.pack, object: row.object, chunks: [id] });
+  }
+
+  /**
+   * A stretch of a pack that is no record: what the index says should be there, and a row names, is damaged. Without an
+   * index nobody knows what stood there; a row that misses it is found when rows and records are compared.
+   */
+  async #reportGap(walk: PackWalk, gap: Extract<Step, { kind: 'damage' }>): Promise<number> {
+    const { row, index } = walk;
     const lost: ChunkId[] = [];
     for (const { id, offset } of index?.entries() ?? []) {
       if (offset < gap.offset || offset >= gap.offset + gap.length) continue;
       if (await this.#isNamed(id, row.pack)) lost.push(id.slice());
     }
+    // The index and footer themselves, when they cannot be recognised: reported, and not room for records.
+    const reachesEnd = gap.offset + gap.length === row.lengthBytes;
+    const isIndex = row.state !== PACK_STATE.open && index === undefined && reachesEnd;
+    if (lost.length === 0 && !isIndex) this.report.orphanBytes += gap.length;
+    if (lost.length === 0) return 0;
     const sentence = `Pack ${row.pack} (object ${row.object}) is damaged at offset ${gap.offset}: a record cannot be read, ${gap.flaw}.`;
     this.#reportChunk(row, lost, sentence);
     return lost.length;
   }
 
   #reportChunk(row: PackRow, chunks: readonly ChunkId[], sentence: string): void {
-    this.#options.onDamage({ code: 'chunk-damaged', sentence, pack: row.pack, object: row.object, chunks });
+    this.#tell({ code: 'chunk-damaged', sentence, pack: row.pack, object: row.object, chunks });
   }
 
   async #isNamed(id: ChunkId, pack: PackId): Promise<boolean> {
@@ -256,7 +298,7 @@ class Verification {
 
   #reportMissing(pack: PackId, object: string, chunks: readonly ChunkId[]): void {
     const sentence = `Pack ${pack} is gone: there is no object ${object}. ${chunks.length} chunks were in it.`;
-    this.#options.onDamage({ code: 'pack-missing', sentence, pack, object, chunks });
+    this.#tell({ code: 'pack-missing', sentence, pack, object, chunks });
   }
 
   async #readOrReport(row: ChunkRow): Promise<Uint8Array | undefined> {
@@ -272,7 +314,7 @@ class Verification {
         ...(typeof object === 'string' ? { object } : {}),
         chunks: [row.id],
       };
-      this.#options.onDamage(damage);
+      this.#tell(damage);
       return undefined;
     }
   }

@@ -76,6 +76,11 @@ const CHECKSUM_DOC = 'Trust no times: read files of equal size and compare their
 
 export const PUT_FLAGS = {
   checksum: { type: SWITCH, default: false, doc: CHECKSUM_DOC, flags: ['--checksum', '-c'] },
+  again: {
+    type: SWITCH,
+    default: false,
+    doc: 'Send every file, also those that look the same: this heals what a check found damaged.',
+  },
   exclude: EXCLUDE,
   dry_run: DRY_RUN,
 } as const satisfies OptionTable;
@@ -160,7 +165,11 @@ const WHEN = { kind: 'text', shown: 'WHEN' } as const;
 const BYTES = { kind: 'bytes', min: 0, max: Number.MAX_SAFE_INTEGER } as const;
 
 export const FIND_FLAGS = {
-  name: { type: { kind: 'text' }, default: undefined, doc: 'Part of the name, upper and lower case alike.' },
+  name: {
+    type: { kind: 'text' },
+    default: undefined,
+    doc: 'Part of the name, or with * ? or [ a glob over all of it; upper and lower case alike.',
+  },
   pattern: {
     type: { kind: 'text', shown: 'GLOB' },
     default: undefined,
@@ -295,8 +304,8 @@ export const COMMANDS: readonly Command[] = [
     verb: 'put',
     summary: 'Copy local files and folders into the store',
     details: [
-      'Folders go with all that is in them; modes and modification times (to the nanosecond) are kept, symlinks stay symlinks. FIFOs, sockets and devices are skipped and named. What the store has and the source has not stays: put never removes.',
-      'A file of which the store has one of equal size, modification time and mode is not read. With --checksum every file of equal size is read and compared.',
+      'Folders go with all that is in them; modes and modification times (to the nanosecond) are kept, symlinks stay symlinks. FIFOs, sockets and devices are skipped and named. What the store has and the source has not stays: put never removes. A store below the source is not put into itself: it is left out and named.',
+      'A file of which the store has one of equal size, modification time and mode is not read. With --checksum every file of equal size is read and compared. With --again every file is sent: where the store finds its own copy of the bytes damaged, it keeps the ones that came, for all files that share them.',
       'Where things go: DEST with a trailing slash, or several sources: each goes into DEST under its own name. One source and DEST without a slash: the source becomes DEST (a folder is merged into it when it is there), so that the same command a second time only brings it up to date; a file whose DEST is an existing folder goes into it. A folder with a trailing slash (or `.`) means what is in it. Without DEST things go into the root. Missing folders above are made.',
       'A file that cannot be read, or changes while it is read, is named, and the exit code is 5; all others are stored.',
     ],
@@ -324,14 +333,14 @@ export const COMMANDS: readonly Command[] = [
       { line: 'pg_dump db | holdfast put - /dumps/db.sql', says: 'Stores what comes from standard input.' },
     ],
     exits: ['notFound', 'conflict', 'partly', 'full', 'denied', 'io'],
-    json: [`${ITEM} stored, made, linked, updated, kept, special, vanished or failed`, SUMMARY],
+    json: [`${ITEM} stored, made, linked, updated, kept, special, store (left out), vanished or failed`, SUMMARY],
     needs: 'store',
   },
   {
     verb: 'get',
     summary: 'Copy files and folders out of the store',
     details: [
-      'Modes and modification times are restored, symlinks stay symlinks; owners, setuid and setgid bits are not. Each file is written under a temporary name (.holdfast-…) beside its goal and then renamed, so that there is never a half file under its own name. Long runs of zeros become holes.',
+      'Modes and modification times are restored, symlinks stay symlinks; owners, setuid and setgid bits are not. Each file is written under a temporary name (.holdfast-…) beside its goal and then renamed, so that there is never a half file under its own name; a symlink that stands there is replaced, never written through. Long runs of zeros become holes.',
       'A local file of equal size, modification time and mode is left alone. Where things go follows the rules of put; without DEST they go into the current folder.',
     ],
     arguments: [
@@ -478,7 +487,7 @@ export const COMMANDS: readonly Command[] = [
     verb: 'restore',
     summary: 'Make an older version of a file the current one',
     details: [
-      'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one.',
+      'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one. Where a file took the place of another, `versions` lists some as FILE:VERSION, because the number alone means the newer file: say it like that. With FILE:VERSION the version of a removed file can be brought back to PATH, too, as long as it is kept.',
     ],
     arguments: [
       { name: 'PATH', kind: 'stored', summary: 'File in the store, with @VERSION when that is not its own word.' },

@@ -9,7 +9,10 @@ import type { ServerRoom } from './server-room.ts';
 export const serverRoom: ServerRoom = {
   options: SERVER_OPTIONS,
   async reach(asked, { command, signal }) {
-    return reachStore({ config: await loadConfig(asked), command, signal });
+    const reached = await reachStore({ config: await loadConfig(asked), command, signal });
+    const { service, through, where } = reached;
+    const folder = through === 'server' ? undefined : where;
+    return { service, folder, [Symbol.asyncDispose]: () => reached[Symbol.asyncDispose]() };
   },
   async makeStore(asked) {
     const { values } = await loadConfig(asked);

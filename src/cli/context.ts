@@ -11,6 +11,8 @@ import type { ConfigAsked, ServerRoom } from './server-room.ts';
 export interface Context {
   /** The store that flags, environment and configuration name; reached on the first call, let go by the program. */
   readonly reach: () => Promise<FileService>;
+  /** The folder that holds the store which `reach` answers; undefined where only a server knows. */
+  readonly storeFolder: () => Promise<string | undefined>;
   readonly say: Say;
   readonly disk: LocalDisk;
   readonly clock: Clock;

@@ -380,6 +380,8 @@ export class FakeService implements FileService {
     return {
       files: 3,
       folders: 2,
+      symlinks: 1,
+      specials: 0,
       logical_bytes: 3_000_000,
       history_bytes: 1_000_000,
       unique_bytes: 2_000_000,

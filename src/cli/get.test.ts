@@ -10,6 +10,7 @@ import {
   readlinkSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { test } from 'node:test';
@@ -137,21 +138,22 @@ test('get does not write through a symlink that stands in the place of a folder'
   assert.equal(readFileSync(stage.path('out/a'), 'utf8'), 'alpha', 'the rest comes');
 });
 
-test('get writes a file through a symlink that the caller names, and never replaces what is no file', async () => {
+test('get puts a file in the place of a symlink, never through it, and never replaces what is no file', async () => {
   using stage = new Stage();
   seedTree(stage);
   writeFileSync(stage.path('target'), 'old');
-  symlinkSync('target', stage.path('link'));
-  assert.equal(await stage.run('get', '/t/a', stage.path('link')), EXIT.ok);
-  assert.equal(readlinkSync(stage.path('link')), 'target');
-  assert.equal(readFileSync(stage.path('target'), 'utf8'), 'alpha');
   execFileSync('mkfifo', [stage.path('pipe')]);
-  symlinkSync('pipe', stage.path('to-pipe'));
-  symlinkSync('nowhere', stage.path('dangling'));
-  for (const name of ['pipe', 'to-pipe', 'dangling']) {
-    assert.equal(await stage.run('get', '/t/a', stage.path(name)), EXIT.conflict, name);
-    assert.ok(!lstatSync(stage.path(name)).isFile(), name);
+  for (const target of ['target', 'pipe', 'nowhere', stage.path('target')]) {
+    symlinkSync(target, stage.path('link'));
+    assert.equal(await stage.run('get', '/t/a', stage.path('link')), EXIT.ok);
+    assert.ok(lstatSync(stage.path('link')).isFile(), target);
+    assert.equal(readFileSync(stage.path('link'), 'utf8'), 'alpha');
+    assert.equal(readFileSync(stage.path('target'), 'utf8'), 'old');
+    unlinkSync(stage.path('link'));
   }
+  assert.throws(() => lstatSync(stage.path('nowhere')));
+  assert.equal(await stage.run('get', '/t/a', stage.path('pipe')), EXIT.conflict);
+  assert.ok(!lstatSync(stage.path('pipe')).isFile());
 });
 
 test('get skips and names special files, and files that cannot be written', async () => {

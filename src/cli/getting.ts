@@ -1,7 +1,7 @@
 /**
  * Brings trees out of the store. One manifest is walked; folders are made on the way, files are fetched a few at once,
- * and a folder gets its mode and time when nothing more happens inside. A name is never written through a symlink that
- * stands on the local disk: below DEST only real folders are entered.
+ * and a folder gets its mode and time when nothing more happens inside. Nothing is ever written through a symlink
+ * that stands on the local disk: a file or symlink takes its place, and below DEST only real folders are entered.
  */
 import type { FileRecord, FileService } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
@@ -116,21 +116,11 @@ export class Getting {
   async #job(job: GetJob): Promise<void> {
     try {
       if (job.record.kind === 'folder') await this.#tree(job);
-      else await this.#piece('', { record: job.record, path: this.#resolved(job) });
+      else await this.#piece('', { record: job.record, path: job.goal });
     } catch (error) {
       await this.#failed({ record: job.record, path: job.goal }, error);
     }
     this.#ledger.end();
-  }
-
-  /** A file that the caller names through a symlink is written where the symlink points, as cp does. */
-  #resolved(job: GetJob): string {
-    const { disk } = this.#context;
-    const standing = disk.stat(job.goal);
-    if (standing?.kind !== 'symlink' || job.record.kind !== 'file') return job.goal;
-    const target = disk.stat(job.goal, { follow: true });
-    if (target?.kind !== 'file') throw inTheWay({ record: job.record, path: job.goal }, target ?? standing);
-    return disk.realPath(job.goal);
   }
 
   async #tree(job: GetJob): Promise<void> {

@@ -21,7 +21,6 @@ import {
   readdirSync,
   readlinkSync,
   readSync,
-  realpathSync,
   renameSync,
   statSync,
   symlinkSync,
@@ -32,7 +31,7 @@ import type { FileKind } from '../api/index.ts';
 import { Fault, type FaultCode } from '../base/index.ts';
 import { setFileTimes } from './file-times.ts';
 import { plainBytes } from './plain-bytes.ts';
-import { systemPath, textOfRaw } from './raw.ts';
+import { rawOfText, systemPath, textOfRaw } from './raw.ts';
 
 export interface LocalStat {
   readonly kind: FileKind;
@@ -63,8 +62,6 @@ export interface LocalDisk {
   /** Names in byte order. */
   list(folder: string): string[];
   readLink(path: string): string;
-  /** The path without symlinks in it. */
-  realPath(path: string): string;
   /** All bytes of a file that is as `expected` says. @throws Fault `conflict` when it is not, or changes meanwhile. */
   readWhole(path: string, expected: LocalStat): Uint8Array;
   openReader(path: string): Promise<LocalReader>;
@@ -115,6 +112,15 @@ const REASON: Readonly<Record<string, string>> = {
   EIO: 'the disk reports an error',
   EMFILE: 'too many files are open; raise `ulimit -n`',
 };
+
+/** The `identity` of the store's own folder, where it is on this machine. */
+export async function identityOfStore(context: {
+  readonly disk: LocalDisk;
+  readonly storeFolder: () => Promise<string | undefined>;
+}): Promise<string | undefined> {
+  const folder = await context.storeFolder();
+  return folder === undefined ? undefined : context.disk.stat(rawOfText(folder), { follow: true })?.identity;
+}
 
 /** A refusal of the operating system as a Fault; everything else passes unchanged. */
 export function faultOfSystem(error: unknown, what: string, path: string): unknown {
@@ -196,11 +202,6 @@ export const realDisk: LocalDisk = {
   },
   readLink(path) {
     return guarded('Reading the symlink', path, () => readlinkSync(systemPath(path), { encoding: 'latin1' }));
-  },
-  realPath(path) {
-    return guarded('Looking at', path, () =>
-      realpathSync.native(systemPath(path), { encoding: 'buffer' }).toString('latin1'),
-    );
   },
   readWhole(path, expected) {
     return guarded('Reading', path, () => readWhole(path, expected));

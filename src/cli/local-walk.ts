@@ -15,6 +15,10 @@ export type WalkEntry =
 export interface WalkOptions {
   /** Globs over the name, or over the path below the root when they have a slash; what matches is not entered. */
   readonly exclude?: readonly string[] | undefined;
+  /** A folder (its LocalStat's `identity`) that is left out with all that is in it, wherever it stands. */
+  readonly leaveOut?: string | undefined;
+  /** Told the path of the folder that was left out, at its turn. */
+  readonly onLeftOut?: ((path: string, relative: string) => void) | undefined;
 }
 
 interface Level {
@@ -49,6 +53,10 @@ export function* walkLocal(disk: LocalDisk, root: string, options: WalkOptions =
     if (isExcluded(name, relative)) continue;
     const entry = look(disk, path, relative);
     if (entry === undefined) continue;
+    if (options.leaveOut !== undefined && entry.kind === 'entry' && entry.stat.identity === options.leaveOut) {
+      options.onLeftOut?.(path, relative);
+      continue;
+    }
     yield entry;
     if (entry.kind !== 'entry' || entry.stat.kind !== 'folder') continue;
     const fault = enter(path, relative);
@@ -64,6 +72,34 @@ function look(disk: LocalDisk, path: string, relative: string): WalkEntry | unde
     if (!Fault.is(error)) throw error;
     return { kind: 'problem', relative, path, fault: error };
   }
+}
+
+/** @throws Fault `invalid` that names a glob which could never match as it was meant. */
+export function checkGlobs(globs: readonly string[]): void {
+  for (const glob of globs) {
+    const flaw = flawOf(glob);
+    if (flaw === undefined) continue;
+    const sentence = `The glob ${JSON.stringify(glob)} cannot be used: it ${flaw}. Put a \\ before a character that means itself.`;
+    throw new Fault('invalid', sentence, { glob });
+  }
+}
+
+function flawOf(glob: string): string | undefined {
+  if (glob === '') return 'is empty';
+  let depth = 0;
+  for (let at = 0; at < glob.length; at++) {
+    const character = glob[at];
+    if (character === '\\') at++;
+    else if (character === '{') depth++;
+    else if (character === '}') depth = Math.max(0, depth - 1);
+    else if (character === '[') {
+      // A ] right behind the [ (or behind its !) is one of the set.
+      const end = glob.indexOf(']', at + (/[!^]/.test(glob[at + 1] ?? '') ? 3 : 2));
+      if (end < 0) return 'has a [ without its ]';
+      at = end;
+    }
+  }
+  return depth > 0 ? 'has a { without its }' : undefined;
 }
 
 function excluding(globs: readonly string[]): (name: string, relative: string) => boolean {

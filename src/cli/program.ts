@@ -100,6 +100,7 @@ async function runParsed(parsed: Parsed, say: Say, around: Surroundings): Promis
   await using stores = new Stores(parsed, around);
   const context: Context = {
     reach: () => stores.reach(),
+    storeFolder: () => stores.folder(),
     say,
     disk: await around.disk(),
     clock: around.clock,
@@ -138,6 +139,11 @@ class Stores implements AsyncDisposable {
   async reach(): Promise<ReachedStore['service']> {
     this.#reached ??= this.#open();
     return (await this.#reached).service;
+  }
+
+  async folder(): Promise<string | undefined> {
+    this.#reached ??= this.#open();
+    return (await this.#reached).folder;
   }
 
   async #open(): Promise<ReachedStore> {

@@ -21,6 +21,8 @@ export type PutStep =
 export interface PutPlanOptions {
   /** Trust no time: read what has the same size, and compare checksums. */
   readonly isChecksum: boolean;
+  /** Store every file, whatever it looks like: what the store has of it may be damaged. */
+  readonly isAgain: boolean;
 }
 
 /** @param readTarget reads where the local symlink points, in text form; asked only where it matters. */
@@ -47,7 +49,7 @@ export function planPut(
 }
 
 function planFile(local: LocalStat, stored: FileRecord, options: PutPlanOptions): PutStep {
-  if (local.size !== stored.size) return { step: 'store' };
+  if (options.isAgain || local.size !== stored.size) return { step: 'store' };
   if (options.isChecksum && stored.xxhash3 !== null) {
     return { step: 'compare', hash: stored.xxhash3, change: changeOf(local, stored) };
   }

@@ -81,6 +81,37 @@ test('put asks nothing of the store for a tree that it knows, and stores what ch
   assert.ok(stage.service.nodes.has('/tree/sub/deep/c'), 'put never removes');
 });
 
+test('put leaves out the store that it writes to, wherever it stands, and names it', async () => {
+  using stage = new Stage();
+  makeTree(stage);
+  mkdirSync(stage.path('tree/sub/data/objects'), { recursive: true });
+  writeFileSync(stage.path('tree/sub/data/format'), 'x');
+  symlinkSync(stage.path('tree/sub/data'), stage.path('store'));
+  stage.storeFolder = stage.path('store');
+  assert.equal(await stage.run('put', stage.path('tree')), EXIT.ok);
+  assert.deepEqual(stage.service.paths(), ['/', ...TREE]);
+  assert.match(stage.stderr.text, /tree\/sub\/data is the store itself/);
+  assert.equal(await stage.run('put', stage.path('tree/sub/data'), '/data'), EXIT.ok);
+  assert.deepEqual(stage.service.paths(), ['/', ...TREE]);
+  assert.match(stage.stderr.text, /is the store itself/);
+  await stage.run('diff', stage.path('tree'), '/tree');
+  assert.doesNotMatch(stage.stdout.text, /data/);
+});
+
+test('put and diff refuse a glob that could never match, by name', async () => {
+  using stage = new Stage();
+  makeTree(stage);
+  for (const glob of ['[', 'a[b', '[]', '{a', 'x{a,b', '']) {
+    for (const verb of ['put', 'diff']) {
+      assert.equal(await stage.run(verb, '--exclude', glob, stage.path('tree'), '/'), EXIT.usage, `${verb} ${glob}`);
+      assert.ok(stage.stderr.text.includes(JSON.stringify(glob)), stage.stderr.text);
+    }
+  }
+  assert.deepEqual(stage.service.paths(), ['/']);
+  for (const glob of ['[ab]', '[]]', '[!]]', '{a,b}', '\\[', 'a}'])
+    assert.equal(await stage.run('put', '-n', '--exclude', glob, stage.path('tree'), '/t'), EXIT.ok, glob);
+});
+
 test('put --checksum finds a change that size and time hide, and only sets the time of what is equal', async () => {
   using stage = new Stage();
   makeTree(stage);

@@ -18,7 +18,7 @@ import { Gang } from './gang.ts';
 import { blocksOf } from './local-blocks.ts';
 import { changedFault, isSameState, type LocalReader, type LocalStat } from './local-disk.ts';
 import { localHash } from './local-hash.ts';
-import { type WalkEntry, walkLocal } from './local-walk.ts';
+import { type WalkEntry, type WalkOptions, walkLocal } from './local-walk.ts';
 import { mergeSorted } from './merge.ts';
 import { isoOfNs } from './moments.ts';
 import { type PutStep, planPut } from './put-plan.ts';
@@ -48,6 +48,8 @@ export interface PuttingOptions {
   readonly service: FileService;
   readonly flags: Given<typeof PUT_FLAGS>['flags'];
   readonly tally: Tally;
+  /** The folder of the store itself (its LocalStat's `identity`): it is never put into itself. */
+  readonly storeIdentity?: string | undefined;
 }
 
 /** One local thing on its way: where it stands, where it goes, what stands there now. */
@@ -78,6 +80,7 @@ export class Putting {
   readonly #service: FileService;
   readonly #flags: PuttingOptions['flags'];
   readonly #tally: Tally;
+  readonly #storeIdentity: string | undefined;
   readonly #large = new Gang(LARGE_AT_ONCE);
   readonly #attributes = new Gang(ATTRIBUTES_AT_ONCE);
   readonly #ledger = new FolderLedger<FolderWork>((folder) => {
@@ -95,6 +98,7 @@ export class Putting {
     this.#service = options.service;
     this.#flags = options.flags;
     this.#tally = options.tally;
+    this.#storeIdentity = options.storeIdentity;
   }
 
   /** Does all jobs. Failures of single items are tallied; what concerns the whole run is thrown. */
@@ -143,8 +147,9 @@ export class Putting {
     }
   }
 
-  #walk(job: PutJob): Generator<WalkEntry, void> {
-    return walkLocal(this.#context.disk, job.source, { exclude: this.#flags.exclude });
+  #walk(job: PutJob, onLeftOut?: WalkOptions['onLeftOut']): Generator<WalkEntry, void> {
+    const { exclude } = this.#flags;
+    return walkLocal(this.#context.disk, job.source, { exclude, leaveOut: this.#storeIdentity, onLeftOut });
   }
 
   #advance(files: number, bytes: number, item: string): void {
@@ -173,6 +178,7 @@ export class Putting {
   }
 
   async *#job(job: PutJob): AsyncGenerator<BulkItem, void> {
+    if (job.stat.identity === this.#storeIdentity) return await this.#leaveStoreOut(job.source, job.goal);
     const stored = await statOrNothing(this.#service, job.goal, this.#context.signal);
     if (stored === undefined) await this.#makeParents(job.goal);
     yield* this.#piece('', { local: job.source, goal: job.goal, stat: job.stat, stored });
@@ -189,9 +195,9 @@ export class Putting {
   async *#tree(job: PutJob, isThere: boolean): AsyncGenerator<BulkItem, void> {
     const stored = isThere ? manifestOf(this.#service, job.goal, this.#context.signal) : [];
     let blocked: string | undefined;
-    for await (const { left, right } of mergeSorted(this.#walk(job), stored, (l, r) =>
-      comparePaths(l.relative, r.relative),
-    )) {
+    const leftOut: (readonly [string, string])[] = [];
+    const walk = this.#walk(job, (path, relative) => leftOut.push([path, joinStored(job.goal, textOfRaw(relative))]));
+    for await (const { left, right } of mergeSorted(walk, stored, (l, r) => comparePaths(l.relative, r.relative))) {
       if (this.#context.signal.aborted) throw Fault.aborted(this.#context.signal, 'The put');
       if (left === undefined || (blocked !== undefined && liesUnder(left.relative, blocked))) continue;
       const goal = joinStored(job.goal, textOfRaw(left.relative));
@@ -205,6 +211,14 @@ export class Putting {
       yield* this.#piece(left.relative, { local: left.path, goal, stat: left.stat, stored: right?.record });
       if (this.#finished.length > 0) await this.#finishFolders();
     }
+    for (const [path, goal] of leftOut) await this.#leaveStoreOut(path, goal);
+  }
+
+  /** What a store holds of itself would grow with every put, and be a copy of a database that is being written. */
+  async #leaveStoreOut(source: string, path: string): Promise<void> {
+    const local = textOfRaw(source);
+    await this.#context.say.note(`holdfast: ${local} is the store itself, and is left out.`);
+    await this.#context.say.record({ event: 'item', action: 'store', kind: 'folder', path, local });
   }
 
   /** Decides about one piece, and does it or hands it to the stream of many. */
@@ -243,7 +257,8 @@ export class Putting {
     const readTarget = (): string => textOfRaw(this.#context.disk.readLink(piece.local));
     try {
       const place = { local, path: piece.goal, readTarget };
-      const step = planPut(piece.stat, piece.stored, place, { isChecksum: this.#flags.checksum });
+      const { checksum: isChecksum, again: isAgain } = this.#flags;
+      const step = planPut(piece.stat, piece.stored, place, { isChecksum, isAgain });
       if (step.step !== 'compare') return step;
       if ((await localHash(this.#context, piece.local, piece.stat)) !== step.hash) return { step: 'store' };
       return step.change === undefined ? { step: 'keep' } : { step: 'update', change: step.change };

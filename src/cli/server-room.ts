@@ -15,6 +15,8 @@ export interface ConfigAsked {
 /** A store that was reached, however; let go by disposing. */
 export interface ReachedStore extends AsyncDisposable {
   readonly service: FileService;
+  /** The folder on this machine that holds it; unknown when a server was asked. */
+  readonly folder?: string | undefined;
 }
 
 export interface MadeStore {

@@ -60,6 +60,8 @@ export class Stage implements Disposable {
   readonly asked: ConfigAsked[] = [];
   rows: readonly OptionRow[] = [];
   isDisposed = false;
+  /** Where the store says that it stands. */
+  storeFolder: string | undefined;
 
   path(name: string): string {
     return join(this.folder, name);
@@ -106,6 +108,7 @@ export class Stage implements Disposable {
       reach: async (asked) =>
         ask(asked, {
           service: this.service,
+          folder: this.storeFolder,
           [Symbol.asyncDispose]: async () => {
             this.isDisposed = true;
           },

@@ -27,6 +27,7 @@ import {
   type ReadOptions,
   type Removed,
   type RemoveOptions,
+  type RestoreOptions,
   type RouteId,
   routeOf,
   type SearchQuery,
@@ -233,13 +234,9 @@ export class HttpFileService implements FileService {
     return this.#json('path' in target ? 'versionList' : 'versionListById', { ...target, query, signal });
   }
 
-  async restore(
-    target: Target,
-    version: number,
-    options: Expecting & { readonly dryRun?: boolean; readonly idempotencyKey?: string } = {},
-  ): Promise<FileRecord> {
+  async restore(target: Target, version: number, options: RestoreOptions = {}): Promise<FileRecord> {
     const which = 'path' in target ? { path: target.path } : { file_id: target.id };
-    const json = { ...which, version, dry_run: options.dryRun, ...expected(options) };
+    const json = { ...which, version, to_path: options.to, dry_run: options.dryRun, ...expected(options) };
     return this.#json('restore', {
       json,
       headers: { 'idempotency-key': options.idempotencyKey },

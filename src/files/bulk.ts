@@ -17,6 +17,7 @@ import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
 import { makeFolder } from './attributes.ts';
 import { type Built, buildContent } from './build-content.ts';
 import { type Caller, type Context, commit, type Space } from './context.ts';
+import { decide } from './decide.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from './plan.ts';
 import { recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
@@ -276,8 +277,6 @@ async function oneByOne(
   return results;
 }
 
-const ALONE_TRIES_MAX = 20;
-
 async function alone(context: Context, space: Space, caller: Caller, ready: Ready): Promise<BulkResult> {
   const { path } = ready.item;
   try {
@@ -286,18 +285,14 @@ async function alone(context: Context, space: Space, caller: Caller, ready: Read
       await placeFor(context, space, ready.path, false, context.clock.now());
       return { path, ok: true, record: await makeFolder(context, space, caller, ready.path, options) };
     }
-    for (let number = 1; ; number++) {
+    const record = await decide(context, `Writing ${path}`, async () => {
       const now = context.clock.now();
       const plan = new BatchPlan(context, space, now);
-      const record = await plan.add(ready);
-      try {
-        await commit(context, changeOf(space, caller, 'write', now, plan.parts()));
-        ready.built?.linked();
-        return { path, ok: true, record };
-      } catch (error) {
-        if (!Fault.is(error, 'conflict') || number === ALONE_TRIES_MAX) throw error;
-      }
-    }
+      const answer = await plan.add(ready);
+      const change = changeOf(space, caller, 'write', now, plan.parts());
+      return { change, answer, onCommitted: () => ready.built?.linked() };
+    });
+    return { path, ok: true, record };
   } catch (error) {
     if (!Fault.is(error)) throw error;
     return { path, ok: false, fault: error };

@@ -2,9 +2,9 @@
  * What every part of this room works with: the parts below (metadata, groups, chunks), what comes from outside (clock,
  * random, log), the options, and the space of a user. Built once by openFiles and handed to each part.
  */
-import type { Clock, Log, Random } from '../base/index.ts';
+import type { Clock, Log, Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
-import type { Change, Committed, Groups, MetaStore, NodeId, RealmId, SpaceId } from '../meta/index.ts';
+import type { Change, ChunkId, Committed, Groups, MetaStore, NodeId, RealmId, SpaceId } from '../meta/index.ts';
 import type { CompressionRules } from './compression-rules.ts';
 import type { IdSource } from './id-source.ts';
 
@@ -46,6 +46,15 @@ export interface Space {
   readonly root: NodeId;
 }
 
+/** Files that share a damaged chunk, as far as a bounded look has found them. */
+export interface Sharing {
+  /** The first in the order in which files were made. */
+  readonly files: readonly string[];
+  readonly more: number;
+  /** Everything was looked at, and every reference to the chunk belongs to a file that was found. */
+  readonly isAll: boolean;
+}
+
 export interface Context {
   readonly meta: MetaStore;
   readonly groups: Groups;
@@ -59,6 +68,10 @@ export interface Context {
   readonly owner: string;
   /** Contents being read now: they are not taken apart before the reader is done. */
   readonly reading: Map<string, number>;
+  /** Lines of those who were beaten at a row again and again, by row. */
+  readonly turns: Turns;
+  /** Which files of a space need a chunk that is damaged. */
+  readonly sharingOf: (space: Space, chunk: ChunkId) => Promise<Sharing>;
   /** Something may have become unreachable. */
   readonly onUnreachable: () => void;
 }

@@ -15,7 +15,7 @@ import {
   THIS_COMMIT,
 } from '../meta/index.ts';
 import { type Caller, type Context, commit, type Space } from './context.ts';
-import { checkExpected, decideOnce } from './decide.ts';
+import { checkExpected, decide, decideOnce } from './decide.ts';
 import { checkNotInside, checkReplaceable, freeExpect } from './move.ts';
 import { changeOf, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
 import { attributeRows, hashOf, modifiedOf, recordOf } from './record.ts';
@@ -172,59 +172,123 @@ async function buildHidden(
   root: NodeRow,
   signal?: AbortSignal,
 ): Promise<number> {
-  let puts: Put[] = [
-    { table: 'nodes', mode: 'insert', row: root },
-    {
-      table: 'reaps',
-      mode: 'insert',
-      row: { space: space.space, kind: REAP_KIND.folder, target: root.node, owner: context.owner, died: THIS_COMMIT },
-    },
-    ...(await attributeTwins(context, space, found.node, root.node)),
-  ];
-  let bytes = 0;
-  const flush = async (): Promise<void> => {
-    if (signal?.aborted) throw Fault.aborted(signal, 'Copying a folder');
-    await commit(context, { space: space.space, now: context.clock.now(), puts, bytes: { live: bytes, history: 0 } });
-    puts = [];
-    bytes = 0;
-  };
-  const build = async (folder: Found, copyOf: NodeRow): Promise<number> => {
-    let links = 2;
-    for await (const child of entriesOf(context, space, folder)) {
-      const now = context.clock.now();
-      let row = await twin(context, space, child.node, copyOf.node, now);
-      if (child.node.kind === NODE_KIND.folder) {
-        links++;
-        row = { ...row, links: 2 + (await countFolders(context, space, child)) };
-      }
-      const entry: EntryRow = {
-        space: space.space,
-        parent: copyOf.node,
-        name: child.entry?.name ?? new Uint8Array(),
-        node: row.node,
-        kind: row.kind,
-        born: 0,
-      };
-      puts.push(
-        { table: 'nodes', mode: 'insert', row },
-        { table: 'entries', mode: 'insert', row: entry },
-        ...(await attributeTwins(context, space, child.node, row.node)),
-      );
-      bytes += row.size;
-      if (puts.length >= STEP_ROWS) await flush();
-      if (child.node.kind === NODE_KIND.folder) await build(child, row);
-    }
-    return links;
-  };
-  const links = await build(found, root);
-  await flush();
+  const hidden = new HiddenFolder(context, space, found, signal);
+  const reap = { space: space.space, kind: REAP_KIND.folder, target: root.node, owner: context.owner };
+  await hidden.add({
+    row: root,
+    mode: 'insert',
+    rest: [
+      { table: 'reaps', mode: 'insert', row: { ...reap, died: THIS_COMMIT } },
+      ...(await attributeTwins(context, space, found.node, root.node)),
+    ],
+  });
+  const links = await hidden.fill(found, root);
+  await hidden.flush();
   return links;
 }
 
-async function countFolders(context: Context, space: Space, folder: Found): Promise<number> {
-  let count = 0;
-  for await (const { node } of entriesOf(context, space, folder)) if (node.kind === NODE_KIND.folder) count++;
-  return count;
+/** A node of the copy on its way into the next step. */
+interface Piece {
+  readonly row: NodeRow;
+  readonly mode: 'insert' | 'replace';
+  /** Its entry, its attributes. */
+  readonly rest: readonly Put[];
+  /** Where it was found; absent for what is decided whatever became of its source. */
+  readonly source?: EntryRow | undefined;
+}
+
+/** A folder that is copied step by step, hidden. Its source may change all the time; each step copies what it finds. */
+class HiddenFolder {
+  readonly #context: Context;
+  readonly #space: Space;
+  readonly #source: Found;
+  readonly #signal: AbortSignal | undefined;
+  /** What the next step puts, by node. */
+  #pieces = new Map<NodeId, Piece>();
+  #rowCount = 0;
+
+  constructor(context: Context, space: Space, source: Found, signal: AbortSignal | undefined) {
+    this.#context = context;
+    this.#space = space;
+    this.#source = source;
+    this.#signal = signal;
+  }
+
+  /** Copies what is in `folder` into `copyOf`; answers the links that `copyOf` has then: of what was copied, no other. */
+  async fill(folder: Found, copyOf: NodeRow): Promise<number> {
+    let links = 2;
+    for await (const child of entriesOf(this.#context, this.#space, folder)) {
+      const row = await twin(this.#context, this.#space, child.node, copyOf.node, this.#context.clock.now());
+      await this.add({ row, mode: 'insert', rest: await this.#restOf(child, row, copyOf.node), source: child.entry });
+      if (row.kind !== NODE_KIND.folder) continue;
+      links++;
+      await this.#setLinks(row, await this.fill(child, row));
+    }
+    return links;
+  }
+
+  async add(piece: Piece): Promise<void> {
+    this.#pieces.set(piece.row.node, piece);
+    this.#rowCount += 1 + piece.rest.length;
+    if (this.#rowCount >= STEP_ROWS) await this.flush();
+  }
+
+  /**
+   * Commits what was gathered. A source may have been written since it was read, and its content dropped: then the step
+   * is decided anew from what stands there now, and what is gone by now is not copied.
+   */
+  async flush(): Promise<void> {
+    if (this.#signal?.aborted) throw Fault.aborted(this.#signal, 'Copying a folder');
+    let isFirst = true;
+    await decide(this.#context, `Copying ${textOfPath(this.#source.path)}`, async () => {
+      if (!isFirst) await this.#readAgain();
+      isFirst = false;
+      return { answer: undefined, change: this.#change() };
+    });
+    this.#pieces = new Map();
+    this.#rowCount = 0;
+  }
+
+  async #restOf(child: Found, row: NodeRow, parent: NodeId): Promise<readonly Put[]> {
+    const name = child.entry?.name ?? new Uint8Array();
+    const entry: EntryRow = { space: this.#space.space, parent, name, node: row.node, kind: row.kind, born: 0 };
+    return [
+      { table: 'entries', mode: 'insert', row: entry },
+      ...(await attributeTwins(this.#context, this.#space, child.node, row.node)),
+    ];
+  }
+
+  /** Known only once all that is in the folder was copied, maybe steps after its row. */
+  async #setLinks(row: NodeRow, links: number): Promise<void> {
+    if (links === row.links) return;
+    const waiting = this.#pieces.get(row.node);
+    if (waiting !== undefined) this.#pieces.set(row.node, { ...waiting, row: { ...waiting.row, links } });
+    else await this.add({ row: { ...row, links }, mode: 'replace', rest: [] });
+  }
+
+  #change(): Change | undefined {
+    const pieces = [...this.#pieces.values()];
+    if (pieces.length === 0) return undefined;
+    const puts = pieces.flatMap(({ row, mode, rest }): readonly Put[] => [{ table: 'nodes', mode, row }, ...rest]);
+    const live = pieces.reduce((sum, { row, mode }) => sum + (mode === 'insert' ? row.size : 0), 0);
+    return { space: this.#space.space, now: this.#context.clock.now(), puts, bytes: { live, history: 0 } };
+  }
+
+  async #readAgain(): Promise<void> {
+    for (const [node, piece] of [...this.#pieces]) {
+      const { source, row } = piece;
+      if (source === undefined || row.content === null) continue;
+      const { meta } = this.#context;
+      const entry = await meta.get('entries', [source.space, source.parent, source.name]);
+      const now = entry === undefined ? undefined : await meta.get('nodes', [source.space, entry.node]);
+      if (now === undefined || now.content === null) {
+        this.#pieces.delete(node);
+        continue;
+      }
+      const { content, size, modifiedSeconds, modifiedNanoseconds } = now;
+      this.#pieces.set(node, { ...piece, row: { ...row, content, size, modifiedSeconds, modifiedNanoseconds } });
+    }
+  }
 }
 
 /** Gives a hidden folder to the reaper; the next opening does when this fails. */

@@ -1,7 +1,8 @@
 /**
  * Decide, then commit: an operation reads, plans a change as data with its expectations, and hands it in. When somebody
  * else was faster the expectations are stale and the operation decides again from fresh reads, which usually ends in
- * the fault that the user should see (`exists`, `not-found`, `conflict`). The tries are bounded.
+ * the fault that the user should see (`exists`, `not-found`, `conflict`). The tries are bounded; and whoever was beaten a
+ * few times at a row stands in line for it, so that of many who change one place at once none is beaten for ever.
  * A request with an idempotency key is answered from the row that its first run wrote in the commit of its effect.
  */
 import type { Expecting } from '../api/index.ts';
@@ -11,6 +12,8 @@ import { type Context, commit, type Space } from './context.ts';
 
 /** Decisions of one operation before it gives up on a place that never stands still. */
 export const DECISIONS_MAX = 50;
+/** Decisions that are tried at once; then the operation waits for its turn. */
+const EAGER_MAX = 3;
 
 export interface Decision<T> {
   /** Absent: nothing is to be done, `answer` is all. */
@@ -21,19 +24,14 @@ export interface Decision<T> {
 }
 
 export async function decide<T>(context: Context, what: string, plan: () => Promise<Decision<T>>): Promise<T> {
-  for (let number = 1; number <= DECISIONS_MAX; number++) {
-    const decision = await plan();
-    if (decision.change === undefined) return decision.answer;
-    try {
-      const committed = await commit(context, decision.change);
-      decision.onCommitted?.(committed);
-      return decision.answer;
-    } catch (error) {
-      if (!isStale(error)) throw error;
-      // The first tries at once; later ones give the others a moment, each a different one.
-      if (number > 3) await context.clock.sleep(context.random.below(Math.min(50, number)) + 1);
-    }
+  const deciding = new Deciding(context, plan);
+  let tried = await deciding.tryUntil(EAGER_MAX);
+  while ('beatenAt' in tried && deciding.count < DECISIONS_MAX) {
+    const place = tried.beatenAt;
+    // In one line at a time: whoever stood in two could wait for somebody who waits for him.
+    tried = await context.turns.run(place, () => deciding.tryUntil(DECISIONS_MAX, place));
   }
+  if ('answer' in tried) return tried.answer;
   throw new Fault(
     'busy',
     `${what} could not be done: others changed the same place ${DECISIONS_MAX} times meanwhile. Try again.`,
@@ -41,9 +39,43 @@ export async function decide<T>(context: Context, what: string, plan: () => Prom
   );
 }
 
-/** A stale expectation of ours: decide again. A conflict that the user must see is thrown by the plan itself. */
-function isStale(error: unknown): boolean {
-  return Fault.is(error, 'conflict');
+/** Done, or others were faster at a row. */
+type Tried<T> = { readonly answer: T } | { readonly beatenAt: string };
+
+class Deciding<T> {
+  readonly #context: Context;
+  readonly #plan: () => Promise<Decision<T>>;
+  /** Decisions so far. */
+  count = 0;
+
+  constructor(context: Context, plan: () => Promise<Decision<T>>) {
+    this.#context = context;
+    this.#plan = plan;
+  }
+
+  /** Tries until there were `countMax` decisions in all, or the row that was changed by others is not `place`. */
+  async tryUntil(countMax: number, place?: string): Promise<Tried<T>> {
+    for (;;) {
+      this.count++;
+      const tried = await this.#try();
+      if ('answer' in tried || this.count >= countMax) return tried;
+      if (place !== undefined && tried.beatenAt !== place) return tried;
+    }
+  }
+
+  async #try(): Promise<Tried<T>> {
+    const decision = await this.#plan();
+    if (decision.change === undefined) return { answer: decision.answer };
+    try {
+      const committed = await commit(this.#context, decision.change);
+      decision.onCommitted?.(committed);
+      return { answer: decision.answer };
+    } catch (error) {
+      // A stale expectation of ours: decide again. A conflict that the user must see is thrown by the plan itself.
+      if (!Fault.is(error, 'conflict')) throw error;
+      return { beatenAt: JSON.stringify([error.about.table, error.about.key]) };
+    }
+  }
 }
 
 export interface Idempotent {

@@ -3,7 +3,7 @@
  * their operations (taking apart what is unreachable, thinning old versions). Doors reach it through fileService.
  */
 import { type Path, textOfPath } from '../api/index.ts';
-import { type Clock, Fault, hexOf, type Log, type Maybe, type Random } from '../base/index.ts';
+import { type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
 import type { Context, FilesOptions, Space } from './context.ts';
@@ -13,6 +13,7 @@ import type { PosixTree } from './posix.ts';
 import { PendingPosixTree } from './posix-tree.ts';
 import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './reaper.ts';
 import { sweepVersions } from './retention.ts';
+import { Sharers } from './sharers.ts';
 import { getPath } from './tree.ts';
 
 /** The one user until there are accounts. */
@@ -65,11 +66,14 @@ export class Files implements AsyncDisposable {
       () => this.context,
       () => [...this.#spaces.values()],
     );
+    const sharers = new Sharers(() => this.context);
     this.context = {
       ...options,
       ids,
       owner: hexOf(options.random.bytes(8)),
       reading: new Map(),
+      turns: new Turns(),
+      sharingOf: (space, chunk) => sharers.of(space, chunk),
       onUnreachable: () => {
         if (this.#isBackground) this.#reaper.kick();
         else this.#isReapOwed = true;

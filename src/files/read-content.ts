@@ -7,7 +7,7 @@ import { textOfPath } from '../api/index.ts';
 import { Fault, hexOf } from '../base/index.ts';
 import type { ChunkSlice } from '../chunks/index.ts';
 import { type ContentId, EXTENT_KIND, type ExtentRow } from '../meta/index.ts';
-import type { Context, Space } from './context.ts';
+import type { Context, Sharing, Space } from './context.ts';
 import type { Found } from './tree.ts';
 
 /** Extents of one page. */
@@ -15,6 +15,8 @@ const PAGE_EXTENTS = 1_000;
 /** Extents are never longer, so the one that covers an offset starts at most this far before it. */
 const EXTENT_BYTES_MAX = 2 ** 20;
 const ZEROS = new Uint8Array(128 * 1024);
+/** Other files that share what is damaged, in the sentence; `about` names more. */
+const OTHERS_IN_SENTENCE_MAX = 5;
 
 export interface Range {
   readonly offset: number;
@@ -81,20 +83,48 @@ export async function* readContent(
       step = await segments.next();
     }
   } catch (error) {
-    throw nameFile(error, found);
+    throw await nameFile(context, space, error, found);
   }
   if (left !== 0)
-    throw nameFile(
+    throw await nameFile(
+      context,
+      space,
       new Fault('corrupt', 'The extents of a content do not add up to its size.', { content, left }),
       found,
     );
 }
 
-function nameFile(error: unknown, found: Found): unknown {
+async function nameFile(context: Context, space: Space, error: unknown, found: Found): Promise<unknown> {
   if (!Fault.is(error, 'corrupt', 'not-found', 'gone')) return error;
   const path = textOfPath(found.path);
-  const sentence = `${path} cannot be read: ${error.message} Run \`holdfast check\` to see what else is damaged.`;
-  return new Fault('corrupt', sentence, { ...error.about, path, files: [path] }, error);
+  const sharing = await sharingOf(context, space, error);
+  const others = sharing.files.filter((other) => other !== path);
+  const sentence = `${path} cannot be read: ${error.message} ${sharedBy(others, sharing)}`;
+  const more = sharing.more > 0 ? { files_more: sharing.more } : {};
+  return new Fault('corrupt', sentence, { ...error.about, path, files: [path, ...others], ...more }, error);
+}
+
+const NOBODY: Sharing = { files: [], more: 0, isAll: false };
+
+/** An error on the way to tell more about an error is not worth telling instead. */
+async function sharingOf(context: Context, space: Space, error: Fault): Promise<Sharing> {
+  const { chunk } = error.about;
+  if (typeof chunk !== 'string' || error.about.damage === 'inline-damaged') return NOBODY;
+  try {
+    return await context.sharingOf(space, new Uint8Array(Buffer.from(chunk, 'hex')));
+  } catch (second) {
+    context.log.warn('files.sharers-unknown', { chunk, error: String(second) });
+    return NOBODY;
+  }
+}
+
+function sharedBy(others: readonly string[], { more, isAll }: Sharing): string {
+  if (others.length === 0 && isAll) return 'No other file shares what is damaged.';
+  const named = others.slice(0, OTHERS_IN_SENTENCE_MAX).join(', ');
+  const left = others.length - OTHERS_IN_SENTENCE_MAX + more;
+  const rest = isAll ? '.' : ', and possibly more: `holdfast check` names them all.';
+  if (others.length === 0) return 'Run `holdfast check` to see what else is damaged.';
+  return `It is shared by ${named}${left > 0 ? ` and ${left} more files` : ''}${rest}`;
 }
 
 interface Run {

@@ -19,14 +19,16 @@ export const FILES_NAMED_MAX = 20;
 export const PROBLEMS_NAMED_MAX = 1_000;
 
 export async function stats(context: Context, spaces: readonly Space[]): Promise<StoreStats> {
-  let [files, folders, logical, history] = [0, 0, 0, 0];
+  let [files, folders, symlinks, specials, logical, history] = [0, 0, 0, 0, 0, 0];
   for (const space of spaces) {
     const row = await context.meta.get('spaces', [space.space]);
     logical += row?.liveBytes ?? 0;
     history += row?.historyBytes ?? 0;
     for await (const node of nodesOf(context, space)) {
+      if (node.kind === NODE_KIND.file) files++;
+      else if (node.kind === NODE_KIND.symlink) symlinks++;
+      else if (node.kind !== NODE_KIND.folder) specials++;
       // The root is a folder that nobody made.
-      if (node.kind !== NODE_KIND.folder) files++;
       else if (node.node !== space.root) folders++;
     }
   }
@@ -36,6 +38,8 @@ export async function stats(context: Context, spaces: readonly Space[]): Promise
   return {
     files,
     folders,
+    symlinks,
+    specials,
     logical_bytes: logical,
     history_bytes: history,
     unique_bytes: chunks.uniqueBytes,

@@ -1,6 +1,6 @@
 /** Finding files: a walk with filters, in pages; the cursor is the path of the last answer. */
 import { type ListPage, type Path, pathOfText, type SearchQuery, textOfBytes, textOfPath } from '../api/index.ts';
-import { compareMoments, equalBytes, type Moment, utf8 } from '../base/index.ts';
+import { compareMoments, equalBytes, Fault, type Moment, utf8 } from '../base/index.ts';
 import type { NodeRow } from '../meta/index.ts';
 import type { Context, Space } from './context.ts';
 import { cursorOf, positionOf } from './cursor.ts';
@@ -15,6 +15,8 @@ export const SEARCH_ENTRIES_MAX = 50_000;
 interface Filter {
   readonly glob: Glob | undefined;
   readonly name: string | undefined;
+  /** Of a name that looks like one: whoever writes `a*` means a glob. */
+  readonly nameGlob: Glob | undefined;
   readonly query: SearchQuery;
   readonly modifiedAfter: Moment | undefined;
   readonly modifiedBefore: Moment | undefined;
@@ -30,6 +32,7 @@ export async function search(
   const filter: Filter = {
     glob: query.pattern === undefined ? undefined : globOf(query.pattern),
     name: query.name?.toLowerCase(),
+    nameGlob: globOfName(query.name?.toLowerCase()),
     query,
     modifiedAfter: momentOf(query.modifiedAfter, 'modified_after'),
     modifiedBefore: momentOf(query.modifiedBefore, 'modified_before'),
@@ -57,10 +60,25 @@ async function matches(context: Context, space: Space, start: Found, found: Foun
   if (query.sizeMax !== undefined && node.size > query.sizeMax) return false;
   if (filter.modifiedAfter !== undefined && compareMoments(modifiedOf(node), filter.modifiedAfter) <= 0) return false;
   if (filter.modifiedBefore !== undefined && compareMoments(modifiedOf(node), filter.modifiedBefore) >= 0) return false;
-  if (filter.name !== undefined && !name.toLowerCase().includes(filter.name)) return false;
+  if (filter.name !== undefined && !hasName(name.toLowerCase(), filter.name, filter.nameGlob)) return false;
   if (glob !== undefined && !glob.matches(glob.isPath ? textOfPath(found.path.slice(start.path.length)) : name))
     return false;
   return query.attribute === undefined || hasAttribute(context, space, node, query.attribute);
+}
+
+function hasName(name: string, wanted: string, glob: Glob | undefined): boolean {
+  return glob?.matches(name) === true || name.includes(wanted);
+}
+
+/** Undefined for what is no glob: then it is a part of a name like any other, such as `[draft`. */
+function globOfName(name: string | undefined): Glob | undefined {
+  if (name === undefined || !/[*?[]/.test(name) || name.includes('/')) return undefined;
+  try {
+    return globOf(name);
+  } catch (error) {
+    if (Fault.is(error, 'invalid')) return undefined;
+    throw error;
+  }
 }
 
 async function hasAttribute(context: Context, space: Space, node: NodeRow, wanted: string): Promise<boolean> {

@@ -73,11 +73,11 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       return searchFrom(context, space, query);
     },
     versions: async (target, options = {}) =>
-      listVersions(context, space, await find(target), {
+      listVersions(context, space, target, find, {
         cursor: options.cursor,
         limit: limitOf(options.limit, VERSIONS_PAGE_MAX),
       }),
-    restore: (target, version, options = {}) => restore(context, space, caller, () => find(target), version, options),
+    restore: (target, version, options = {}) => restore(context, space, caller, target, find, version, options),
     stats: async () => {
       await files.settle();
       return stats(context, files.spaces);

@@ -515,10 +515,13 @@ class FakeFileService implements FileService {
   async stats(): Promise<StoreStats> {
     const all = [...under(this.#store.root)];
     const sum = all.reduce((bytes, node) => bytes + (node.versions.at(-1)?.bytes.length ?? 0), 0);
-    const files = all.filter((node) => node.kind !== 'folder').length;
+    const count = (kind: string): number => all.filter((node) => node.kind === kind).length;
+    const [files, folders, symlinks] = [count('file'), count('folder'), count('symlink')];
     return {
       files,
-      folders: all.length - files,
+      folders,
+      symlinks,
+      specials: all.length - files - folders - symlinks,
       logical_bytes: sum,
       history_bytes: 0,
       unique_bytes: sum,

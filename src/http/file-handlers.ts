@@ -207,8 +207,11 @@ const upload: Handler<'upload'> = async (exchange) => {
     ...present({ size: fields.size, modified: fields.modified, permissions: fields.mode }),
     ...present({ xxhash3: fields.xxhash3?.toLowerCase(), sha256: fields.sha256?.toLowerCase() }),
   };
-  const expected = present({ expectedVersion: fields.expected_version, expectedId: fields.expected_file_id });
-  const mode = fields.overwrite === false ? 'create' : 'put';
+  const find = () => findRecord(exchange.service, { path }, exchange.signal);
+  const { isNew, isOld, ...expected } = await exchange.expectation(fields, find);
+  const mode = isNew === true || fields.overwrite === false ? 'create' : isOld === true ? 'replace' : 'put';
+  // Only for the status, as with PUT.
+  const isMade = mode === 'create' || (mode === 'put' && (await find()) === undefined);
   const options = {
     ...announced,
     ...expected,
@@ -219,7 +222,8 @@ const upload: Handler<'upload'> = async (exchange) => {
   const record = await exchange.service.write(path, wholeForm(file, parts, fileBytesMax), options);
   const { file_id, version } = record;
   const location = `/v1/files/${urlOfPath(pathOfText(record.path))}`;
-  return { kind: 'json', status: 201, headers: { etag: etagOf(record), location }, json: { file_id, version, record } };
+  const status = isMade ? 201 : 200;
+  return { kind: 'json', status, headers: { etag: etagOf(record), location }, json: { file_id, version, record } };
 };
 
 /** Length and checksums of the headers are those of the form, not of the file in it. */

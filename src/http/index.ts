@@ -8,5 +8,6 @@ export {
   type ListenedAddress,
 } from './door.ts';
 export type { HealthFacts } from './exchange.ts';
+export { loopbackOf } from './listening.ts';
 export { type NodeTransport, type NodeTransportOptions, nodeTransport } from './node-transport.ts';
 export { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';

@@ -43,8 +43,8 @@ export async function listenPrivately(server: Server, socketPath: string): Promi
   await bound(server, listen, socketPath);
 }
 
-/** @throws Fault `denied` for everything that other machines can reach. */
-function loopbackOf(host: string): string {
+/** The address of a host name; nothing is opened. @throws Fault `denied` for everything that other machines can reach. */
+export function loopbackOf(host: string): string {
   const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
   if (name === 'localhost') return '127.0.0.1';
   if (name === '::1' || /^127(\.\d{1,3}){3}$/.test(name)) return name;

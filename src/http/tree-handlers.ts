@@ -36,12 +36,12 @@ async function relocate(exchange: Exchange<'move'> | Exchange<'copy'>, act: 'mov
 
 async function restore(exchange: Exchange<'restore'>): Promise<Answer> {
   const { service, signal } = exchange;
-  const { path, file_id, version, dry_run, ...named } = await exchange.body();
+  const { path, file_id, version, to_path, dry_run, ...named } = await exchange.body();
   const target = oneTarget(path, file_id);
   const find = () => findRecord(service, target, signal);
   const { isNew: _, isOld: __, ...expected } = await exchange.expectation(named, find);
   const key = present({ idempotencyKey: idempotencyKeyOf(exchange.headers) });
-  const options = { ...expected, ...key, dryRun: dry_run ?? false, signal };
+  const options = { ...expected, ...key, ...present({ to: to_path }), dryRun: dry_run ?? false, signal };
   return recordAnswer(await service.restore(target, version, options));
 }
 

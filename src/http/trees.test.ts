@@ -131,6 +131,7 @@ describe('forms over HTTP', () => {
         ['file', 'abcd', 'x.txt'],
       ]),
     );
+    assert.equal(again.status, 200, 'a file that was replaced is not said to be made');
     assert.equal(again.json.file_id, told.json.file_id);
     assert.ok(Number(again.json.version) > Number(told.json.version));
     const fixed = form([
@@ -139,6 +140,18 @@ describe('forms over HTTP', () => {
       ['file', 'x', 'x.txt'],
     ]);
     assert.equal((await ask('POST', '/v1/upload', fixed)).json.code, 'exists');
+    const onto = (path: string, headers: Record<string, string>) => {
+      const { headers: own, body } = form([
+        ['path', path],
+        ['file', 'abcde', 'x.txt'],
+      ]);
+      return ask('POST', '/v1/upload', { headers: { ...own, ...headers }, body });
+    };
+    assert.equal((await onto('/d/a.txt', { 'if-none-match': '*' })).status, 412);
+    assert.equal((await onto('/d/a.txt', { 'if-match': '"1-999"' })).status, 412);
+    assert.equal((await onto('/d/new.txt', { 'if-none-match': '*' })).status, 201);
+    assert.equal((await onto('/d/none.txt', { 'if-match': '*' })).status, 404);
+    assert.equal((await onto('/d/a.txt', { 'if-match': String(again.headers.etag) })).status, 200);
     const download = await ask('GET', `/v1/download?file_id=${told.json.file_id}&version=${told.json.version}`);
     assert.equal(download.text, 'abc');
   });

@@ -210,7 +210,7 @@ export interface PackRow {
   /** Who appends to an open pack; empty once sealed. */
   readonly owner: string;
   readonly createdSeconds: number;
-  /** When every record was last read and found whole; null for never. */
+  /** When every record was last read and found whole; null for never; 0 once damage was found, until all is whole again. */
   readonly verifiedSeconds: number | null;
 }
 

@@ -6,7 +6,7 @@
  * the start, and its name becomes durable with the first sync. Whatever a crash leaves in the temporary folder was
  * acknowledged to nobody and goes when the store is opened. Layout: disk-layout.ts and docs/formats/objects.md.
  */
-import { Fault, Lru } from '../base/index.ts';
+import { Fault, Lru, Turns } from '../base/index.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import { namesInOrder, placeOf, TEMP_FOLDER } from './disk-layout.ts';
 import { Gate } from './gate.ts';
@@ -25,7 +25,6 @@ import {
 } from './object-name.ts';
 import type { ObjectAbilities, ObjectInfo, ObjectName, ObjectPage, ObjectRange, ObjectStore } from './object-store.ts';
 import { appenderOfDeleted, OrderedAppender } from './ordered-appender.ts';
-import { Turns } from './turns.ts';
 
 export const READ_HANDLES_MAX = 64;
 /** Folders known to be durable; a forgotten one costs one sync more. */

@@ -278,6 +278,7 @@ function chunkOptionsOf(options: ServerOptions): ChunkStoreOptions {
     packBytesMax: options['chunks.pack_size'] ?? profile.packBytesMax,
     unsyncedBytesMax: options['chunks.unsynced'] ?? profile.unsyncedBytesMax,
     workerCount: options['chunks.workers'] ?? profile.workerCount,
+    verifyAfterSeconds: Math.floor(options['chunks.verify_after'] / 1000),
   };
 }
 

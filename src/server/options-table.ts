@@ -131,6 +131,11 @@ export const SERVER_OPTIONS = {
     default: undefined,
     doc: 'Threads that compress, 0 for none but the main one: 2 when not set, 1 with small memory.',
   },
+  'chunks.verify_after': {
+    type: { kind: 'duration', minMs: 0, maxMs: 36_500 * DAY },
+    default: 30 * DAY,
+    doc: 'When bytes come that the store has already: for how long after a pack was written, or last found whole by a check, they count as stored without reading that pack. After that it is read and verified first; 0 always does.',
+  },
   'meta.cache': {
     type: { kind: 'bytes', min: MIB, max: 64 * GIB },
     default: undefined,

@@ -1,6 +1,6 @@
 /** A server: ready, answering in both places, stopping without losing anything. */
 import assert from 'node:assert/strict';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, statSync, watch } from 'node:fs';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
@@ -139,4 +139,32 @@ test('a server that cannot start names why and lets go of the store', async () =
   await using server = await start(place.path);
   assert.equal(await codeOf(start(place.path)), 'locked');
   assert.equal((await fetch(`${server.url}/v1/health`)).status, 200);
+});
+
+test('a host that is refused leaves no trace, and a port that is taken opens no control socket', async () => {
+  await using place = await folder();
+  const store = join(place.path, 'store');
+  assert.equal(await codeOf(start(store, {}, { 'http.host': '0.0.0.0' })), 'denied');
+  assert.equal(existsSync(store), false);
+  {
+    await using server = await start(store);
+    assert.ok(existsSync(server.socket));
+  }
+  const other = createServer();
+  await new Promise<void>((done) => other.listen(0, '127.0.0.1', done));
+  const address = other.address();
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+  const seen: (string | null)[] = [];
+  const watcher = watch(store, (_, name) => seen.push(name));
+  try {
+    assert.equal(await codeOf(start(store, {}, { 'http.port': port })), 'exists');
+    await new Promise((done) => setTimeout(done, 50));
+    assert.deepEqual(
+      seen.filter((name) => name?.endsWith('.sock')),
+      [],
+    );
+  } finally {
+    watcher.close();
+    other.close();
+  }
 });

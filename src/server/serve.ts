@@ -7,7 +7,7 @@ import type { Config } from './config.ts';
 import { openLog } from './log-sink.ts';
 import type { OpenStore } from './open-store.ts';
 import { openForServer } from './reach-store.ts';
-import { openDoors, type StoreDoors } from './store-doors.ts';
+import { checkAddress, openDoors, type StoreDoors } from './store-doors.ts';
 
 export interface ServeQuestion {
   readonly config: Config;
@@ -43,6 +43,7 @@ export async function serve(question: ServeQuestion): Promise<RunningServer> {
   const { config, clock = systemClock, random = systemRandom, signal } = question;
   const options = config.values;
   const log = question.log ?? openLog({ level: options['log.level'], format: options['log.format'], clock });
+  await checkAddress(options);
   await using building = new AsyncDisposableStack();
   const store = building.use(
     await openForServer({

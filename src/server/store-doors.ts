@@ -27,6 +27,12 @@ export interface StoreDoors extends AsyncDisposable {
   drain(deadlineMs: number): Promise<{ readonly ended: number }>;
 }
 
+/** Refuses, before anything is opened or made, an address that a server may not have. @throws Fault `denied`. */
+export async function checkAddress(options: ServerOptions): Promise<void> {
+  const { loopbackOf } = await import('../http/index.ts');
+  loopbackOf(options['http.host']);
+}
+
 /** Opens the doors and tells others where they are. @throws Fault `exists` for a port in use, `denied`, `io`. */
 export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
   const { store, options, clock, random, log } = question;
@@ -43,8 +49,9 @@ export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
       info: () => store.info(),
     }),
   );
-  await door.listen({ socketPath: address.path });
+  // First, because a port that is taken is a mistake of the caller: nobody must have been served by then.
   const tcp = question.tcp ? await door.listen({ host: options['http.host'], port: options['http.port'] }) : undefined;
+  await door.listen({ socketPath: address.path });
   const url = tcp !== undefined && 'url' in tcp ? tcp.url : undefined;
   store.lock.announce([...(url === undefined ? [] : [url]), address.shown]);
   const owned = building.move();

@@ -88,6 +88,30 @@ test('a flipped bit in a pack fails the files that need it, names them, and noth
   }
 });
 
+test('a damaged file that is put again heals, also where it is shared, and the check is clean', {
+  timeout: 120_000,
+}, async () => {
+  using folder = temporaryFolder();
+  const { store, hashes } = await makeStore(folder.path);
+  assert.equal((await holdfast(['cp', '--store', store, '/in/f3', '/shared'])).code, 0);
+  const [pack = ''] = packsOf(store);
+  const bytes = readFileSync(pack);
+  for (let at = 200_000; at < bytes.length; at += 400_000) bytes[at] = (bytes[at] ?? 0) ^ 4;
+  writeFileSync(pack, bytes);
+  const found = await check(store);
+  assert.equal(found.code, 1, found.output);
+  const source = join(folder.path, 'in');
+  // What looks the same is kept without being read, so it has to be asked for.
+  const again = await holdfast(['put', '--store', store, '--again', source, '/in']);
+  assert.equal(again.code, 0, again.stderr);
+  for (const [file, hash] of [...hashes, ['/shared', hashes.get('/in/f3')] as const]) {
+    const back = await holdfast(['cat', '--store', store, file]);
+    assert.equal(sha256(back.stdout), hash, back.stderr);
+  }
+  const healed = await check(store);
+  assert.equal(healed.code, 0, healed.output);
+});
+
 test('the chunk index comes back from the packs', { timeout: 120_000 }, async () => {
   using folder = temporaryFolder();
   const { store, hashes } = await makeStore(folder.path);

@@ -28,6 +28,7 @@ const CHUNK_OPTIONS: ChunkStoreOptions = {
   readAheadBytes: 256 * 1024,
   idCacheEntries: 64,
   pendingEntries: 4_096,
+  verifyAfterSeconds: 3_600,
 };
 const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
 /** Few and short, so that older versions are dropped within a script. */

@@ -56,7 +56,11 @@ function summaryOf(report: CheckReport, seconds: number): string[] {
   ].join(', ');
   const lines = [`${verdict}: ${what} verified in ${shownSpan(seconds)}`];
   if (report.rebuilt_chunks !== undefined)
-    lines.unshift(`index written anew: ${counted(report.rebuilt_chunks, 'chunk')}`);
+    lines.unshift(
+      report.rebuilt_chunks === 0
+        ? 'the index has every chunk of the packs: nothing had to be written anew'
+        : `index written anew: ${counted(report.rebuilt_chunks, 'chunk')} missing or wrong`,
+    );
   if (report.problems_more > 0) lines.push(`${counted(report.problems_more, 'more problem')} not listed`);
   if (report.orphan_bytes > 0)
     lines.push(`${shownBytes(report.orphan_bytes)} of leftovers that nothing needs (harmless)`);

@@ -9,8 +9,9 @@ import type { Given } from '../command.ts';
 import type { DIFF_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode, endsTheRun } from '../exit-codes.ts';
+import { identityOfStore } from '../local-disk.ts';
 import { localHash } from '../local-hash.ts';
-import { type WalkEntry, walkLocal } from '../local-walk.ts';
+import { checkGlobs, type WalkEntry, walkLocal } from '../local-walk.ts';
 import { mergeSorted, type Stream } from '../merge.ts';
 import { isSameMoment } from '../moments.ts';
 import { comparePaths, textOfRaw } from '../raw.ts';
@@ -35,12 +36,13 @@ interface Side {
 }
 
 export async function run(given: Given<typeof DIFF_FLAGS>, context: Context): Promise<ExitCode> {
+  checkGlobs(given.flags.exclude);
   const [wordA = '', wordB = ''] = given.words;
   const service = await context.reach();
   const right = await storedSide(service, storedPath(wordB), context);
   const left = given.flags.stored
     ? await storedSide(service, storedPath(wordA), context)
-    : localSide(rawOfWord(wordA), given.flags, context);
+    : await localSide(rawOfWord(wordA), given.flags, context);
   return new Differ(given.flags, context).run(left, right);
 }
 
@@ -72,14 +74,16 @@ function sideOfRecord(relative: string, record: FileRecord): Side {
   };
 }
 
-function localSide(source: string, flags: DiffFlags, context: Context): Tree {
+async function localSide(source: string, flags: DiffFlags, context: Context): Promise<Tree> {
   const stat = context.disk.stat(source, { follow: source.endsWith('/') });
   if (stat === undefined) {
     const local = textOfRaw(source);
     throw new Fault('not-found', `${local} is not there. Say --stored when A is a path in the store too.`, { local });
   }
   const root: WalkEntry = { kind: 'entry', relative: '', path: source, stat };
-  const walk = stat.kind === 'folder' ? walkLocal(context.disk, source, { exclude: flags.exclude }) : [];
+  // As put leaves it out.
+  const leaveOut = flags.stored ? undefined : await identityOfStore(context);
+  const walk = stat.kind === 'folder' ? walkLocal(context.disk, source, { exclude: flags.exclude, leaveOut }) : [];
   const below = function* (): Generator<Side, void> {
     for (const entry of walk) yield sideOfEntry(entry, context);
   };

@@ -9,18 +9,21 @@ import type { PUT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type Goal, planGoals } from '../goals.ts';
-import type { LocalStat } from '../local-disk.ts';
+import { identityOfStore, type LocalStat } from '../local-disk.ts';
+import { checkGlobs } from '../local-walk.ts';
 import { type PutJob, Putting } from '../putting.ts';
 import { ownName, textOfRaw } from '../raw.ts';
 import { joinStored, statOrNothing, storedPath } from '../stored.ts';
 import { Tally } from '../tally.ts';
 
 export async function run(given: Given<typeof PUT_FLAGS>, context: Context): Promise<ExitCode> {
+  checkGlobs(given.flags.exclude);
   const service = await context.reach();
   if (given.words[0] === '-' && given.words.length <= 2) return putStdin(given.words[1], context, service);
   const tally = new Tally(context.say, context.clock);
   const jobs = await findJobs(given.words, tally, context, service);
-  await new Putting({ context, service, flags: given.flags, tally }).run(jobs);
+  const storeIdentity = await identityOfStore(context);
+  await new Putting({ context, service, flags: given.flags, tally, storeIdentity }).run(jobs);
   await tally.summarize('put');
   return tally.exit();
 }

@@ -8,11 +8,13 @@ import { shownName } from '../show-record.ts';
 import { storedPath } from '../stored.ts';
 
 export async function run(given: Given<typeof RESTORE_FLAGS>, context: Context): Promise<ExitCode> {
-  const { path, version } = wanted(given.words);
+  const { path, version, file } = wanted(given.words);
   const { say, signal } = context;
   const service = await context.reach();
   const dryRun = given.flags.dry_run;
-  const record = await service.restore({ path }, version, { dryRun, signal });
+  const record = await (file === undefined
+    ? service.restore({ path }, version, { dryRun, signal })
+    : service.restore({ id: file }, version, { to: path, dryRun, signal }));
   await say.record(record);
   const shown = shownName(say, record.path);
   if (dryRun)
@@ -22,15 +24,28 @@ export async function run(given: Given<typeof RESTORE_FLAGS>, context: Context):
   return EXIT.ok;
 }
 
-function wanted(words: readonly string[]): { readonly path: string; readonly version: number } {
+interface Wanted {
+  readonly path: string;
+  readonly version: number;
+  /** The file that had the version, where the number alone means another one's. */
+  readonly file: number | undefined;
+}
+
+function wanted(words: readonly string[]): Wanted {
   const [first = '', second] = words;
-  const match = second === undefined ? /^(.+)@(\d+)$/.exec(first) : [first, first, second];
-  const version = Number(match?.[2]);
-  if (match?.[1] === undefined || !/^\d+$/.test(match[2] ?? '') || !Number.isSafeInteger(version) || version < 1) {
+  const [, path, text = ''] = second === undefined ? (/^(.+)@([\d:]+)$/.exec(first) ?? []) : [first, first, second];
+  const numbers = /^(?:(\d+):)?(\d+)$/.exec(text);
+  const version = Number(numbers?.[2]);
+  const file = numbers?.[1] === undefined ? undefined : Number(numbers[1]);
+  if (path === undefined || !isCount(version) || (file !== undefined && !isCount(file))) {
     throw new Fault(
       'invalid',
       'Say which version: `restore PATH VERSION` or `restore PATH@VERSION`; `holdfast versions PATH` lists them.',
     );
   }
-  return { path: storedPath(match[1]), version };
+  return { path: storedPath(path), version, file };
+}
+
+function isCount(number: number): boolean {
+  return Number.isSafeInteger(number) && number >= 1;
 }

@@ -23,6 +23,8 @@ function rowsOf(stats: StoreStats): string[][] {
   return [
     ['files', shownCount(stats.files), '', ''],
     ['folders', shownCount(stats.folders), '', ''],
+    ['symlinks', shownCount(stats.symlinks), '', ''],
+    ...(stats.specials > 0 ? [['specials', shownCount(stats.specials), '', 'FIFOs, sockets, devices']] : []),
     bytes('logical', stats.logical_bytes, 'all files as they are'),
     bytes('history', stats.history_bytes, 'kept older versions'),
     bytes('deduplicated', stats.unique_bytes, 'each chunk counted once'),

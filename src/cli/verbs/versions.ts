@@ -31,7 +31,8 @@ export async function run(given: Given<typeof VERSIONS_FLAGS>, context: Context)
 
 function rowOf(version: VersionRecord): string[] {
   return [
-    String(version.version),
+    // Of a file that this one took the place of, and not the only version with its number here.
+    version.needs_file_id === true ? `${version.file_id}:${version.version}` : String(version.version),
     shownCount(version.size),
     shownMoment(version.modified),
     shownMoment(version.committed),
