@@ -7,12 +7,12 @@
  * A damaged pack index costs speed, not data: the pack is walked record by record instead, and that is logged.
  * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
  */
-import { assert, Fault, hexOf, type Log, Lru, type Maybe, then } from '../base/index.ts';
+import { assert, Fault, hexOf, isPromise, type Log, Lru, type Maybe, then } from '../base/index.ts';
 import { type ChunkId, type ChunkRow, type MetaStore, PACK_STATE, type PackId, type RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import type { ChunkSlice } from './chunk-store.ts';
 import { bufferOf } from './content-hash.ts';
-import { TABLE_FIELDS, UNDECODED } from './decode-request.ts';
+import { ROOM_PLAIN_BYTES, TABLE_FIELDS, UNDECODED } from './decode-request.ts';
 import type { Decoded, DecodeThreads } from './decode-threads.ts';
 import { type IdHasher, keyOfId } from './ids.ts';
 import type { OpenPack } from './open-pack.ts';
@@ -24,7 +24,7 @@ import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader,
 
 /** Records that lie this close are read with one request; what is between them is thrown away. */
 const GAP_BYTES_MAX = 32 * 1024;
-/** Bytes that one request reads. */
+/** Bytes that one request reads, beside the plain bytes that one room for them takes. */
 const REQUEST_BYTES_MAX = 1024 * 1024;
 /** Bytes that one `readAll` has asked for before its requests go to threads: less is done before a message is there. */
 const THREAD_BYTES_MIN = 256 * 1024;
@@ -69,13 +69,13 @@ interface Wanted {
 /** What one request has brought: its bytes, from `from` in the object on, or already what is in them. */
 type Brought = { readonly bytes: Uint8Array; readonly from: number } | { readonly decoded: Decoded };
 
-/** A slice whose chunk is under way. */
+/** Slices under way that one request reads, or one slice. */
 interface Coming {
-  readonly slice: ChunkSlice;
-  readonly plain: Promise<Uint8Array>;
-  /** Bytes of memory it may take. */
+  /** Their bytes in order; never rejects, but what is in it may. */
+  readonly pieces: Promise<readonly Maybe<Uint8Array>[]>;
+  /** Bytes of memory they may take. */
   readonly weight: number;
-  /** Set on the last of a request whose memory is nobody else's: its bytes, and those before it, are no longer needed. */
+  /** Set where the memory is nobody else's: nothing of it is needed any more. */
   readonly giveBack?: () => void;
 }
 
@@ -145,6 +145,9 @@ export class ChunkReader {
     let isEnded = false;
     try {
       for (;;) {
+        const next = queue.shift();
+        weight -= next?.weight ?? 0;
+        // Before the next piece is handed out: threads work on what comes behind it while its reader has it.
         while (!isEnded && weight < this.#context.options.readAheadBytes) {
           if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Reading a content');
           const group = await groups.next();
@@ -154,18 +157,15 @@ export class ChunkReader {
             weight += coming.weight;
           }
         }
-        const next = queue.shift();
-        if (next === undefined) return;
-        const plain = await next.plain;
-        weight -= next.weight;
-        yield sliceOf(plain, next.slice);
-        // Only here: whoever ends the iteration instead may still be sending the piece.
-        next.giveBack?.();
+        if (next === undefined && queue.length === 0) return;
+        for (const piece of (await next?.pieces) ?? []) yield isPromise(piece) ? await piece : piece;
+        // Only here: whoever ends the iteration instead may still be sending the last piece.
+        next?.giveBack?.();
       }
     } finally {
       await groups.return?.(undefined);
       // Whoever stops in the middle leaves nothing running behind.
-      await Promise.allSettled(queue.map(({ plain }) => plain));
+      await Promise.allSettled(queue.map(async ({ pieces }) => Promise.allSettled(await pieces)));
     }
   }
 
@@ -324,6 +324,7 @@ export class ChunkReader {
   /** Slices with their chunks under way, in groups that one request each reads. */
   async *#groups(slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>): AsyncGenerator<readonly Coming[]> {
     let group: Wanted[] = [];
+    let groupBytes = 0;
     let askedBytes = 0;
     for await (const slice of slices) {
       askedBytes += slice.length;
@@ -336,16 +337,19 @@ export class ChunkReader {
       if (
         located !== undefined &&
         !(located instanceof Fault) &&
-        (first === undefined || (last && isNeighbour(first, last, located)))
+        (first === undefined ||
+          (last && groupBytes + slice.length <= ROOM_PLAIN_BYTES && isNeighbour(first, last, located)))
       ) {
         group.push({ slice, located });
+        groupBytes += slice.length;
         continue;
       }
       if (group.length > 0) yield this.#request(group, askedBytes);
       group = [];
-      if (located instanceof Fault) yield [{ slice, plain: rejected(located), weight: 0 }];
+      groupBytes = slice.length;
+      if (located instanceof Fault) yield [comingOf(slice, rejected(located), 0)];
       else if (located !== undefined) group.push({ slice, located });
-      else if (coming !== undefined) yield [{ slice, plain: coming, weight: slice.length }];
+      else if (coming !== undefined) yield [comingOf(slice, coming, slice.length)];
     }
     if (group.length > 0) yield this.#request(group, askedBytes);
   }
@@ -367,20 +371,40 @@ export class ChunkReader {
     const brought = group.length === 1 ? undefined : this.#bring(group, isLent);
     brought?.catch(() => {});
     if (isLent && brought !== undefined) {
-      return group.map(({ slice, located }, number) => {
-        // Not shared with other readers, because the memory is used again as soon as this one has read it.
-        const plain = this.#plainOf(slice, located, brought, number);
-        plain.catch(() => {});
-        const isLast = number === group.length - 1;
-        return { slice, plain, weight: slice.length, ...(isLast && { giveBack: () => giveBack(threads, brought) }) };
-      });
+      // Not shared with other readers, because the memory is used again as soon as this one has read it.
+      const weight = group.reduce((sum, { slice }) => sum + slice.length, 0);
+      return [{ pieces: this.#piecesOf(group, brought), weight, giveBack: () => giveBack(threads, brought) }];
     }
     return group.map(({ slice, located }, number) => {
       const key = keyOfId(slice.id);
       const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, brought, number));
-      plain.catch(() => {});
-      return { slice, plain, weight: slice.length };
+      return comingOf(slice, plain, slice.length);
     });
+  }
+
+  /** Bytes of a group that a thread decodes, those side by side in its answer as one piece. Never rejects. */
+  async #piecesOf(group: readonly Wanted[], brought: Promise<Brought | undefined>): Promise<Maybe<Uint8Array>[]> {
+    const together = await brought.catch(() => undefined);
+    const decoded = together !== undefined && 'decoded' in together ? together.decoded : undefined;
+    const pieces: Maybe<Uint8Array>[] = [];
+    let run: { readonly at: number; end: number } | undefined;
+    for (const [number, { slice, located }] of group.entries()) {
+      const place = decoded && placeAt(decoded, number);
+      if (decoded === undefined || place === undefined || slice.offset + slice.length > place.length) {
+        run = undefined;
+        pieces.push(handled(this.#plainOf(slice, located, brought, number).then((plain) => sliceOf(plain, slice))));
+        continue;
+      }
+      // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
+      if (slice.length < place.length)
+        this.#cache(keyOfId(slice.id), decoded.plain.slice(place.at, place.at + place.length));
+      const at = place.at + slice.offset;
+      if (run?.end === at) pieces.pop();
+      else run = { at, end: at };
+      run.end = at + slice.length;
+      pieces.push(decoded.plain.subarray(run.at, run.end));
+    }
+    return pieces;
   }
 
   /** One request for all records of a group, decoded in a thread when it `isLent`. */
@@ -413,10 +437,11 @@ export class ChunkReader {
     const together = await brought?.catch(() => undefined);
     // A request that failed as a whole is made again for each record: then the fault names the right one.
     if (together === undefined) return await this.#load(slice.id);
-    const plain = 'decoded' in together ? plainAt(together.decoded, number) : await this.#decodeIn(together, located);
-    if (plain === undefined) return await this.#load(slice.id);
+    // What a thread has marked is read again for itself: then the fault is the same whoever saw it first.
+    if ('decoded' in together) return plainAt(together.decoded, number) ?? (await this.#load(slice.id));
+    const plain = await this.#decodeIn(together, located);
     // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
-    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), 'decoded' in together ? plain.slice() : plain);
+    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), plain);
     return plain;
   }
 
@@ -452,9 +477,25 @@ function tableOf(group: readonly Wanted[], from: number): Uint32Array<ArrayBuffe
 }
 
 /** Undefined for a record that the thread could not vouch for. */
-function plainAt({ plain, table }: Decoded, number: number): Uint8Array | undefined {
-  const [at = UNDECODED, length = 0] = table.subarray(number * TABLE_FIELDS, (number + 1) * TABLE_FIELDS);
-  return at === UNDECODED ? undefined : plain.subarray(at, at + length);
+function placeAt({ table }: Decoded, number: number): { readonly at: number; readonly length: number } | undefined {
+  const at = table[number * TABLE_FIELDS] ?? UNDECODED;
+  return at === UNDECODED ? undefined : { at, length: table[number * TABLE_FIELDS + 1] ?? 0 };
+}
+
+function plainAt(decoded: Decoded, number: number): Uint8Array | undefined {
+  const place = placeAt(decoded, number);
+  return place && decoded.plain.subarray(place.at, place.at + place.length);
+}
+
+function comingOf(slice: ChunkSlice, plain: Promise<Uint8Array>, weight: number): Coming {
+  const pieces = [handled(plain.then((bytes) => sliceOf(bytes, slice)))];
+  return { pieces: Promise.resolve(pieces), weight };
+}
+
+/** A rejection is met by whoever asks for the piece; it must not count as unhandled before. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }
 
 function isNeighbour(first: Located, last: Located, next: Located): boolean {
@@ -481,9 +522,7 @@ function sliceOf(plain: Uint8Array, slice: ChunkSlice): Uint8Array {
 }
 
 function rejected(fault: Fault): Promise<never> {
-  const promise = Promise.reject(fault);
-  promise.catch(() => {});
-  return promise;
+  return handled(Promise.reject(fault));
 }
 
 function missingChunk(id: ChunkId): Fault {

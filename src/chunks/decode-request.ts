@@ -16,7 +16,10 @@ export const UNDECODED = 2 ** 32 - 1;
 /** Plain bytes of one answer; what claims to be more is left to the main thread, record by record. */
 const PLAIN_BYTES_MAX = 64 * 1024 * 1024;
 
-const ROUND_BYTES = 1024 * 1024;
+/** Memory for plain bytes comes in multiples of this, so that what one answer had serves the next. */
+export const ROOM_BYTES = 2 * 1024 * 1024;
+/** Plain bytes that one room takes: behind them there is one byte more, in which a frame that is too long shows itself. */
+export const ROOM_PLAIN_BYTES = ROOM_BYTES - 1;
 
 interface Request {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -82,5 +85,5 @@ function isIdAt(ids: Uint8Array, number: number, id: Uint8Array): boolean {
 /** Memory that may be transferred, not filled with zeros first. In round sizes, so that it serves again. */
 function roomFor(length: number, spare: Uint8Array<ArrayBuffer> | undefined): Uint8Array<ArrayBuffer> {
   if (spare !== undefined && spare.length >= length) return spare;
-  return Buffer.allocUnsafeSlow(Math.ceil(length / ROUND_BYTES) * ROUND_BYTES);
+  return Buffer.allocUnsafeSlow(Math.ceil(length / ROOM_BYTES) * ROOM_BYTES);
 }
