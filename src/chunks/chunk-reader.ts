@@ -2,7 +2,8 @@
  * From a chunk's id to its plain bytes: metadata says which pack, the pack's index says where, one ranged read fetches
  * the record (neighbours together), and nothing is handed out before record checksum, decoding and id have been checked.
  *
- * Big reads are checked and decoded in worker threads, a request at a time. Whatever a thread cannot vouch for is read
+ * Big reads are checked and decoded in worker threads, a request at a time, and small ones that follow each other are
+ * read ahead (read-ahead.ts). Whatever a thread cannot vouch for is read
  * again here, so that a fault is the same whoever saw it first.
  * A damaged pack index costs speed, not data: the pack is walked record by record instead, and that is logged.
  * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
@@ -20,6 +21,7 @@ import type { ChunkStoreOptions } from './options.ts';
 import { loadIndex, type PackObject, walkRecords } from './pack-file.ts';
 import { type IndexEntry, PackIndex, type Place } from './pack-format.ts';
 import type { PackWriter } from './pack-writer.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader, readHeader } from './record.ts';
 
 /** Records that lie this close are read with one request; what is between them is thrown away. */
@@ -56,6 +58,8 @@ interface Located {
   readonly place: Place;
   /** Set while this process still writes the pack. */
   readonly open: OpenPack | undefined;
+  /** Bytes of the object that may be read; 0 while this process still writes it. */
+  readonly packBytes: number;
   /** Whether another chunk is needed to decode it. */
   readonly isPatch: boolean;
 }
@@ -90,12 +94,15 @@ export class ChunkReader {
   readonly #packObjects = new Lru<PackId, PackObject & { readonly isSealed: boolean }>({ weightMax: PACK_ROWS_MAX });
   readonly #comingIndexes = new Map<string, Promise<PackIndex>>();
   readonly #coming = new Map<string, Promise<Uint8Array>>();
+  readonly #ahead: ReadAhead | undefined;
 
   constructor(context: ReaderContext) {
     this.#context = context;
     const { chunkCacheBytes, packIndexCacheBytes } = context.options;
     this.#plain = new Lru({ weightMax: chunkCacheBytes, weigh: (bytes) => bytes.length });
     this.#indexes = new Lru({ weightMax: packIndexCacheBytes, weigh: (index) => index.bytes.length });
+    const { objects, threads, idBytes } = context;
+    this.#ahead = threads && new ReadAhead({ objects, threads, idBytes });
   }
 
   /** The index of a pack that was sealed just now, so that nobody has to read it back. */
@@ -131,7 +138,8 @@ export class ChunkReader {
     if (there !== undefined) return there;
     const place = await pack.find(id);
     assert(place !== undefined, 'an appended record is in the index of its pack', { chunk: hexOf(id) });
-    const located = { id, pack: pack.row.pack, object: pack.row.object, place, open: pack, isPatch: false };
+    const { object, pack: number } = pack.row;
+    const located = { id, pack: number, object, place, open: pack, packBytes: 0, isPatch: false };
     return await this.#decode(located, await pack.get(place));
   }
 
@@ -179,7 +187,7 @@ export class ChunkReader {
     located: { readonly id: ChunkId; readonly pack: PackId; readonly object: string; readonly place: Place },
     bytes: Uint8Array,
   ): Promise<Uint8Array> {
-    return await this.#decode({ ...located, open: undefined, isPatch: false }, bytes);
+    return await this.#decode({ ...located, open: undefined, packBytes: 0, isPatch: false }, bytes);
   }
 
   /** Every record of a pack as its index, or failing that the records themselves, say. */
@@ -206,8 +214,9 @@ export class ChunkReader {
     this.#plain.set(key, isOwn ? plain : plain.slice());
   }
 
-  async #load(id: ChunkId, depthBelow = DEPTH_BELOW): Promise<Uint8Array> {
-    const located = await this.#locate(id);
+  /** `known`: where it is, for whoever has looked just now. */
+  async #load(id: ChunkId, depthBelow = DEPTH_BELOW, known?: Located): Promise<Uint8Array> {
+    const located = known ?? (await this.#locate(id));
     try {
       return await this.#decode(located, await this.#fetch(located), depthBelow);
     } catch (error) {
@@ -242,7 +251,9 @@ export class ChunkReader {
     const object = open?.row.object ?? pack?.object ?? '';
     const place = open === undefined ? pack && (await this.indexOf(pack)).find(row.id) : await open.find(row.id);
     const isPatch = row.depth > 0;
-    const located = { id: row.id, pack: row.pack, object, place: place ?? { offset: 0, length: 0 }, open, isPatch };
+    const packBytes = pack?.lengthBytes ?? 0;
+    const where = place ?? { offset: 0, length: 0 };
+    const located = { id: row.id, pack: row.pack, object, place: where, open, packBytes, isPatch };
     if (place === undefined) throw damagedChunk(located, 'its record is not in the pack that the index names');
     return located;
   }
@@ -329,7 +340,7 @@ export class ChunkReader {
     for await (const slice of slices) {
       askedBytes += slice.length;
       const key = keyOfId(slice.id);
-      const there = this.#plain.get(key);
+      const there = this.#plain.get(key) ?? this.#ahead?.find(key);
       const coming = there === undefined ? this.#coming.get(key) : Promise.resolve(there);
       const located = coming === undefined ? await this.#locateOrFault(slice.id) : undefined;
       const last = group.at(-1)?.located;
@@ -368,7 +379,8 @@ export class ChunkReader {
     const { threads } = this.#context;
     if (threads !== undefined && askedBytes >= START_BYTES_MIN) threads.start();
     const isLent = threads !== undefined && threads.readyCount > 0 && isForThread(group, askedBytes);
-    const brought = group.length === 1 ? undefined : this.#bring(group, isLent);
+    const ahead = isLent ? undefined : this.#readingAhead(group);
+    const brought = group.length === 1 || ahead !== undefined ? undefined : this.#bring(group, isLent);
     brought?.catch(() => {});
     if (isLent && brought !== undefined) {
       // Not shared with other readers, because the memory is used again as soon as this one has read it.
@@ -377,9 +389,19 @@ export class ChunkReader {
     }
     return group.map(({ slice, located }, number) => {
       const key = keyOfId(slice.id);
-      const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, brought, number));
+      const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, brought ?? ahead, number));
       return comingOf(slice, plain, slice.length);
     });
+  }
+
+  /** Resolves when records of the group may have been read ahead; absent when they are to be read for themselves. */
+  #readingAhead(group: readonly Wanted[]): Promise<undefined> | undefined {
+    const first = group[0]?.located;
+    const last = group.at(-1)?.located;
+    if (first === undefined || last === undefined || first.packBytes === 0) return undefined;
+    const { object, packBytes } = first;
+    const run = { object, offset: first.place.offset, end: last.place.offset + last.place.length, packBytes };
+    return this.#ahead?.reading(run)?.then(() => undefined);
   }
 
   /** Bytes of a group that a thread decodes, those side by side in its answer as one piece. Never rejects. */
@@ -422,7 +444,7 @@ export class ChunkReader {
     const table = tableOf(group, from);
     const ids = Buffer.allocUnsafeSlow(group.length * this.#context.idBytes);
     for (const [number, { slice }] of group.entries()) ids.set(slice.id, number * this.#context.idBytes);
-    const decoded = await threads.decode({ bytes, table, ids });
+    const decoded = await threads.decode({ bytes, wanted: { table, ids } });
     if (decoded !== undefined) return { decoded };
     // When a thread dies the bytes are gone with it.
     return bytes.length > 0 ? { bytes, from } : undefined;
@@ -436,7 +458,8 @@ export class ChunkReader {
   ): Promise<Uint8Array> {
     const together = await brought?.catch(() => undefined);
     // A request that failed as a whole is made again for each record: then the fault names the right one.
-    if (together === undefined) return await this.#load(slice.id);
+    if (together === undefined)
+      return this.#ahead?.find(keyOfId(slice.id)) ?? (await this.#load(slice.id, DEPTH_BELOW, located));
     // What a thread has marked is read again for itself: then the fault is the same whoever saw it first.
     if ('decoded' in together) return plainAt(together.decoded, number) ?? (await this.#load(slice.id));
     const plain = await this.#decodeIn(together, located);

@@ -53,6 +53,25 @@ export function decodeRequest(request: Request): Uint8Array<ArrayBuffer> {
   return target;
 }
 
+/** The records that stand whole and one behind the other from the first byte on, as a request for all that one room takes. */
+export function recordsIn(
+  bytes: Uint8Array<ArrayBuffer>,
+  idBytes: number,
+): { readonly table: Uint32Array<ArrayBuffer>; readonly ids: Uint8Array<ArrayBuffer>; readonly endBytes: number } {
+  const [fields, ids]: [number[], Uint8Array[]] = [[], []];
+  let [endBytes, plainBytes] = [0, 0];
+  for (;;) {
+    const header = readHeader(bytes, endBytes);
+    if (isFlaw(header) || header.id.length !== idBytes || endBytes + header.recordLength > bytes.length) break;
+    plainBytes += header.plainLength;
+    if (plainBytes > ROOM_PLAIN_BYTES) break;
+    fields.push(endBytes, header.recordLength);
+    ids.push(header.id);
+    endBytes += header.recordLength;
+  }
+  return { table: Uint32Array.from(fields), ids: new Uint8Array(Buffer.concat(ids)), endBytes };
+}
+
 /** Undefined where a header is damaged, or of a record that is not for a thread. */
 function readHeaders({ bytes, table, ids }: Request): (RecordHeader | undefined)[] {
   const count = table.length / TABLE_FIELDS;

@@ -19,7 +19,7 @@ const DEATHS_MAX = 3;
 /** Memory of earlier answers that is kept for later ones, ROOM_BYTES each. */
 const SPARES_MAX = 4;
 
-/** One request and what is wanted of it; see decodeRequest. `bytes` and `table` are gone afterwards. */
+/** One request and what is wanted of it. `bytes` and the table are gone afterwards. */
 export type DecodeWanted = Omit<DecodeRequest, 'job' | 'spare'>;
 export type Decoded = Omit<DecodeAnswer, 'job'>;
 
@@ -82,8 +82,10 @@ export class DecodeThreads implements AsyncDisposable {
     thread.jobs.set(job, resolve);
     const spare = this.#spares.pop();
     const request: DecodeRequest = { job, ...wanted, spare };
-    const given = spare === undefined ? [] : [spare.buffer];
-    thread.worker.postMessage(request, [wanted.bytes.buffer, wanted.table.buffer, ...given]);
+    const given: ArrayBuffer[] = [wanted.bytes.buffer];
+    if (wanted.wanted !== undefined) given.push(wanted.wanted.table.buffer);
+    if (spare !== undefined) given.push(spare.buffer);
+    thread.worker.postMessage(request, given);
     return await promise;
   }
 
@@ -126,12 +128,12 @@ export class DecodeThreads implements AsyncDisposable {
     this.#threads.add(thread);
   }
 
-  #answer(thread: Thread, { job, plain, table }: DecodeAnswer): void {
+  #answer(thread: Thread, { job, ...decoded }: DecodeAnswer): void {
     const done = thread.jobs.get(job);
     thread.jobs.delete(job);
     if (thread.jobs.size === 0) thread.worker.unref();
     this.#endWhenIdle();
-    done?.({ plain, table });
+    done?.(decoded);
   }
 
   /** An idle thread costs some 20 MB; the next big read starts a new one. */
