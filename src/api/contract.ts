@@ -552,6 +552,25 @@ function lists(check: Check): void {
     await fault(all(service.manifest({ path: '/a' })), 'not-folder');
   });
 
+  check('a record of a manifest stands for its path, whatever has happened there since', async (service) => {
+    for (const name of ['same', 'rewritten', 'replaced', 'gone'])
+      await put(service, `/t/in/${name}`, name, { parents: true });
+    const listed = new Map((await all(service.manifest({ path: '/t' }))).map((record) => [record.name, record]));
+    const textOf = async (name: string): Promise<string> =>
+      new TextDecoder().decode(await bytesAt(service, listed.get(name) ?? { path: name }));
+    await put(service, '/t/in/rewritten', 'anew');
+    await service.move('/t/in/replaced', '/t/away');
+    await put(service, '/t/in/replaced', 'another');
+    await service.remove('/t/in/gone');
+    assert.equal(await textOf('same'), 'same');
+    assert.equal(await textOf('rewritten'), 'anew');
+    assert.equal(await textOf('replaced'), 'another');
+    await fault(textOf('gone'), 'not-found');
+    const read = await service.read(listed.get('rewritten') ?? { path: '' });
+    await all(read.bytes);
+    assert.deepEqual([read.record.path, read.record.size], ['/t/in/rewritten', 4]);
+  });
+
   check('a manifest may be left early', async (service) => {
     await tree(service);
     for await (const _ of service.manifest({ path: '/' })) break;

@@ -14,7 +14,10 @@ import type {
   VersionPage,
 } from './records.ts';
 
-/** A file by where it stands, or by its node. */
+/**
+ * A file by where it stands, or by its node. A record that a manifest has answered serves too, and may be found faster:
+ * it stands for its path as it was listed.
+ */
 export type Target = { readonly path: string } | { readonly id: number };
 
 /** Bytes pulled by the consumer. A chunk handed out stays unchanged until the next one is asked for. */

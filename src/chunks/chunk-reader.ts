@@ -2,17 +2,18 @@
  * From a chunk's id to its plain bytes: metadata says which pack, the pack's index says where, one ranged read fetches
  * the record (neighbours together), and nothing is handed out before record checksum, decoding and id have been checked.
  *
- * Big reads are checked and decoded in worker threads, a request at a time. Whatever a thread cannot vouch for is read
+ * Big reads are checked and decoded in worker threads, a request at a time, and small ones that follow each other are
+ * read ahead (read-ahead.ts). Whatever a thread cannot vouch for is read
  * again here, so that a fault is the same whoever saw it first.
  * A damaged pack index costs speed, not data: the pack is walked record by record instead, and that is logged.
  * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
  */
-import { assert, Fault, hexOf, type Log, Lru, type Maybe, then } from '../base/index.ts';
+import { assert, Fault, hexOf, isPromise, type Log, Lru, type Maybe, then } from '../base/index.ts';
 import { type ChunkId, type ChunkRow, type MetaReader, PACK_STATE, type PackId, type RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import type { ChunkSlice } from './chunk-store.ts';
 import { bufferOf } from './content-hash.ts';
-import { TABLE_FIELDS, UNDECODED } from './decode-request.ts';
+import { ROOM_PLAIN_BYTES, TABLE_FIELDS, UNDECODED } from './decode-request.ts';
 import type { Decoded, DecodeThreads } from './decode-threads.ts';
 import { type IdHasher, idOfKey, keyOfId } from './ids.ts';
 import type { OpenPack } from './open-pack.ts';
@@ -20,11 +21,12 @@ import type { ChunkStoreOptions } from './options.ts';
 import { loadIndex, type PackObject, recordPlaces } from './pack-file.ts';
 import { PackIndex, type Place } from './pack-format.ts';
 import type { PackWriter } from './pack-writer.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader, readHeader } from './record.ts';
 
 /** Records that lie this close are read with one request; what is between them is thrown away. */
 const GAP_BYTES_MAX = 32 * 1024;
-/** Bytes that one request reads. */
+/** Bytes that one request reads, beside the plain bytes that one room for them takes. */
 const REQUEST_BYTES_MAX = 1024 * 1024;
 /** Bytes that one `readAll` has asked for before its requests go to threads: less is done before a message is there. */
 const THREAD_BYTES_MIN = 256 * 1024;
@@ -58,6 +60,8 @@ interface Located {
   readonly place: Place;
   /** Set while this process still writes the pack. */
   readonly open: OpenPack | undefined;
+  /** Bytes of the object that may be read; 0 while this process still writes it. */
+  readonly packBytes: number;
   /** Whether another chunk is needed to decode it. */
   readonly isPatch: boolean;
 }
@@ -71,13 +75,13 @@ interface Wanted {
 /** What one request has brought: its bytes, from `from` in the object on, or already what is in them. */
 type Brought = { readonly bytes: Uint8Array; readonly from: number } | { readonly decoded: Decoded };
 
-/** A slice whose chunk is under way. */
+/** Slices under way that one request reads, or one slice. */
 interface Coming {
-  readonly slice: ChunkSlice;
-  readonly plain: Promise<Uint8Array>;
-  /** Bytes of memory it may take. */
+  /** Their bytes in order; never rejects, but what is in it may. */
+  readonly pieces: Promise<readonly Maybe<Uint8Array>[]>;
+  /** Bytes of memory they may take. */
   readonly weight: number;
-  /** Set on the last of a request whose memory is nobody else's: its bytes, and those before it, are no longer needed. */
+  /** Set where the memory is nobody else's: nothing of it is needed any more. */
   readonly giveBack?: () => void;
 }
 
@@ -92,12 +96,15 @@ export class ChunkReader {
   readonly #packObjects = new Lru<PackId, PackObject & { readonly isSealed: boolean }>({ weightMax: PACK_ROWS_MAX });
   readonly #comingIndexes = new Map<string, Promise<PackIndex>>();
   readonly #coming = new Map<string, Promise<Uint8Array>>();
+  readonly #ahead: ReadAhead | undefined;
 
   constructor(context: ReaderContext) {
     this.#context = context;
     const { chunkCacheBytes, packIndexCacheBytes } = context.options;
     this.#plain = new Lru({ weightMax: chunkCacheBytes, weigh: (bytes) => bytes.length });
     this.#indexes = new Lru({ weightMax: packIndexCacheBytes, weigh: (index) => index.bytes.length });
+    const { objects, threads, idBytes } = context;
+    this.#ahead = threads && new ReadAhead({ objects, threads, idBytes });
   }
 
   /** The index of a pack that was sealed just now, so that nobody has to read it back. */
@@ -138,7 +145,8 @@ export class ChunkReader {
     if (there !== undefined) return there;
     const place = await pack.find(id);
     assert(place !== undefined, 'an appended record is in the index of its pack', { chunk: hexOf(id) });
-    const located = { id, pack: pack.row.pack, object: pack.row.object, place, open: pack, isPatch: false };
+    const { object, pack: number } = pack.row;
+    const located = { id, pack: number, object, place, open: pack, packBytes: 0, isPatch: false };
     return await this.#decode(located, await pack.get(place));
   }
 
@@ -152,6 +160,9 @@ export class ChunkReader {
     let isEnded = false;
     try {
       for (;;) {
+        const next = queue.shift();
+        weight -= next?.weight ?? 0;
+        // Before the next piece is handed out: threads work on what comes behind it while its reader has it.
         while (!isEnded && weight < this.#context.options.readAheadBytes) {
           if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Reading a content');
           const group = await groups.next();
@@ -161,18 +172,15 @@ export class ChunkReader {
             weight += coming.weight;
           }
         }
-        const next = queue.shift();
-        if (next === undefined) return;
-        const plain = await next.plain;
-        weight -= next.weight;
-        yield sliceOf(plain, next.slice);
-        // Only here: whoever ends the iteration instead may still be sending the piece.
-        next.giveBack?.();
+        if (next === undefined && queue.length === 0) return;
+        for (const piece of (await next?.pieces) ?? []) yield isPromise(piece) ? await piece : piece;
+        // Only here: whoever ends the iteration instead may still be sending the last piece.
+        next?.giveBack?.();
       }
     } finally {
       await groups.return?.(undefined);
       // Whoever stops in the middle leaves nothing running behind.
-      await Promise.allSettled(queue.map(({ plain }) => plain));
+      await Promise.allSettled(queue.map(async ({ pieces }) => Promise.allSettled(await pieces)));
     }
   }
 
@@ -186,7 +194,7 @@ export class ChunkReader {
     located: { readonly id: ChunkId; readonly pack: PackId; readonly object: string; readonly place: Place },
     bytes: Uint8Array,
   ): Promise<Uint8Array> {
-    return await this.#decode({ ...located, open: undefined, isPatch: false }, bytes);
+    return await this.#decode({ ...located, open: undefined, packBytes: 0, isPatch: false }, bytes);
   }
 
   /** Every record of a pack as its index, or failing that the records themselves, say. */
@@ -213,8 +221,9 @@ export class ChunkReader {
     this.#plain.set(key, isOwn ? plain : plain.slice());
   }
 
-  async #load(id: ChunkId, depthBelow = DEPTH_BELOW): Promise<Uint8Array> {
-    const located = await this.#locate(id);
+  /** `known`: where it is, for whoever has looked just now. */
+  async #load(id: ChunkId, depthBelow = DEPTH_BELOW, known?: Located): Promise<Uint8Array> {
+    const located = known ?? (await this.#locate(id));
     try {
       return await this.#decode(located, await this.#fetch(located), depthBelow);
     } catch (error) {
@@ -256,7 +265,9 @@ export class ChunkReader {
     const object = open?.row.object ?? pack?.object ?? '';
     const place = open === undefined ? pack && (await this.indexOf(pack)).find(row.id) : await open.find(row.id);
     const isPatch = row.depth > 0;
-    const located = { id: row.id, pack: row.pack, object, place: place ?? { offset: 0, length: 0 }, open, isPatch };
+    const packBytes = pack?.lengthBytes ?? 0;
+    const where = place ?? { offset: 0, length: 0 };
+    const located = { id: row.id, pack: row.pack, object, place: where, open, packBytes, isPatch };
     if (place === undefined) throw damagedChunk(located, 'its record is not in the pack that the index names');
     return located;
   }
@@ -339,11 +350,12 @@ export class ChunkReader {
   /** Slices with their chunks under way, in groups that one request each reads. */
   async *#groups(slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>): AsyncGenerator<readonly Coming[]> {
     let group: Wanted[] = [];
+    let groupBytes = 0;
     let askedBytes = 0;
     for await (const slice of slices) {
       askedBytes += slice.length;
       const key = keyOfId(slice.id);
-      const there = this.#plain.get(key);
+      const there = this.#plain.get(key) ?? this.#ahead?.find(key);
       const coming = there === undefined ? this.#coming.get(key) : Promise.resolve(there);
       const located = coming === undefined ? await this.#locateOrFault(slice.id) : undefined;
       const last = group.at(-1)?.located;
@@ -351,16 +363,19 @@ export class ChunkReader {
       if (
         located !== undefined &&
         !(located instanceof Fault) &&
-        (first === undefined || (last && isNeighbour(first, last, located)))
+        (first === undefined ||
+          (last && groupBytes + slice.length <= ROOM_PLAIN_BYTES && isNeighbour(first, last, located)))
       ) {
         group.push({ slice, located });
+        groupBytes += slice.length;
         continue;
       }
       if (group.length > 0) yield this.#request(group, askedBytes);
       group = [];
-      if (located instanceof Fault) yield [{ slice, plain: rejected(located), weight: 0 }];
+      groupBytes = slice.length;
+      if (located instanceof Fault) yield [comingOf(slice, rejected(located), 0)];
       else if (located !== undefined) group.push({ slice, located });
-      else if (coming !== undefined) yield [{ slice, plain: coming, weight: slice.length }];
+      else if (coming !== undefined) yield [comingOf(slice, coming, slice.length)];
     }
     if (group.length > 0) yield this.#request(group, askedBytes);
   }
@@ -379,23 +394,54 @@ export class ChunkReader {
     const { threads } = this.#context;
     if (threads !== undefined && askedBytes >= START_BYTES_MIN) threads.start();
     const isLent = threads !== undefined && threads.readyCount > 0 && isForThread(group, askedBytes);
-    const brought = group.length === 1 ? undefined : this.#bring(group, isLent);
+    const ahead = isLent ? undefined : this.#readingAhead(group);
+    const brought = group.length === 1 || ahead !== undefined ? undefined : this.#bring(group, isLent);
     brought?.catch(() => {});
     if (isLent && brought !== undefined) {
-      return group.map(({ slice, located }, number) => {
-        // Not shared with other readers, because the memory is used again as soon as this one has read it.
-        const plain = this.#plainOf(slice, located, brought, number);
-        plain.catch(() => {});
-        const isLast = number === group.length - 1;
-        return { slice, plain, weight: slice.length, ...(isLast && { giveBack: () => giveBack(threads, brought) }) };
-      });
+      // Not shared with other readers, because the memory is used again as soon as this one has read it.
+      const weight = group.reduce((sum, { slice }) => sum + slice.length, 0);
+      return [{ pieces: this.#piecesOf(group, brought), weight, giveBack: () => giveBack(threads, brought) }];
     }
     return group.map(({ slice, located }, number) => {
       const key = keyOfId(slice.id);
-      const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, brought, number));
-      plain.catch(() => {});
-      return { slice, plain, weight: slice.length };
+      const plain = this.#coming.get(key) ?? this.#share(key, this.#plainOf(slice, located, brought ?? ahead, number));
+      return comingOf(slice, plain, slice.length);
     });
+  }
+
+  /** Resolves when records of the group may have been read ahead; absent when they are to be read for themselves. */
+  #readingAhead(group: readonly Wanted[]): Promise<undefined> | undefined {
+    const first = group[0]?.located;
+    const last = group.at(-1)?.located;
+    if (first === undefined || last === undefined || first.packBytes === 0) return undefined;
+    const { object, packBytes } = first;
+    const run = { object, offset: first.place.offset, end: last.place.offset + last.place.length, packBytes };
+    return this.#ahead?.reading(run)?.then(() => undefined);
+  }
+
+  /** Bytes of a group that a thread decodes, those side by side in its answer as one piece. Never rejects. */
+  async #piecesOf(group: readonly Wanted[], brought: Promise<Brought | undefined>): Promise<Maybe<Uint8Array>[]> {
+    const together = await brought.catch(() => undefined);
+    const decoded = together !== undefined && 'decoded' in together ? together.decoded : undefined;
+    const pieces: Maybe<Uint8Array>[] = [];
+    let run: { readonly at: number; end: number } | undefined;
+    for (const [number, { slice, located }] of group.entries()) {
+      const place = decoded && placeAt(decoded, number);
+      if (decoded === undefined || place === undefined || slice.offset + slice.length > place.length) {
+        run = undefined;
+        pieces.push(handled(this.#plainOf(slice, located, brought, number).then((plain) => sliceOf(plain, slice))));
+        continue;
+      }
+      // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
+      if (slice.length < place.length)
+        this.#cache(keyOfId(slice.id), decoded.plain.slice(place.at, place.at + place.length));
+      const at = place.at + slice.offset;
+      if (run?.end === at) pieces.pop();
+      else run = { at, end: at };
+      run.end = at + slice.length;
+      pieces.push(decoded.plain.subarray(run.at, run.end));
+    }
+    return pieces;
   }
 
   /** One request for all records of a group, decoded in a thread when it `isLent`. */
@@ -413,7 +459,7 @@ export class ChunkReader {
     const table = tableOf(group, from);
     const ids = Buffer.allocUnsafeSlow(group.length * this.#context.idBytes);
     for (const [number, { slice }] of group.entries()) ids.set(slice.id, number * this.#context.idBytes);
-    const decoded = await threads.decode({ bytes, table, ids });
+    const decoded = await threads.decode({ bytes, wanted: { table, ids } });
     if (decoded !== undefined) return { decoded };
     // When a thread dies the bytes are gone with it.
     return bytes.length > 0 ? { bytes, from } : undefined;
@@ -427,11 +473,13 @@ export class ChunkReader {
   ): Promise<Uint8Array> {
     const together = await brought?.catch(() => undefined);
     // A request that failed as a whole is made again for each record: then the fault names the right one.
-    if (together === undefined) return await this.#load(slice.id);
-    const plain = 'decoded' in together ? plainAt(together.decoded, number) : await this.#decodeIn(together, located);
-    if (plain === undefined) return await this.#load(slice.id);
+    if (together === undefined)
+      return this.#ahead?.find(keyOfId(slice.id)) ?? (await this.#load(slice.id, DEPTH_BELOW, located));
+    // What a thread has marked is read again for itself: then the fault is the same whoever saw it first.
+    if ('decoded' in together) return plainAt(together.decoded, number) ?? (await this.#load(slice.id));
+    const plain = await this.#decodeIn(together, located);
     // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
-    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), 'decoded' in together ? plain.slice() : plain);
+    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), plain);
     return plain;
   }
 
@@ -476,9 +524,25 @@ function tableOf(group: readonly Wanted[], from: number): Uint32Array<ArrayBuffe
 }
 
 /** Undefined for a record that the thread could not vouch for. */
-function plainAt({ plain, table }: Decoded, number: number): Uint8Array | undefined {
-  const [at = UNDECODED, length = 0] = table.subarray(number * TABLE_FIELDS, (number + 1) * TABLE_FIELDS);
-  return at === UNDECODED ? undefined : plain.subarray(at, at + length);
+function placeAt({ table }: Decoded, number: number): { readonly at: number; readonly length: number } | undefined {
+  const at = table[number * TABLE_FIELDS] ?? UNDECODED;
+  return at === UNDECODED ? undefined : { at, length: table[number * TABLE_FIELDS + 1] ?? 0 };
+}
+
+function plainAt(decoded: Decoded, number: number): Uint8Array | undefined {
+  const place = placeAt(decoded, number);
+  return place && decoded.plain.subarray(place.at, place.at + place.length);
+}
+
+function comingOf(slice: ChunkSlice, plain: Promise<Uint8Array>, weight: number): Coming {
+  const pieces = [handled(plain.then((bytes) => sliceOf(bytes, slice)))];
+  return { pieces: Promise.resolve(pieces), weight };
+}
+
+/** A rejection is met by whoever asks for the piece; it must not count as unhandled before. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }
 
 function isNeighbour(first: Located, last: Located, next: Located): boolean {
@@ -505,9 +569,7 @@ function sliceOf(plain: Uint8Array, slice: ChunkSlice): Uint8Array {
 }
 
 function rejected(fault: Fault): Promise<never> {
-  const promise = Promise.reject(fault);
-  promise.catch(() => {});
-  return promise;
+  return handled(Promise.reject(fault));
 }
 
 function missingChunk(id: ChunkId): Fault {

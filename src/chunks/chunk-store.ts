@@ -135,8 +135,8 @@ export interface ChunkStore extends AsyncDisposable {
   /** Plain, verified bytes of one chunk; shared with the cache, so do not write into them. */
   read(id: ChunkId, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>;
   /**
-   * The slices' bytes, in order, read ahead within a bound; neighbours in a pack are read together. A piece stays
-   * unchanged until the next one is asked for: then its memory may serve another.
+   * The slices' bytes, in order, read ahead within a bound; neighbours in a pack are read together, and may come as
+   * one piece. A piece stays unchanged until the next one is asked for: then its memory may serve another.
    */
   readAll(
     slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,

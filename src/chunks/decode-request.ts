@@ -16,7 +16,10 @@ export const UNDECODED = 2 ** 32 - 1;
 /** Plain bytes of one answer; what claims to be more is left to the main thread, record by record. */
 const PLAIN_BYTES_MAX = 64 * 1024 * 1024;
 
-const ROUND_BYTES = 1024 * 1024;
+/** Memory for plain bytes comes in multiples of this, so that what one answer had serves the next. */
+export const ROOM_BYTES = 2 * 1024 * 1024;
+/** Plain bytes that one room takes: behind them there is one byte more, in which a frame that is too long shows itself. */
+export const ROOM_PLAIN_BYTES = ROOM_BYTES - 1;
 
 interface Request {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -48,6 +51,25 @@ export function decodeRequest(request: Request): Uint8Array<ArrayBuffer> {
     if (isDecoded) end += header.plainLength;
   }
   return target;
+}
+
+/** The records that stand whole and one behind the other from the first byte on, as a request for all that one room takes. */
+export function recordsIn(
+  bytes: Uint8Array<ArrayBuffer>,
+  idBytes: number,
+): { readonly table: Uint32Array<ArrayBuffer>; readonly ids: Uint8Array<ArrayBuffer>; readonly endBytes: number } {
+  const [fields, ids]: [number[], Uint8Array[]] = [[], []];
+  let [endBytes, plainBytes] = [0, 0];
+  for (;;) {
+    const header = readHeader(bytes, endBytes);
+    if (isFlaw(header) || header.id.length !== idBytes || endBytes + header.recordLength > bytes.length) break;
+    plainBytes += header.plainLength;
+    if (plainBytes > ROOM_PLAIN_BYTES) break;
+    fields.push(endBytes, header.recordLength);
+    ids.push(header.id);
+    endBytes += header.recordLength;
+  }
+  return { table: Uint32Array.from(fields), ids: new Uint8Array(Buffer.concat(ids)), endBytes };
 }
 
 /** Undefined where a header is damaged, or of a record that is not for a thread. */
@@ -82,5 +104,5 @@ function isIdAt(ids: Uint8Array, number: number, id: Uint8Array): boolean {
 /** Memory that may be transferred, not filled with zeros first. In round sizes, so that it serves again. */
 function roomFor(length: number, spare: Uint8Array<ArrayBuffer> | undefined): Uint8Array<ArrayBuffer> {
   if (spare !== undefined && spare.length >= length) return spare;
-  return Buffer.allocUnsafeSlow(Math.ceil(length / ROUND_BYTES) * ROUND_BYTES);
+  return Buffer.allocUnsafeSlow(Math.ceil(length / ROOM_BYTES) * ROOM_BYTES);
 }

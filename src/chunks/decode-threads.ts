@@ -6,6 +6,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Clock, Log } from '../base/index.ts';
+import { ROOM_BYTES } from './decode-request.ts';
 import type { DecodeAnswer, DecodeRequest, DecodeWorkerData } from './decode-worker.ts';
 
 /** Heap of a thread: records are outside of it, so little young garbage is all it makes. */
@@ -15,12 +16,10 @@ const IDLE_MS = 10_000;
 /** Threads that may die before the main thread does everything itself. */
 const DEATHS_MAX = 3;
 
-/** Memory of earlier answers that is kept for later ones: as many, and of this size each. */
+/** Memory of earlier answers that is kept for later ones, ROOM_BYTES each. */
 const SPARES_MAX = 4;
-const SPARE_BYTES_MIN = 1024 * 1024 + 1;
-const SPARE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** One request and what is wanted of it; see decodeRequest. `bytes` and `table` are gone afterwards. */
+/** One request and what is wanted of it. `bytes` and the table are gone afterwards. */
 export type DecodeWanted = Omit<DecodeRequest, 'job' | 'spare'>;
 export type Decoded = Omit<DecodeAnswer, 'job'>;
 
@@ -83,15 +82,16 @@ export class DecodeThreads implements AsyncDisposable {
     thread.jobs.set(job, resolve);
     const spare = this.#spares.pop();
     const request: DecodeRequest = { job, ...wanted, spare };
-    const given = spare === undefined ? [] : [spare.buffer];
-    thread.worker.postMessage(request, [wanted.bytes.buffer, wanted.table.buffer, ...given]);
+    const given: ArrayBuffer[] = [wanted.bytes.buffer];
+    if (wanted.wanted !== undefined) given.push(wanted.wanted.table.buffer);
+    if (spare !== undefined) given.push(spare.buffer);
+    thread.worker.postMessage(request, given);
     return await promise;
   }
 
   /** Nobody looks at this answer any more: its memory is used again, or freed without waiting for the collector. */
   giveBack({ plain }: Decoded): void {
-    const { byteLength } = plain.buffer;
-    const isFitting = byteLength >= SPARE_BYTES_MIN && byteLength <= SPARE_BYTES_MAX;
+    const isFitting = plain.buffer.byteLength === ROOM_BYTES;
     if (isFitting && this.#spares.length < SPARES_MAX && this.#threads.size > 0) this.#spares.push(plain);
     else plain.buffer.transfer(0);
   }
@@ -128,12 +128,12 @@ export class DecodeThreads implements AsyncDisposable {
     this.#threads.add(thread);
   }
 
-  #answer(thread: Thread, { job, plain, table }: DecodeAnswer): void {
+  #answer(thread: Thread, { job, ...decoded }: DecodeAnswer): void {
     const done = thread.jobs.get(job);
     thread.jobs.delete(job);
     if (thread.jobs.size === 0) thread.worker.unref();
     this.#endWhenIdle();
-    done?.({ plain, table });
+    done?.(decoded);
   }
 
   /** An idle thread costs some 20 MB; the next big read starts a new one. */

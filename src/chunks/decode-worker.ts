@@ -7,8 +7,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../base/index.ts';
 import type { IdAlgorithm } from './chunk-store.ts';
-import { decodeRequest } from './decode-request.ts';
-import { newIdHasher } from './ids.ts';
+import { decodeRequest, recordsIn } from './decode-request.ts';
+import { ID_BYTES, newIdHasher } from './ids.ts';
 
 export interface DecodeWorkerData {
   readonly idAlgorithm: IdAlgorithm;
@@ -18,9 +18,8 @@ export interface DecodeWorkerData {
 export interface DecodeRequest {
   readonly job: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** See decodeRequest. */
-  readonly table: Uint32Array<ArrayBuffer>;
-  readonly ids: Uint8Array<ArrayBuffer>;
+  /** See decodeRequest; absent: whatever records there are from the first byte on. */
+  readonly wanted?: { readonly table: Uint32Array<ArrayBuffer>; readonly ids: Uint8Array<ArrayBuffer> } | undefined;
   /** Memory of an earlier answer, to be used again. */
   readonly spare?: Uint8Array<ArrayBuffer> | undefined;
 }
@@ -29,19 +28,25 @@ export interface DecodeAnswer {
   readonly job: number;
   readonly plain: Uint8Array<ArrayBuffer>;
   readonly table: Uint32Array<ArrayBuffer>;
+  /** Ids of the records, one behind the other. */
+  readonly ids: Uint8Array;
+  /** Where the last one ends in the bytes, when they were not named. */
+  readonly endBytes: number;
 }
 
 const port = parentPort;
 assert(port !== null, 'this file runs as a worker thread');
 const { idAlgorithm, secret } = workerData as DecodeWorkerData;
 const idOf = newIdHasher(idAlgorithm, secret);
+const idBytes = ID_BYTES[idAlgorithm];
 
-port.on('message', ({ job, bytes, table, ids, spare }: DecodeRequest) => {
+port.on('message', ({ job, bytes, wanted, spare }: DecodeRequest) => {
+  const { table, ids, endBytes } = wanted === undefined ? recordsIn(bytes, idBytes) : { ...wanted, endBytes: 0 };
   const plain = decodeRequest({ bytes, table, ids, idOf, spare });
   // Given back now: nothing else here makes garbage that would bring the collector to it.
   if (plain.buffer !== bytes.buffer) bytes.buffer.transfer(0);
   if (spare !== undefined && plain.buffer !== spare.buffer) spare.buffer.transfer(0);
-  const answer: DecodeAnswer = { job, plain, table };
+  const answer: DecodeAnswer = { job, plain, table, ids, endBytes };
   port.postMessage(answer, [plain.buffer, table.buffer]);
 });
 port.postMessage('ready');

@@ -59,6 +59,8 @@ export class Getting {
   readonly #ledger = new FolderLedger<FolderWork>((folder) => this.#finishFolder(folder));
   readonly #names: TemporaryNames;
   #failures: Promise<void>[] = [];
+  /** The topmost folder that this run has just made, raw and relative: nothing stands below it that was not put there. */
+  #fresh: string | undefined;
   readonly #seen = { files: 0, bytes: 0 };
   #total: { readonly files: number; readonly bytes: number } | undefined;
 
@@ -114,6 +116,7 @@ export class Getting {
   }
 
   async #job(job: GetJob): Promise<void> {
+    this.#fresh = undefined;
     try {
       if (job.record.kind === 'folder') await this.#tree(job);
       else await this.#piece('', { record: job.record, path: job.goal });
@@ -140,7 +143,7 @@ export class Getting {
   /** False when there is no way into it. */
   async #piece(relative: string, piece: Piece): Promise<boolean> {
     try {
-      const standing = this.#context.disk.stat(piece.path);
+      const standing = this.#isFresh(relative) ? undefined : this.#context.disk.stat(piece.path);
       switch (piece.record.kind) {
         case 'folder':
           await this.#folder(relative, piece, standing);
@@ -164,6 +167,11 @@ export class Getting {
     }
   }
 
+  /** Whether it lies in a folder that this run made. Who may not replace anything looks all the same. */
+  #isFresh(relative: string): boolean {
+    return this.#fresh !== undefined && this.#flags.clobber && liesUnder(relative, this.#fresh);
+  }
+
   async #folder(relative: string, piece: Piece, standing: LocalStat | undefined): Promise<void> {
     if (standing !== undefined && standing.kind !== 'folder') throw inTheWay(piece, standing);
     const isTouched = standing === undefined || !hasAttributes(standing, piece.record, FOLDER_MODE_MASK);
@@ -174,7 +182,9 @@ export class Getting {
     try {
       if (standing !== undefined) return;
       if (parent !== undefined) parent.isTouched = true;
-      if (!this.#flags.dry_run) this.#context.disk.makeFolder(piece.path);
+      // False where one stands after all: names that differ here may be one name there.
+      const isMade = !this.#flags.dry_run && this.#context.disk.makeFolder(piece.path);
+      if (isMade && !this.#isFresh(relative)) this.#fresh = relative;
       await this.#tally.add({ ...itemOf(piece), outcome: 'done', action: 'made' });
     } catch (error) {
       work.isFailed = true;
@@ -245,7 +255,7 @@ export class Getting {
     const { record, path } = piece;
     try {
       const { version } = this.#flags;
-      const read = await this.#service.read({ path: record.path }, { version, signal: this.#context.signal });
+      const read = await this.#service.read(record, { version, signal: this.#context.signal });
       await writeLocal(path, read, {
         disk: this.#context.disk,
         names: this.#names,

@@ -111,7 +111,16 @@ async function writeStream(temporary: string, read: FileRead, mode: number, opti
   };
   try {
     for await (const chunk of read.bytes) {
-      for (let at = 0; at < chunk.length; ) {
+      let at = 0;
+      // Much at once goes to the disk from where it lies, and while it does the next is read and checked elsewhere.
+      if (chunk.length >= BLOCK_BYTES / 2) {
+        if (filled > 0) await pass();
+        await underWay;
+        await writeRuns(writer, chunk, position);
+        position += chunk.length;
+        at = chunk.length;
+      }
+      while (at < chunk.length) {
         const part = chunk.subarray(at, at + BLOCK_BYTES - filled);
         filling.set(part, filled);
         filled += part.length;

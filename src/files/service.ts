@@ -32,7 +32,7 @@ import { kindOf, recordOf, recordOfFound } from './record.ts';
 import { remove } from './remove.ts';
 import { check, stats } from './report.ts';
 import { search } from './search.ts';
-import { entriesOf, type Found, getNode, getPath, walk } from './tree.ts';
+import { entriesOf, type Found, findAgain, getNode, getPath, walk } from './tree.ts';
 import { getVersion, listVersions, restore } from './versions.ts';
 import { writeFile } from './write.ts';
 
@@ -42,10 +42,14 @@ const VERSIONS_PAGE_MAX = 1_000;
 export function fileService(files: Files, caller: Caller, info: () => ServerInfo): FileService {
   const { context } = files;
   const space = files.spaceOf(caller.user);
+  const listed: Listed = new WeakMap();
   // What a mount has not stored yet becomes durable first: whoever wrote there and asks here sees it.
   const find = async (target: Target): Promise<Found> => {
     await files.settle();
-    return 'path' in target ? getPath(context, space, pathOfText(target.path)) : getNode(context, space, target.id);
+    if (!('path' in target)) return getNode(context, space, target.id);
+    const known = listed.get(target);
+    const found = known === undefined ? undefined : await findAgain(context, space, known);
+    return found ?? (await getPath(context, space, pathOfText(target.path)));
   };
   const pathOf = async (text: string): Promise<Path> => {
     await files.settle();
@@ -55,7 +59,7 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     info: async () => info(),
     stat: async (target, options) => recordOfFound(context, space, await find(target), options?.withAttributes),
     list: async (target, options = {}) => list(context, space, await find(target), options),
-    manifest: (target, options) => manifest(context, space, () => find(target), options),
+    manifest: (target, options) => manifest(context, space, () => find(target), listed, options),
     makeFolder: async (path, options = {}) => makeFolder(context, space, caller, await pathOf(path), options),
     write: async (path, source, options) => writeFile(context, space, caller, await pathOf(path), source, options),
     writeMany: async function* (items, options) {
@@ -88,6 +92,9 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     },
   };
 }
+
+/** Where the records of manifests were found, for as long as somebody has them. */
+type Listed = WeakMap<object, Found>;
 
 function limitOf(limit: number | undefined, most: number): number {
   if (limit === undefined) return most;
@@ -130,13 +137,16 @@ async function* manifest(
   context: Context,
   space: Space,
   find: () => Promise<Found>,
+  listed: Listed,
   options: CallOptions = {},
 ): ReturnType<FileService['manifest']> extends AsyncIterable<infer T> ? AsyncGenerator<T> : never {
   const found = await find();
   checkFolder(found);
   for await (const child of walk(context, space, found)) {
     if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Listing everything');
-    yield await recordOfFound(context, space, child);
+    const record = await recordOfFound(context, space, child);
+    listed.set(record, child);
+    yield record;
   }
 }
 

@@ -82,6 +82,19 @@ export async function getPath(context: Context, space: Space, path: Path): Promi
   return found;
 }
 
+/**
+ * The same node as it is now, if it still has the name in the folder where it was found; two reads however deep it
+ * stands. Folders above may have moved meanwhile: it is what the caller has seen that counts.
+ */
+export async function findAgain(context: Context, space: Space, found: Found): Promise<Found | undefined> {
+  if (found.entry === undefined) return undefined;
+  const { parent, name } = found.entry;
+  const entry = await context.meta.get('entries', [space.space, parent, name]);
+  if (entry?.node !== found.node.node) return undefined;
+  const node = await nodeRow(context, space, entry.node);
+  return node === undefined ? undefined : { path: found.path, node, entry };
+}
+
 /** The folder that a path's last name stands in, or will. @throws Fault `not-found`, `not-folder`, `invalid` for the root. */
 export async function getPlace(context: Context, space: Space, path: Path): Promise<Place> {
   const name = path.at(-1);

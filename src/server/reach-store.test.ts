@@ -18,6 +18,8 @@ import { serve } from './serve.ts';
 const ROOM = JSON.stringify(new URL('./index.ts', import.meta.url).href);
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/holdfast', import.meta.url));
 const children = new Set<ChildProcess>();
+/** The first line that each of them wrote. */
+const firstSaid = new WeakMap<ChildProcess, string>();
 after(() => {
   for (const child of children) child.kill('SIGKILL');
 });
@@ -46,7 +48,8 @@ async function started(script: string): Promise<ChildProcess> {
   children.add(child);
   const wrote = child.stdout === null ? Promise.reject(new Error('no pipe')) : once(child.stdout, 'data');
   const left = once(child, 'exit').then(([code]) => Promise.reject(new Error(`it ended with ${code}`)));
-  await Promise.race([wrote, left]);
+  const said = (await Promise.race([wrote, left])) as readonly unknown[];
+  firstSaid.set(child, String(said[0]));
   left.catch(() => {});
   return child;
 }
@@ -209,6 +212,40 @@ test('a command that holds the store answers others, and waits for what they hav
   await closing;
   // The first is gone; the second goes on by itself.
   assert.equal(await textOf(second.service, '/slow'), 'half and half');
+});
+
+test('a command that nobody visits loads no door, and hangs its socket up for its owner alone', async () => {
+  await using place = await newStore();
+  const holder = await started(`
+    const { reachStore, configOf } = await import(${ROOM});
+    const { existsSync, statSync } = await import('node:fs');
+    const loaded = new Set();
+    (await import('node:module')).registerHooks({ resolve(name, context, next) { loaded.add(name); return next(name, context); } });
+    const socket = ${JSON.stringify(join(place.path, 'control.sock'))};
+    const reached = await reachStore({ config: configOf({ store: ${JSON.stringify(place.path)} }), command: 'holdfast test', doorDelayMs: 1 });
+    while (!existsSync(socket)) await new Promise((done) => setTimeout(done, 5));
+    console.log(JSON.stringify({ isLoaded: loaded.has('fastify'), mode: statSync(socket).mode & 0o777 }));
+    process.stdin.once('data', async () => {
+      await reached[Symbol.asyncDispose]();
+      process.exit(loaded.has('fastify') && !existsSync(socket) ? 0 : 1);
+    });`);
+  assert.deepEqual(JSON.parse(firstSaid.get(holder) ?? '{}'), { isLoaded: false, mode: 0o600 });
+  {
+    // Three at once: all of them ring before the door is there.
+    const visitors = await Promise.all([1, 2, 3].map(() => reach(place.path)));
+    for (const [number, visitor] of visitors.entries()) {
+      assert.equal(visitor.through, 'control');
+      await put(visitor.service, `/v-${number}`, 'x'.repeat(100_000));
+    }
+    for (const [number, visitor] of visitors.entries()) {
+      assert.equal((await textOf(visitor.service, `/v-${number}`)).length, 100_000);
+      await visitor[Symbol.asyncDispose]();
+    }
+  }
+  holder.stdin?.write('go\n');
+  const [code] = await once(holder, 'exit');
+  children.delete(holder);
+  assert.equal(code, 0);
 });
 
 test('many commands at once on one store all get their work done', async () => {

@@ -7,8 +7,8 @@
  *   somebody does and does not answer    → try both again, for REACH_MS_MAX; then `locked`, naming them
  *
  * Who opens a store for one command answers on the control socket too, so that a long command does not shut out the
- * others. That door opens DOOR_DELAY_MS after the store, because most commands are done by then and need not pay for it;
- * closing waits for what others have under way. When a holder ends between two requests of ours, the next request
+ * others: DOOR_DELAY_MS after the store a bell hangs at its door (doorbell.ts), because most commands are done by then,
+ * and whoever rings it makes this process load the door. Closing waits for what others have under way. When a holder ends between two requests of ours, the next request
  * reaches the store anew (steady-transport.ts).
  */
 import type { FileService, Transport } from '../api/index.ts';
@@ -24,6 +24,7 @@ import {
 } from '../base/index.ts';
 import type { Config } from './config.ts';
 import { controlSocketOf } from './control-socket.ts';
+import type { Doorbell } from './doorbell.ts';
 import { type OpenStore, openStore } from './open-store.ts';
 import type { ServerOptions } from './options-table.ts';
 import { SteadyTransport, type Way } from './steady-transport.ts';
@@ -32,7 +33,7 @@ import { holderOf, type LockHolder, lockedFault } from './store-lock.ts';
 
 /** How long a store that is locked and does not answer is tried. */
 export const REACH_MS_MAX = 5_000;
-/** How long after opening a store for one command its control socket opens. */
+/** How long after opening a store for one command somebody listens on its control socket. */
 export const DOOR_DELAY_MS = 100;
 
 const RETRY_MS_MIN = 10;
@@ -196,19 +197,19 @@ async function controlWay(folder: string): Promise<Way> {
   return { transport: send, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** A store held for one command, with its deferred door. */
+/** A store held for one command: a bell at its door after a while, and a door once somebody has rung. */
 class HeldStore implements AsyncDisposable {
   readonly #store: OpenStore;
   readonly #parts: Parts;
   readonly #timer: Disposable;
+  #bell: Promise<Doorbell | undefined> | undefined;
   #doors: Promise<StoreDoors> | undefined;
 
   constructor(store: OpenStore, parts: Parts) {
     this.#store = store;
     this.#parts = parts;
     this.#timer = parts.clock.after(parts.doorDelayMs, () => {
-      // Others cannot get in then, and are told who holds the store; the command itself goes on.
-      this.openDoor().catch((error: unknown) => parts.log.warn('server.no-control-socket', { error }));
+      if (this.#doors === undefined) this.#bell ??= this.#hangBell();
     });
   }
 
@@ -222,8 +223,30 @@ class HeldStore implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer[Symbol.dispose]();
     await using _store = this.#store;
+    await using bell = await this.#bell;
+    await bell?.stop();
     await using doors = await this.#doors?.catch(() => undefined);
     await doors?.drain(DRAIN_MS_MAX);
+  }
+
+  /** Never rejects: without a bell others cannot get in and are told who holds the store; the command itself goes on. */
+  async #hangBell(): Promise<Doorbell | undefined> {
+    const { clock, log } = this.#parts;
+    const complain = (error: unknown): void => log.warn('server.no-control-socket', { error });
+    try {
+      const { Doorbell } = await import('./doorbell.ts');
+      const open = (): Promise<unknown> => {
+        const doors = this.openDoor();
+        doors.catch(complain);
+        return doors;
+      };
+      const bell = await Doorbell.hang({ folder: this.#store.folder, clock, open });
+      this.#store.lock.announce([bell.shown]);
+      return bell;
+    } catch (error) {
+      complain(error);
+      return undefined;
+    }
   }
 }
 
