@@ -318,6 +318,7 @@ export class StreamWriter implements ContentWriter {
       plain: from.subarray(cut.at, cut.at + cut.length),
       level: isWorthTrying ? level : 'none',
       compressibility: this.#compressibility,
+      isNoise: cut.looksRandom && !this.#compressibility.hasPaid,
     });
     known.add(chunk);
     return chunk;
