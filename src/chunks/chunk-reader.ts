@@ -477,7 +477,7 @@ export class ChunkReader {
       return this.#ahead?.find(keyOfId(slice.id)) ?? (await this.#load(slice.id, DEPTH_BELOW, located));
     // What a thread has marked is read again for itself: then the fault is the same whoever saw it first.
     if ('decoded' in together) return plainAt(together.decoded, number) ?? (await this.#load(slice.id));
-    const plain = await this.#decodeIn(together, located);
+    const plain = (await this.#decodeIn(together, located)) ?? (await this.#load(slice.id));
     // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
     if (slice.length < plain.length) this.#cache(keyOfId(slice.id), plain);
     return plain;

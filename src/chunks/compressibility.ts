@@ -23,6 +23,11 @@ export class Compressibility {
     this.#beginnings = beginnings;
   }
 
+  /** Whether the last chunk that looked random and was tried became smaller. */
+  get hasPaid(): boolean {
+    return this.#hasPaid;
+  }
+
   /** Whether to try the next chunk. A yes for a random-looking one is followed by `tried`. */
   isWorthTrying(looksRandom: boolean): boolean {
     if (!looksRandom || this.#hasPaid) return true;

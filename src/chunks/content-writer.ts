@@ -330,6 +330,7 @@ export class StreamWriter implements ContentWriter {
       level: isWorthTrying ? level : 'none',
       compressibility: this.#compressibility,
       heals,
+      isNoise: cut.looksRandom && !this.#compressibility.hasPaid,
     });
     known.add(chunk);
     return chunk;

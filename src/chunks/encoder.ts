@@ -1,6 +1,6 @@
 /**
  * From chunks to records in a pack, in batches: a chunk is copied into the batch that is filling; a full batch is
- * encoded (in a worker thread, or here when it is small or has nothing to compress) and appended with one write.
+ * encoded (in a worker thread, or here when it has little or nothing to compress) and appended with one write.
  *
  * Batching follows the load, as in a group commit: when somebody waits and nothing is under way, a batch starts at once
  * however small; what comes meanwhile gathers in the next one. So one writer alone never waits for company, and many
@@ -111,17 +111,19 @@ export class Encoder implements AsyncDisposable {
     readonly level: CompressionLevel;
     readonly compressibility: Compressibility;
     readonly heals: PackId | undefined;
+    /** It is noise by all one knows. Then zstd gives up so early that a thread is not worth its message. */
+    readonly isNoise: boolean;
   }): NewChunk {
     const batch = this.#filling ?? this.#takeFree();
     this.#filling = batch;
-    const { id, key, plain, level, heals } = chunk;
+    const { id, key, plain, level, heals, isNoise } = chunk;
     batch.at = placeChunk(batch.memory, {
       ...chunk,
       number: batch.chunks.length,
       at: batch.at,
       realm: this.#context.realm,
     });
-    if (level !== 'none') batch.bytesToCompress += plain.length;
+    if (level !== 'none' && !isNoise) batch.bytesToCompress += plain.length;
     const added: NewChunk = {
       id,
       key,

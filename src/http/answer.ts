@@ -3,6 +3,7 @@
  * socket: the next piece is asked for when the last one has gone to the kernel, so memory stays at one piece and a piece
  * may be reused by its owner. The first piece is pulled before the head is written, so that damage found there is still a
  * proper error; damage found later ends the connection before the announced length, never as if the file were whole.
+ * A small answer is put together first and goes out in one write with its head.
  *
  * An answer that comes before the request's body was read ends the connection as RFC 9112 §9.6 asks: the answer, then the
  * end of our side, then for a while what the client still sends is dropped, so that it gets to read the answer instead
@@ -35,6 +36,11 @@ export type Answer =
       readonly headers: AnswerHeaders;
       readonly text: AsyncIterable<string>;
     };
+
+/** Answers of up to so many bytes are put together. */
+const JOINED_BYTES_MAX = 128 * 1024;
+/** Bytes sent before the event loop gets its turn. */
+const TURN_BYTES = 16 * 1024 * 1024;
 
 /** On every answer. */
 const COMMON_HEADERS = {
@@ -99,7 +105,7 @@ function writeHead(status: number, headers: AnswerHeaders, sending: Sending): vo
 }
 
 async function sendBytes(answer: Answer & { kind: 'bytes' }, sending: Sending): Promise<void> {
-  const { response, signal } = sending;
+  const { response } = sending;
   const headers = { ...answer.headers, 'content-length': String(answer.length) };
   if (sending.message.method === 'HEAD' || answer.length === 0) {
     writeHead(answer.status, headers, sending);
@@ -108,17 +114,73 @@ async function sendBytes(answer: Answer & { kind: 'bytes' }, sending: Sending): 
   }
   const pieces = answer.bytes[Symbol.asyncIterator]();
   try {
-    let piece = await pieces.next();
-    if (signal.aborted) throw Fault.aborted(signal, 'Sending a file');
-    writeHead(answer.status, headers, sending);
-    for (let left = answer.length; left > 0; piece = await pieces.next()) {
-      if (piece.done === true || piece.value.length > left) throw wrongLength(answer.length, left);
-      left -= piece.value.length;
-      await write(response, piece.value, signal, left === 0);
-      if (left === 0) break;
-    }
+    const first = await pieces.next();
+    if (answer.length <= JOINED_BYTES_MAX) await sendJoined(answer, headers, { first, pieces }, sending);
+    else await sendPieces(answer, headers, { first, pieces }, sending);
   } finally {
     await pieces.return?.();
+  }
+}
+
+interface Pulled {
+  readonly first: IteratorResult<Uint8Array>;
+  /** What is behind the first. */
+  readonly pieces: AsyncIterator<Uint8Array>;
+}
+
+async function sendPieces(
+  answer: Answer & { kind: 'bytes' },
+  headers: AnswerHeaders,
+  { first, pieces }: Pulled,
+  sending: Sending,
+): Promise<void> {
+  const { response, signal } = sending;
+  if (signal.aborted) throw Fault.aborted(signal, 'Sending a file');
+  writeHead(answer.status, headers, sending);
+  let turnBytes = 0;
+  for (let piece = first, left = answer.length; ; piece = await pieces.next()) {
+    if (piece.done === true || piece.value.length > left) throw wrongLength(answer.length, left);
+    left -= piece.value.length;
+    await write(response, piece.value, signal, left === 0);
+    if (left === 0) return;
+    turnBytes += piece.value.length;
+    if (turnBytes < TURN_BYTES) continue;
+    // A fast client and bytes that are at hand would keep everybody else waiting.
+    turnBytes = 0;
+    await new Promise(setImmediate);
+  }
+}
+
+/** Memory for the next answer that is put together; absent while one is with a slow client. */
+let joined: Uint8Array | undefined;
+
+async function sendJoined(
+  answer: Answer & { kind: 'bytes' },
+  headers: AnswerHeaders,
+  { first, pieces }: Pulled,
+  sending: Sending,
+): Promise<void> {
+  const { response, signal } = sending;
+  const isWhole = first.done !== true && first.value.length === answer.length;
+  const memory = isWhole ? undefined : (joined ?? new Uint8Array(JOINED_BYTES_MAX));
+  if (memory !== undefined) {
+    joined = undefined;
+    await join({ first, pieces }, memory.subarray(0, answer.length));
+  }
+  if (signal.aborted) throw Fault.aborted(signal, 'Sending a file');
+  writeHead(answer.status, headers, sending);
+  await write(response, memory?.subarray(0, answer.length) ?? first.value, signal, true);
+  joined = memory ?? joined;
+}
+
+async function join({ first, pieces }: Pulled, target: Uint8Array): Promise<void> {
+  let at = 0;
+  for (let piece = first; ; piece = await pieces.next()) {
+    if (piece.done === true || piece.value.length > target.length - at)
+      throw wrongLength(target.length, target.length - at);
+    target.set(piece.value, at);
+    at += piece.value.length;
+    if (at === target.length) return;
   }
 }
 
@@ -157,7 +219,12 @@ function write(
   let flushed = (_error?: Error | null): void => {};
   const callback = (error?: Error | null): void => flushed(error);
   if (isLast) response.end(bytes, () => flushed());
-  else response.write(bytes, callback);
+  else {
+    // Uncorked here it goes to the kernel now; else it would wait for the next tick, and we for it.
+    response.cork();
+    response.write(bytes, callback);
+    response.uncork();
+  }
   if (response.writableLength === 0) return undefined;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(Fault.aborted(signal, 'Sending an answer'));

@@ -30,8 +30,12 @@ export interface Arrival {
   readonly authority: string | undefined;
   /** Tells a client that waits with its body to send it; absent when it does not wait, or has been told. */
   goOn: (() => void) | undefined;
-  /** Bytes of the body that have been read. */
+  /** Bytes of the body that have come. */
   bodyBytes: number;
+  /** Those of them that nobody has taken yet. */
+  waitingBytes: number;
+  /** Ends the reading of the body; absent while nobody reads it. */
+  leaveBody?: () => void;
 }
 
 const ARRIVAL = Symbol('arrival');

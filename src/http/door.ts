@@ -215,7 +215,7 @@ class Door implements HttpDoor {
     const { route, ...parts } = partsOfUrl(message.url ?? '/');
     const request = `${this.#requestPrefix}-${(this.#requestCount++).toString(36)}`;
     const goOn = waits ? () => response.writeContinue() : undefined;
-    const arrival: Arrival = { ...parts, entrance, request, goOn, bodyBytes: 0 };
+    const arrival: Arrival = { ...parts, entrance, request, goOn, bodyBytes: 0, waitingBytes: 0 };
     setArrival(message, arrival);
     message.url = route;
     const running: Running = { message, response, controller: new AbortController() };
@@ -435,5 +435,5 @@ class Door implements HttpDoor {
 /** True when nothing can go on before the client sends or takes more. */
 function waitsForClient({ message, response }: Running): boolean {
   if (response.writableLength > 0) return true;
-  return !message.complete && message.readableLength === 0;
+  return !message.complete && message.readableLength + arrivalOf(message).waitingBytes === 0;
 }
