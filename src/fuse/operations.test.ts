@@ -92,10 +92,10 @@ class FakeKernel {
   }
 
   async later(unique: number): Promise<Answer> {
-    for (let turn = 0; turn < 100; turn++) {
+    for (let ms = 0; ms < 10_000; ms++) {
       const answer = this.answers.find((found) => found.unique === unique);
       if (answer !== undefined) return answer;
-      await new Promise(setImmediate);
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
     return assert.fail('not answered');
   }

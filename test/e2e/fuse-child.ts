@@ -55,7 +55,8 @@ try {
         (error) => tell({ error: { code: error.code, message: error.message } }),
       );
   });
-  process.once('SIGINT', () => void mounted.unmount());
+  // Whoever waits in front of it may send it twice.
+  process.on('SIGINT', () => void mounted.unmount());
   tell({ value: 'mounted' });
   await mounted.ended;
   tell({ ended: { nodes: tree.nodeCount, open: tree.openCount } });
