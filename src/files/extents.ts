@@ -3,7 +3,15 @@
  * out on either side keeps naming its chunk. Nothing here reads bytes.
  */
 import type { Draft } from '../chunks/index.ts';
-import { type ContentId, type Delete, EXTENT_KIND, type ExtentRow, type Put, type SyncReader } from '../meta/index.ts';
+import {
+  type ContentId,
+  type Delete,
+  EXTENT_KIND,
+  type ExtentRow,
+  type NodeRow,
+  type Put,
+  type SyncReader,
+} from '../meta/index.ts';
 import type { Space } from './context.ts';
 
 /** Extents read at once. */
@@ -95,4 +103,18 @@ export function extentsOfDrafts(
     };
     return [{ table: 'extents', mode: 'replace', row }];
   });
+}
+
+/** Extents that are added up to tell what is allocated; a file with more is taken for one without holes. */
+const COUNTED_EXTENTS_MAX = 64;
+
+/** Bytes of a file that are no holes, as far as that is cheap to say. */
+export function allocatedIn(rows: SyncReader, space: Space, row: Pick<NodeRow, 'content' | 'size'>): number {
+  if (row.content === null) return row.size;
+  const extents = rows.scan('extents', { prefix: [space.space, row.content], limit: COUNTED_EXTENTS_MAX });
+  if (extents.length === COUNTED_EXTENTS_MAX) return row.size;
+  return Math.min(
+    row.size,
+    extents.reduce((sum, { length }) => sum + length, 0),
+  );
 }

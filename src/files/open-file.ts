@@ -26,8 +26,9 @@ import {
   THIS_COMMIT,
 } from '../meta/index.ts';
 import type { Context, Space } from './context.ts';
-import { cutOut, extentsIn, extentsOfDrafts, partOf } from './extents.ts';
+import { allocatedIn, cutOut, extentsIn, extentsOfDrafts, partOf } from './extents.ts';
 import { itemOf, keptVersion, type Parts } from './plan.ts';
+import type { PosixCaller, WriteFlags } from './posix.ts';
 import { WriteBuffer, type Written } from './write-buffer.ts';
 
 /** Rows of extents that one change replaces or copies. */
@@ -122,6 +123,12 @@ export class OpenFile {
     return !this.buffer.isEmpty || (this.row !== this.#saved && !this.isGone);
   }
 
+  /** Bytes that are no holes, about: what is not stored yet counts as written. */
+  get allocatedBytes(): number {
+    const stored = allocatedIn(this.#host.rows, this.#host.space, this.row);
+    return Math.min(this.row.size, stored + this.buffer.heldBytes);
+  }
+
   get isBusy(): boolean {
     return this.#line !== undefined;
   }
@@ -183,27 +190,27 @@ export class OpenFile {
     this.row = row;
   }
 
-  write(offset: number, bytes: Uint8Array, killPrivileges: boolean): Maybe<number> {
+  write(offset: number, bytes: Uint8Array, flags: WriteFlags): Maybe<number> {
     const end = offset + bytes.length;
     this.#host.checkSize(end);
     if (this.#isOwn && (this.#isEndClean || end <= this.row.size)) {
-      this.#take(offset, bytes, killPrivileges);
+      this.#take(offset, bytes, flags);
       return bytes.length;
     }
-    // The caller's bytes are only lent; whoever waits needs a copy.
-    const own = this.own(false);
-    const lent = isPromise(own) ? bytes.slice() : bytes;
-    return then(own, () => {
+    return then(this.own(false), () => {
       this.#cleanEnd();
-      this.#take(offset, lent, killPrivileges);
-      return lent.length;
+      this.#take(offset, bytes, flags);
+      return bytes.length;
     });
   }
 
-  #take(offset: number, bytes: Uint8Array, killPrivileges: boolean): void {
+  #take(offset: number, bytes: Uint8Array, flags: WriteFlags): void {
     this.buffer.write(offset, bytes);
     const size = Math.max(this.row.size, offset + bytes.length);
-    this.#changed({ size, ...(killPrivileges ? { mode: withoutPrivileges(this.row.mode) } : {}) });
+    this.#changed({
+      size,
+      ...(flags.killPrivileges === true ? { mode: withoutPrivileges(this.row, flags.caller) } : {}),
+    });
   }
 
   #changed(fields: Partial<NodeRow>): void {
@@ -467,7 +474,7 @@ export class OpenFile {
     return then(this.own(false), () => {
       this.#cleanEnd();
       if (size >= this.row.size) {
-        if (size > this.row.size) this.#changed({ size });
+        this.#changed({ size });
         return undefined;
       }
       return this.#withStored(() => this.#cut(size));
@@ -659,9 +666,10 @@ function copies(extents: readonly ExtentRow[], content: ContentId): readonly Put
   return extents.map((extent) => ({ table: 'extents', mode: 'insert', row: { ...extent, content, born: 0 } }));
 }
 
-/** Without setuid, and without setgid where the group may execute. */
-export function withoutPrivileges(mode: number): number {
-  return mode & ~(0o4000 | ((mode & 0o010) === 0 ? 0 : 0o2000));
+/** A mode without setuid, and without setgid where the group may execute or the caller is not in it. */
+export function withoutPrivileges(row: Pick<NodeRow, 'mode' | 'gid'>, caller: PosixCaller | undefined): number {
+  const isForeign = caller !== undefined && caller.uid !== 0 && caller.gid !== row.gid;
+  return row.mode & ~(0o4000 | ((row.mode & 0o010) !== 0 || isForeign ? 0o2000 : 0));
 }
 
 function turn(): Promise<void> {

@@ -48,10 +48,10 @@ async function exercise(seed: number, steps: number, sizeMax: number): Promise<v
       grow(size);
       model = model.subarray(0, size);
     } else if (roll < 72) {
-      await tree.allocate(handle, ALLOCATE.punchHole | ALLOCATE.keepSize, offset, length);
+      await tree.allocate(handle, ALLOCATE.punchHole | ALLOCATE.keepSize, offset, length, ROOT);
       model.fill(0, Math.min(offset, model.length), Math.min(offset + length, model.length));
     } else if (roll < 75) {
-      await tree.allocate(handle, ALLOCATE.zeroRange, offset, length);
+      await tree.allocate(handle, ALLOCATE.zeroRange, offset, length, ROOT);
       grow(offset + length);
       model.fill(0, offset, offset + length);
     } else if (roll < 80) {

@@ -19,6 +19,7 @@ import {
 } from '../meta/index.ts';
 import { ACL_ACCESS, ACL_DEFAULT, aclOfMode, bytesOfAcl, inheritAcl, isPlainMode, modeOfAcl, parseAcl } from './acl.ts';
 import type { Context, Space } from './context.ts';
+import { allocatedIn } from './extents.ts';
 import { FolderReading } from './folder-reading.ts';
 import { type OpenFile, withoutPrivileges } from './open-file.ts';
 import { OpenFiles, shownName } from './open-files.ts';
@@ -52,6 +53,8 @@ const COPY_BYTES_MAX = 64 * 1024 * 1024;
 /** Names that only the store may make, in the root. */
 const RESERVED = ['.snapshots', '.vault', '.holdfast'];
 const NODES_SHOWN = 2 ** 40;
+/** Smaller files are shown as having no holes. */
+const SPARSE_BYTES_MIN = 64 * 1024;
 /** Nodes without attributes that are remembered. */
 const BARE_NODES_MAX = 10_000;
 
@@ -121,12 +124,21 @@ export class PendingPosixTree implements PosixTree {
   // Looking
 
   lookup(parent: NodeId, name: Uint8Array): PosixNode | undefined {
+    checkLength(name);
     const entry = this.#entry(parent, name);
-    return entry === undefined ? undefined : this.#row(entry.node);
+    return entry === undefined ? undefined : this.#shown(this.#row(entry.node));
   }
 
   stat(node: NodeId): PosixNode {
-    return this.#row(node);
+    return this.#shown(this.#row(node));
+  }
+
+  /** With what is allocated, where a file may have holes worth telling. */
+  #shown(row: NodeRow): PosixNode {
+    if (row.size < SPARSE_BYTES_MIN || row.kind !== NODE_KIND.file) return row;
+    const file = this.#files.find(row.node);
+    const allocatedBytes = file?.allocatedBytes ?? allocatedIn(this.#rows, this.#space, row);
+    return { ...row, allocatedBytes };
   }
 
   #entry(parent: NodeId, name: Uint8Array): EntryRow | undefined {
@@ -231,7 +243,8 @@ export class PendingPosixTree implements PosixTree {
     caller: PosixCaller,
     fresh: { readonly node: NodeId; readonly content: ContentId | null },
   ): NodeRow {
-    const { row, attributes } = this.#newRow(above, options, caller, { ...fresh, now: this.#now() });
+    const hasName = place.name !== undefined;
+    const { row, attributes } = this.#newRow(above, options, caller, { ...fresh, now: this.#now(), hasName });
     const { space, content } = row;
     const puts: Put[] = [];
     if (content !== null) {
@@ -271,8 +284,7 @@ export class PendingPosixTree implements PosixTree {
   }
 
   #checkName(parent: NodeId, name: Uint8Array): void {
-    if (name.length > NAME_BYTES_MAX)
-      throw posixFault('ENAMETOOLONG', `A name has at most ${NAME_BYTES_MAX} bytes.`, { length: name.length });
+    checkLength(name);
     if (parent === this.#space.root && RESERVED.includes(shownName(name)))
       throw posixFault('EPERM', `${shownName(name)} is a name of the store itself.`, { name: shownName(name) });
   }
@@ -281,21 +293,26 @@ export class PendingPosixTree implements PosixTree {
     above: NodeRow,
     options: MakeOptions,
     caller: PosixCaller,
-    fresh: { readonly node: NodeId; readonly content: number | null; readonly now: Moment },
+    fresh: {
+      readonly node: NodeId;
+      readonly content: ContentId | null;
+      readonly now: Moment;
+      readonly hasName: boolean;
+    },
   ): { readonly row: NodeRow; readonly attributes: readonly Put[] } {
     const { kind, target } = options;
     const isFolder = kind === NODE_KIND.folder;
     const hasSetgid = (above.mode & 0o2000) !== 0;
     const gid = hasSetgid ? above.gid : caller.gid;
     const { mode: asked, attributes } = this.#inherit(above, options, fresh.node);
-    // A file never gives away a group that its maker is not in.
-    const isForeign = !isFolder && (asked & 0o2010) === 0o2010 && caller.uid !== 0 && gid !== caller.gid;
-    const mode = (isForeign ? asked & ~0o2000 : asked) | (isFolder && hasSetgid ? 0o2000 : 0);
-    const row = newNode(this.#space, above.node, fresh.now, {
+    // That a file does not give away a group which its maker is not in, the kernel has seen to.
+    const mode = asked | (isFolder && hasSetgid ? 0o2000 : 0);
+    const made = newNode(this.#space, above.node, fresh.now, {
       ...{ node: fresh.node, kind, mode, uid: caller.uid, gid, content: fresh.content },
       ...(target === undefined ? {} : { target, size: target.length }),
     });
-    return { row: { ...row, device: options.device ?? 0 }, attributes };
+    const row = { ...made, device: options.device ?? 0 };
+    return { row: fresh.hasName ? row : { ...row, links: 0 }, attributes };
   }
 
   /** A folder's default list rules over what is made in it; without one the mask of the process does. */
@@ -347,7 +364,7 @@ export class PendingPosixTree implements PosixTree {
         },
       );
       if (file !== undefined) file.isUnlinked = false;
-      return this.#row(node);
+      return this.#shown(this.#row(node));
     });
   }
 
@@ -555,7 +572,7 @@ export class PendingPosixTree implements PosixTree {
       const row = this.#row(node);
       if (set.size === undefined) {
         this.#setAttributes(row, set, caller);
-        return this.#row(node);
+        return this.#shown(this.#row(node));
       }
       const file = set.handle === undefined ? this.#file(node) : this.#handle(set.handle).file;
       const faults = file.faultCount;
@@ -563,7 +580,7 @@ export class PendingPosixTree implements PosixTree {
         if (file.faultCount !== faults) throw file.fault;
         this.#setAttributes(this.#row(node), set, caller);
         if (file.handleCount === 0) this.#files.publishSoon(file);
-        return this.#row(node);
+        return this.#shown(this.#row(node));
       });
     });
   }
@@ -574,8 +591,7 @@ export class PendingPosixTree implements PosixTree {
     const isOwner = set.uid !== undefined || set.gid !== undefined;
     let mode = set.mode === undefined ? row.mode : set.mode & 0o7777;
     if (row.kind !== NODE_KIND.folder && (set.killPrivileges === true || (isOwner && set.mode === undefined)))
-      mode = withoutPrivileges(mode);
-    void caller;
+      mode = withoutPrivileges({ mode, gid: row.gid }, set.killPrivileges === true ? caller : undefined);
     if (mode !== row.mode || set.mode !== undefined) fields.mode = mode;
     if (set.uid !== undefined) fields.uid = set.uid;
     if (set.gid !== undefined) fields.gid = set.gid;
@@ -620,11 +636,14 @@ export class PendingPosixTree implements PosixTree {
   }
 
   getAttribute(node: NodeId, name: Uint8Array): Uint8Array | undefined {
-    return this.#attribute(node, name);
+    const value = this.#attribute(node, name);
+    if (value === undefined) checkAttributeName(shownName(name));
+    return value;
   }
 
-  listAttributes(node: NodeId): readonly Uint8Array[] {
-    return this.#attributeNames(node);
+  listAttributes(node: NodeId, caller: PosixCaller): readonly Uint8Array[] {
+    const names = this.#attributeNames(node);
+    return caller.uid === 0 ? names : names.filter((name) => !shownName(name).startsWith('trusted.'));
   }
 
   setAttribute(
@@ -638,8 +657,7 @@ export class PendingPosixTree implements PosixTree {
       const row = this.#row(node);
       const text = shownName(name);
       if (text === ACL_ACCESS || text === ACL_DEFAULT) return this.#setAcl(row, name, text, value, options);
-      if (!/^(user|trusted|security)\../.test(text))
-        throw posixFault('EOPNOTSUPP', `Attributes named ${text} are not kept.`, { name: text });
+      checkAttributeName(text);
       if (name.length > NAME_BYTES_MAX || value.length > ATTRIBUTE_BYTES_MAX)
         throw posixFault('ERANGE', 'A name has 255 bytes, a value 65,536.', { name: text });
       const isThere = this.#attribute(node, name) !== undefined;
@@ -681,7 +699,12 @@ export class PendingPosixTree implements PosixTree {
     return this.#mutate(() => {
       const row = this.#row(node);
       const text = shownName(name);
-      if (this.#attribute(node, name) === undefined) throw posixFault('ENODATA', `${text} is not set.`, { name: text });
+      checkAttributeName(text);
+      if (this.#attribute(node, name) === undefined) {
+        // Taking away a list that is not there is no error, as for other file systems.
+        if (text === ACL_ACCESS || text === ACL_DEFAULT) return;
+        throw posixFault('ENODATA', `${text} is not set.`, { name: text });
+      }
       const key = [this.#space.space, node, name.slice()] as const;
       this.#changeRow(
         row,
@@ -718,11 +741,17 @@ export class PendingPosixTree implements PosixTree {
       if (!flags.truncate) return handle;
       const faults = file.faultCount;
       return then(file.truncate(0), () => {
+        if (flags.killPrivileges === true) this.#killPrivileges(file, flags.caller);
         if (file.faultCount === faults) return handle;
         this.#close(handle);
         throw file.fault;
       });
     });
+  }
+
+  #killPrivileges(file: OpenFile, caller: PosixCaller | undefined): void {
+    const mode = withoutPrivileges(file.row, caller);
+    if (mode !== file.row.mode) this.#changeRow(file.row, { mode });
   }
 
   read(handle: Handle, offset: number, length: number): Maybe<readonly Uint8Array[]> {
@@ -731,20 +760,17 @@ export class PendingPosixTree implements PosixTree {
 
   write(handle: Handle, offset: number, bytes: Uint8Array, flags: WriteFlags = {}): Maybe<number> {
     const open = this.#handle(handle);
-    let lent: Uint8Array | undefined;
     const done = this.#mutate(() => {
       const { file } = open;
       this.#checkFaults(open);
       return then(this.#files.roomFor(file), () => {
         this.#checkFaults(open);
         const at = open.flags.append ? file.row.size : offset;
-        return file.write(at, lent ?? bytes, flags.killPrivileges === true);
+        return file.write(at, bytes, flags);
       });
     });
     const isSync = open.flags.sync || flags.sync === true;
-    if (!isPromise(done)) return isSync ? then(this.fsync(handle, true), () => done) : done;
-    lent = bytes.slice();
-    return isSync ? done.then((count) => then(this.fsync(handle, true), () => count)) : done;
+    return isSync ? then(done, (count) => then(this.fsync(handle, true), () => count)) : done;
   }
 
   /** @throws the fault of what was written before, once. */
@@ -797,11 +823,13 @@ export class PendingPosixTree implements PosixTree {
     this.#options.context.onUnreachable();
   }
 
-  allocate(handle: Handle, mode: number, offset: number, length: number): Maybe<void> {
+  allocate(handle: Handle, mode: number, offset: number, length: number, caller: PosixCaller): Maybe<void> {
     const known = ALLOCATE.keepSize | ALLOCATE.punchHole | ALLOCATE.zeroRange;
     if ((mode & ~known) !== 0) throw posixFault('EOPNOTSUPP', 'That way of allocating is not supported.', { mode });
     return this.#mutate(() => {
       const { file } = this.#handle(handle);
+      // The kernel does not ask for it here as it does for writes.
+      if (caller.uid !== 0) this.#killPrivileges(file, caller);
       const keepsSize = (mode & ALLOCATE.keepSize) !== 0;
       if ((mode & ALLOCATE.punchHole) !== 0) return file.zero(offset, length, true);
       if ((mode & ALLOCATE.zeroRange) !== 0) return file.zero(offset, length, keepsSize);
@@ -931,4 +959,17 @@ function named(row: NodeRow, place: Place, puts: readonly Put[], expects: readon
     items: [itemOf(row, CHANGE_KIND.create, { after: { parent: place.parent, name: entry.name } })],
     liveBytes: row.size,
   };
+}
+
+function checkLength(name: Uint8Array): void {
+  if (name.length > NAME_BYTES_MAX)
+    throw posixFault('ENAMETOOLONG', `A name has at most ${NAME_BYTES_MAX} bytes.`, { length: name.length });
+}
+
+/** @throws `EOPNOTSUPP` for names that are not kept, `EINVAL` for none behind the prefix. */
+function checkAttributeName(text: string): void {
+  if (text === ACL_ACCESS || text === ACL_DEFAULT) return;
+  const prefix = /^(user|trusted|security)\./.exec(text)?.[0];
+  if (prefix === undefined) throw posixFault('EOPNOTSUPP', `Attributes named ${text} are not kept.`, { name: text });
+  if (prefix === text) throw posixFault('EINVAL', `${text} is only the beginning of a name.`, { name: text });
 }

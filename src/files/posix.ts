@@ -24,6 +24,8 @@ export interface PosixNode {
   readonly links: number;
   /** Bytes, those not yet durable included. */
   readonly size: number;
+  /** Bytes of it that are no holes; `size` when absent. */
+  readonly allocatedBytes?: number;
   /** Device number as the kernel's `new_encode_dev` 32 bits; 0 for what is no device. */
   readonly device: number;
   readonly modifiedSeconds: number;
@@ -56,8 +58,10 @@ export interface OpenFlags {
   readonly truncate: boolean;
   /** Each write is durable when it answers (O_SYNC, O_DSYNC). */
   readonly sync: boolean;
-  /** With `truncate`: clear setuid and setgid as SetAttributes says. */
+  /** With `truncate`: clear setuid and setgid as WriteFlags says. */
   readonly killPrivileges?: boolean;
+  /** Who opens; there when privileges are to be cleared. */
+  readonly caller?: PosixCaller;
 }
 
 export interface MakeOptions {
@@ -88,8 +92,10 @@ export interface SetAttributes {
 }
 
 export interface WriteFlags {
-  /** Clear setuid and setgid as SetAttributes says. */
+  /** Clear setuid, and setgid where the group may execute or `caller` is not in it. */
   readonly killPrivileges?: boolean;
+  /** Who writes; there when privileges are to be cleared. */
+  readonly caller?: PosixCaller;
   /** Durable when it answers, although the handle was not opened so. */
   readonly sync?: boolean;
 }
@@ -171,7 +177,7 @@ export interface PosixTree extends AsyncDisposable {
   fsync(handle: Handle, dataOnly: boolean): Maybe<void>;
   release(handle: Handle): Maybe<void>;
   /** `mode`: bits of ALLOCATE. @throws `EOPNOTSUPP` for other bits. */
-  allocate(handle: Handle, mode: number, offset: number, length: number): Maybe<void>;
+  allocate(handle: Handle, mode: number, offset: number, length: number, caller: PosixCaller): Maybe<void>;
   /** @throws `ENXIO` where there is no data, or no hole, from `offset` on (the end of the file is a hole). */
   seek(handle: Handle, offset: number, what: 'data' | 'hole'): Maybe<number>;
   /** Shares chunks where it can; answers bytes copied, fewer at the end of the source. */
@@ -198,7 +204,8 @@ export interface PosixTree extends AsyncDisposable {
     mode: 'set' | 'create' | 'replace',
     options: { readonly killSetgid?: boolean },
   ): Maybe<void>;
-  listAttributes(node: NodeId): Maybe<readonly Uint8Array[]>;
+  /** `trusted.*` only for root. */
+  listAttributes(node: NodeId, caller: PosixCaller): Maybe<readonly Uint8Array[]>;
   /** @throws `ENODATA`. */
   removeAttribute(node: NodeId, name: Uint8Array): Maybe<void>;
 

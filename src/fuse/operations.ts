@@ -86,8 +86,6 @@ const DOT_DOT_NAME = Uint8Array.of(0x2e, 0x2e);
 /** `.` and `..` are listed without attributes: the kernel has them. */
 const WITHOUT_NODE = { node: undefined } as const;
 
-const KILL_PRIVILEGES = { killPrivileges: true } as const;
-
 interface Pending {
   readonly ticket: Ticket;
   /** For whatever waits for a lock. */
@@ -445,7 +443,7 @@ export class Operations {
 
   #open(request: RequestBuffer): void {
     const node = this.#node(request);
-    const flags = openFlagsOf(request.words[OPEN_IN.flags]!, request.words[OPEN_IN.openFlags]!);
+    const flags = openFlagsOf(request.words[OPEN_IN.flags]!, request.words[OPEN_IN.openFlags]!, this.#caller(request));
     this.#answer(this.#tree.open(node, flags), (to, handle) => {
       this.#files[handle] = node;
       if (!this.#replies.opened(to, handle, OPENED.keepCache)) this.#abandon(handle);
@@ -456,8 +454,8 @@ export class Operations {
     const { words } = request;
     const parent = this.#node(request);
     const options = { mode: words[CREATE_IN.mode]! & 0o7777, umask: words[CREATE_IN.umask]! };
-    const flags = openFlagsOf(words[CREATE_IN.flags]!, 0);
     const caller = this.#caller(request);
+    const flags = openFlagsOf(words[CREATE_IN.flags]!, 0, caller);
     const made = isUnnamed
       ? this.#tree.createUnnamed(parent, options, flags, caller)
       : this.#tree.create(parent, request.name(CREATE_IN.endBytes), options, flags, caller);
@@ -490,7 +488,8 @@ export class Operations {
     const offset = long(words, WRITE_IN.offset);
     safe(offset + size);
     const bytes = request.bytes.subarray(WRITE_IN.endBytes, WRITE_IN.endBytes + size);
-    const flags = words[WRITE_IN.writeFlags]! & WRITE_KILL_PRIVILEGES ? KILL_PRIVILEGES : undefined;
+    const kills = (words[WRITE_IN.writeFlags]! & WRITE_KILL_PRIVILEGES) !== 0;
+    const flags = kills ? { killPrivileges: true, caller: this.#caller(request) } : undefined;
     const written = this.#tree.write(long(words, WRITE_IN.handle), offset, bytes, flags);
     if (isPromise(written)) {
       const giveBack = this.#keepBuffer();
@@ -530,7 +529,8 @@ export class Operations {
     const length = long(words, FALLOCATE_IN.length);
     safe(offset + length);
     const handle = long(words, FALLOCATE_IN.handle);
-    this.#answer(this.#tree.allocate(handle, words[FALLOCATE_IN.mode]!, offset, length), this.#sendDone);
+    const mode = words[FALLOCATE_IN.mode]!;
+    this.#answer(this.#tree.allocate(handle, mode, offset, length, this.#caller(request)), this.#sendDone);
   }
 
   #lseek(request: RequestBuffer): void {
@@ -643,7 +643,7 @@ export class Operations {
   #listxattr(request: RequestBuffer): void {
     const room = request.words[GETXATTR_IN.size]!;
     this.#answer(
-      this.#tree.listAttributes(this.#node(request)),
+      this.#tree.listAttributes(this.#node(request), this.#caller(request)),
       (to, names) => this.#replies.names(to, names, room),
       true,
     );
@@ -715,9 +715,9 @@ function lockAt(words: Uint32Array): LockRange {
   };
 }
 
-function openFlagsOf(flags: number, openFlags: number): OpenFlags {
+function openFlagsOf(flags: number, openFlags: number, caller: PosixCaller): OpenFlags {
   const access = flags & O.access;
-  const kill = openFlags & OPEN_KILL_PRIVILEGES ? KILL_PRIVILEGES : {};
+  const kill = openFlags & OPEN_KILL_PRIVILEGES ? { killPrivileges: true, caller } : {};
   return {
     read: access !== O.writeOnly,
     write: access !== 0,

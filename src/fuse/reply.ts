@@ -346,7 +346,7 @@ export class Replies {
     const words = this.#words;
     putLong(words, at, exchangeRoot(this.#root, node.node));
     putLong(words, at + 2, node.size);
-    putLong(words, at + 4, Math.ceil(node.size / 512));
+    putLong(words, at + 4, Math.ceil((node.allocatedBytes ?? node.size) / 512));
     putLong(words, at + 6, node.accessedSeconds);
     putLong(words, at + 8, node.modifiedSeconds);
     putLong(words, at + 10, node.changedSeconds);
