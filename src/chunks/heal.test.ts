@@ -108,9 +108,15 @@ test('a lost pack is healed chunk by chunk as its bytes come again', async () =>
   const [pack] = await stand.meta.scan('packs', { prefix: [REALM], limit: 1 });
   await stand.objects.delete(pack?.object ?? '');
   await assert.rejects(stand.get(stored.drafts), isCorrupt);
+  assert.deepEqual(
+    (await stand.verify()).damages.map(({ code }) => code),
+    ['pack-missing'],
+  );
   const again = await stand.put(BYTES);
-  assert.ok((await stand.get(stored.drafts)).equals(BYTES));
-  assert.ok((await stand.get(again.drafts)).equals(BYTES));
+  // The other content had its beginning in that pack.
+  await stand.put(noise(60_000, 2));
+  await assertHealed(stand, stored, again);
+  assert.deepEqual((await stand.verify(0.5)).damages, []);
 });
 
 test('chunks found whole are remembered, and packs that a check found whole are trusted without a look', async () => {

@@ -105,7 +105,8 @@ class Verification {
   async someChunks(share: number): Promise<void> {
     const { reader, random } = this.#context;
     for await (const row of packRows(this.#context)) {
-      if (row.lengthBytes > 0 && !(await this.#isThere(() => this.#verifyFrame(row))))
+      // A pack that is gone is damage when something in it is needed; healed chunk by chunk, nothing is.
+      if (row.lengthBytes > 0 && !(await this.#isThere(() => this.#verifyFrame(row))) && row.liveCount > 0)
         this.#reportMissing(row.pack, row.object, []);
       this.report.packsVerified++;
       this.#totalBytes += row.liveBytes * share;
@@ -280,8 +281,10 @@ class Verification {
     const suspects = new Set(short.map(([pack]) => pack));
     const missing = new Map<PackId, ChunkId[]>();
     if (suspects.size > 0) await this.#readSuspects(suspects, missing);
-    for (const [pack, finding] of this.#findings)
-      if (finding.missing !== undefined) this.#reportMissing(pack, finding.missing.object, missing.get(pack) ?? []);
+    for (const [pack, { missing: row }] of this.#findings) {
+      const chunks = missing.get(pack) ?? [];
+      if (row !== undefined && chunks.length > 0) this.#reportMissing(pack, row.object, chunks);
+    }
   }
 
   async #readSuspects(suspects: ReadonlySet<PackId>, missing: Map<PackId, ChunkId[]>): Promise<void> {
