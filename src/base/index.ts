@@ -6,6 +6,7 @@ export * from './limit.ts';
 export * from './log.ts';
 export * from './lru.ts';
 export * from './maybe.ts';
+export * from './nearest.ts';
 export * from './option-text.ts';
 export * from './option-values.ts';
 export * from './options.ts';

@@ -7,6 +7,7 @@
  * Reading what was written answers the same value (a property test shows it).
  */
 import { never } from './fault.ts';
+import { nearest } from './nearest.ts';
 
 export interface TextType {
   readonly kind: 'text';
@@ -61,10 +62,12 @@ export interface ListType {
   readonly example?: string;
 }
 
-/** Tables that all have the same columns, each of which must be given. In one word they are written as JSON. */
+/** Tables that all have the same columns. In one word they are written as JSON. */
 export interface TablesType {
   readonly kind: 'tables';
   readonly columns: Readonly<Record<string, ScalarType>>;
+  /** What columns are that a table leaves out; those that are not here must be given. */
+  readonly defaults?: Readonly<Record<string, string | number | boolean>>;
   readonly countMax: number;
   readonly example?: string;
 }
@@ -249,24 +252,28 @@ function valueOfTables(type: TablesType, data: unknown): ReadValue {
   const rows: Record<string, unknown>[] = [];
   for (const [index, item] of data.entries()) {
     if (typeof item !== 'object' || item === null || Array.isArray(item)) return { ok: false, wanted: wantedOf(type) };
+    const known = Object.keys(type.columns);
+    const unknown = Object.keys(item).find((name) => !known.includes(name));
+    if (unknown !== undefined) return { ok: false, wanted: knownColumns(known, unknown, index) };
     const row: Record<string, unknown> = {};
     for (const [name, column] of Object.entries(type.columns)) {
       const value = Object.hasOwn(item, name)
         ? scalarOfData(column, (item as Record<string, unknown>)[name])
-        : undefined;
+        : type.defaults?.[name];
       if (value === undefined) {
         return { ok: false, wanted: `in table ${index + 1} of the list, \`${name}\` to be ${wantedOf(column)}` };
       }
       row[name] = value;
     }
-    const unknown = Object.keys(item).find((name) => !Object.hasOwn(type.columns, name));
-    if (unknown !== undefined) {
-      const known = Object.keys(type.columns).join('` and `');
-      return { ok: false, wanted: `only \`${known}\` in table ${index + 1} of the list, which has \`${unknown}\` too` };
-    }
     rows.push(Object.freeze(row));
   }
   return { ok: true, value: Object.freeze(rows) };
+}
+
+function knownColumns(known: readonly string[], unknown: string, index: number): string {
+  const near = nearest(unknown, known);
+  const hint = near === undefined ? '' : ` (did you mean \`${near}\`?)`;
+  return `only \`${known.join('` and `')}\` in table ${index + 1} of the list, which has \`${unknown}\` too${hint}`;
 }
 
 /** What would be right, as the end of the sentence "It needs …", with an example. */
@@ -287,12 +294,19 @@ export function wantedOf(type: OptionType): string {
     case 'list':
       return `a list of at most ${type.countMax} texts${type.example === undefined ? '' : `, for example \`${type.example}\``}`;
     case 'tables':
-      return `a list of at most ${type.countMax} tables with ${Object.keys(type.columns)
-        .map((name) => `\`${name}\``)
-        .join(' and ')}${type.example === undefined ? '' : `, for example \`${type.example}\``}`;
+      return `a list of at most ${type.countMax} tables with ${columnsShown(type)}${type.example === undefined ? '' : `, for example \`${type.example}\``}`;
     default:
       return never(type, 'kind of option');
   }
+}
+
+/** Those that must be given first: `path`, and `user` where it is not `owner`. */
+function columnsShown({ columns, defaults = {} }: TablesType): string {
+  const quoted = (name: string): string => `\`${name}\``;
+  const needed = Object.keys(columns).filter((name) => !Object.hasOwn(defaults, name));
+  const left = Object.entries(defaults).map(([name, value]) => `${quoted(name)} (${quoted(String(value))})`);
+  const may = left.length === 0 ? '' : `, and if not as here ${left.join(', ')}`;
+  return `${needed.map(quoted).join(' and ')}${may}`;
 }
 
 function exceptOf(type: IntegerType): string {

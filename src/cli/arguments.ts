@@ -5,6 +5,7 @@
  * again) or a stored one (then it is `\xHH`, as everywhere in text form).
  */
 import { readFileSync } from 'node:fs';
+import { Fault } from '../base/index.ts';
 
 const REPLACEMENT = '\ufffd';
 
@@ -65,6 +66,17 @@ export function rawOfWord(word: string): string {
     start = match.index + 1;
   }
   return raw + Buffer.from(word.slice(start)).toString('latin1');
+}
+
+/**
+ * A local path that may only be text. `what` says what it names: `folder of a store`.
+ * @throws Fault `invalid` for bytes that are not UTF-8.
+ */
+export function localTextOfWord(word: string, what: string): string {
+  const raw = rawOfWord(word);
+  const text = Buffer.from(raw, 'latin1').toString();
+  if (Buffer.from(text).toString('latin1') === raw) return text;
+  throw new Fault('invalid', `The ${what} needs a name in UTF-8.`);
 }
 
 /** The text form of a stored path. */

@@ -61,6 +61,40 @@ export const SERVE_FLAGS = {
   create: { type: SWITCH, default: true, doc: 'When there is no store, fail instead of making one.' },
 } as const satisfies OptionTable;
 
+export const MOUNT_FLAGS = {
+  create: SERVE_FLAGS.create,
+  read_only: { type: SWITCH, default: false, doc: 'Nothing can be changed through the mount.' },
+  allow_other: {
+    type: SWITCH,
+    default: false,
+    doc: 'Other users of this machine may come in, as far as modes and owners let them.',
+  },
+  user: {
+    type: { kind: 'text', shown: 'NAME' },
+    default: 'owner',
+    doc: 'Whose files; for now there is one user, owner.',
+  },
+  subdir: {
+    type: { kind: 'text', shown: 'PATH' },
+    default: '/',
+    doc: 'Show this folder of the store instead of all of it.',
+  },
+  over_entries: {
+    type: SWITCH,
+    default: false,
+    doc: 'Mount over a folder that is not empty; what is in it is hidden meanwhile.',
+  },
+} as const satisfies OptionTable;
+
+export const UMOUNT_FLAGS = {
+  lazy: {
+    type: SWITCH,
+    default: false,
+    doc: 'Take it away although programs use it; what they have open goes on until they close it.',
+    flags: ['--lazy', '-l'],
+  },
+} as const satisfies OptionTable;
+
 const DRY_RUN = {
   type: SWITCH,
   default: false,
@@ -298,6 +332,62 @@ export const COMMANDS: readonly Command[] = [
     ],
     exits: ['notFound', 'conflict', 'full', 'denied', 'io', 'incompatible'],
     json: ['`{"event":"serving","url","store","store_id"}` once it answers'],
+    needs: 'folder',
+  },
+  {
+    verb: 'mount',
+    summary: 'Show the store as a folder of this machine (Linux)',
+    details: [
+      'Stays in the foreground until SIGTERM or Ctrl+C, or until somebody unmounts the folder: then everything is made durable, the folder is unmounted, and the exit code is 0. While programs have files open there it waits (mount.unmount_timeout, 5s), then cuts them off; a second signal cuts at once. Nothing that was written before is lost by that.',
+      'Other commands on the same store work through it (DIR/control.sock), and both sides see at once what the other did. Whoever is not root needs fusermount3 (package fuse3) and a mount point of their own. More in docs/operating/mount.md.',
+    ],
+    arguments: [
+      {
+        name: 'DIR',
+        kind: 'local',
+        summary: 'The folder to mount at; it is there, and empty.',
+        count: { min: 1, max: 1 },
+      },
+    ],
+    flags: MOUNT_FLAGS,
+    examples: [
+      { line: 'holdfast mount --store /srv/files /mnt/files', says: 'Shows the whole store at /mnt/files.' },
+      {
+        line: 'holdfast mount --read-only --subdir /photos /mnt/photos',
+        says: 'Shows one folder of the store, and lets nobody change it.',
+      },
+    ],
+    exits: ['notFound', 'conflict', 'full', 'denied', 'io', 'incompatible'],
+    json: ['`{"event":"mounted","mount_point","store","store_id"}` once it is mounted'],
+    needs: 'folder',
+  },
+  {
+    verb: 'umount',
+    summary: 'Unmount a folder where Holdfast is mounted',
+    details: [
+      'Makes what was written durable, unmounts, and waits until the mount is gone; the process that served it ends by itself. Refused while programs use it, naming them.',
+    ],
+    arguments: [{ name: 'DIR', kind: 'local', summary: 'The mount point.', count: { min: 1, max: 1 } }],
+    flags: UMOUNT_FLAGS,
+    examples: [{ line: 'holdfast umount /mnt/files', says: 'Unmounts it.' }],
+    exits: ['notFound', 'denied', 'io'],
+    json: ['`{"event":"unmounted","mount_point"}`'],
+    needs: 'none',
+  },
+  {
+    verb: 'up',
+    summary: 'Run all that the configuration asks for: HTTP and mounts on one store',
+    details: [
+      'HTTP unless `http.enabled` is false, and every table of `mounts`; see docs/operating/configuration.md. Without mounts it is serve.',
+      'Runs until SIGTERM or Ctrl+C: requests under way finish, then everything is unmounted and made durable; a second one hurries. A mount that somebody takes away meanwhile is gone; the rest goes on.',
+    ],
+    arguments: [],
+    flags: SERVE_FLAGS,
+    examples: [{ line: 'holdfast up --config /etc/holdfast.toml', says: 'Runs what that file asks for.' }],
+    exits: ['notFound', 'conflict', 'full', 'denied', 'io', 'incompatible'],
+    json: [
+      '`{"event":"mounted","mount_point","store","store_id"}` for each mount, and then `{"event":"serving","url","store","store_id"}` when it answers over HTTP',
+    ],
     needs: 'folder',
   },
   {

@@ -2,9 +2,17 @@
  * The one place where the command line meets the room that composes stores: its functions in the narrow shape that the
  * verbs know. Loaded only by commands that need a store or the configuration.
  */
-import { rowsOfOptions } from '../base/index.ts';
-import { bannerOf, initStore, loadConfig, reachStore, SERVER_OPTIONS, serve } from '../server/index.ts';
-import type { ServerRoom } from './server-room.ts';
+import { Fault, rowsOfOptions } from '../base/index.ts';
+import {
+  bannerOf,
+  initStore,
+  loadConfig,
+  reachStore,
+  SERVER_OPTIONS,
+  type ServeQuestion,
+  serve,
+} from '../server/index.ts';
+import type { RunningServer, ServerRoom, ServeWishes } from './server-room.ts';
 
 export const serverRoom: ServerRoom = {
   options: SERVER_OPTIONS,
@@ -19,11 +27,36 @@ export const serverRoom: ServerRoom = {
     const { storeId, chunks } = await initStore({ options: values });
     return { store: values.store, storeId, idAlgorithm: chunks.idAlgorithm, chunker: chunks.chunker };
   },
-  async serve(asked, { mayCreate, signal, hurry }) {
-    const server = await serve({ config: await loadConfig(asked), create: mayCreate, signal, hurry });
-    return { ...server, banner: bannerOf(server) };
+  async serve(asked, wishes) {
+    return started({ config: await loadConfig(asked), command: 'holdfast serve' }, wishes);
+  },
+  async mount(asked, mount, wishes) {
+    const config = await loadConfig(asked);
+    return started({ config, command: 'holdfast mount', http: false, mounts: [mount] }, wishes);
+  },
+  async up(asked, wishes) {
+    const config = await loadConfig(asked);
+    const { 'http.enabled': http, mounts } = config.values;
+    if (!http && mounts.length === 0) {
+      const sentence =
+        'The configuration asks for nothing: `http.enabled` is off and `mounts` is empty. Turn one of them on.';
+      throw new Fault('invalid', sentence, { file: config.file });
+    }
+    return started({ config, command: 'holdfast up', http, mounts }, wishes);
+  },
+  async unmount(path, how) {
+    const { unmountPoint } = await import('../fuse/index.ts');
+    return unmountPoint(path, how);
   },
   async configRows(asked) {
     return rowsOfOptions(SERVER_OPTIONS, await loadConfig(asked));
   },
 };
+
+async function started(
+  question: Omit<ServeQuestion, 'create' | 'signal' | 'hurry'>,
+  { mayCreate, signal, hurry }: ServeWishes,
+): Promise<RunningServer> {
+  const server = await serve({ ...question, create: mayCreate, signal, hurry });
+  return { ...server, banner: bannerOf(server) };
+}

@@ -27,9 +27,14 @@ export interface MadeStore {
 }
 
 export interface RunningServer {
-  readonly url: string;
+  /** Where HTTP answers; absent without. */
+  readonly url: string | undefined;
+  /** Where the store is mounted. */
+  readonly mountPoints: readonly string[];
   readonly store: string;
   readonly storeId: string;
+  /** True when the store was made just now. */
+  readonly isNew: boolean;
   /** What a person is told who started it at a terminal. */
   readonly banner: string;
   /** Resolves when the server has ended. */
@@ -44,6 +49,17 @@ export interface ServeWishes {
   readonly hurry: AbortSignal;
 }
 
+/** A mount that is asked for, as a table of the option `mounts` says it. */
+export interface MountWish {
+  /** Absolute. */
+  readonly path: string;
+  readonly subdir: string;
+  readonly user: string;
+  readonly read_only: boolean;
+  readonly allow_other: boolean;
+  readonly over_entries: boolean;
+}
+
 export interface ServerRoom {
   /** Every option of the configuration. */
   readonly options: OptionTable;
@@ -54,6 +70,12 @@ export interface ServerRoom {
   ) => Promise<ReachedStore>;
   readonly makeStore: (asked: ConfigAsked) => Promise<MadeStore>;
   readonly serve: (asked: ConfigAsked, wishes: ServeWishes) => Promise<RunningServer>;
+  /** One mount and no HTTP. */
+  readonly mount: (asked: ConfigAsked, mount: MountWish, wishes: ServeWishes) => Promise<RunningServer>;
+  /** What the configuration asks for. */
+  readonly up: (asked: ConfigAsked, wishes: ServeWishes) => Promise<RunningServer>;
+  /** Takes away a mount, whoever serves it; answers where that was. */
+  readonly unmount: (path: string, how: { readonly lazy: boolean }) => Promise<string>;
   readonly configRows: (asked: ConfigAsked) => Promise<readonly OptionRow[]>;
 }
 

@@ -11,7 +11,7 @@ import { FakeService } from './fake-service.ts';
 import { type LocalDisk, realDisk } from './local-disk.ts';
 import { Interrupted, runProgram } from './program.ts';
 import type { Sink } from './say.ts';
-import type { ConfigAsked, ServerRoom } from './server-room.ts';
+import type { ConfigAsked, RunningServer, ServerRoom } from './server-room.ts';
 
 /** A stream that remembers; `onWrite` may throw in its place. */
 export class KeptSink implements Sink {
@@ -115,14 +115,10 @@ export class Stage implements Disposable {
         }),
       makeStore: async (asked) =>
         ask(asked, { store: '/s', storeId: 'id', idAlgorithm: 'blake3', chunker: 'ultracdc' }),
-      serve: async (asked) =>
-        ask(asked, {
-          url: 'http://127.0.0.1:1',
-          store: '/s',
-          storeId: 'id',
-          banner: 'Serving /s',
-          ended: Promise.resolve(),
-        }),
+      serve: async (asked) => ask(asked, RUNNING),
+      mount: async (asked, { path }) => ask(asked, { ...RUNNING, url: undefined, mountPoints: [path] }),
+      up: async (asked) => ask(asked, { ...RUNNING, mountPoints: ['/mnt/a'] }),
+      unmount: async (path) => path,
       configRows: async (asked) => ask(asked, this.rows),
     };
   }
@@ -131,6 +127,16 @@ export class Stage implements Disposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
+
+const RUNNING: RunningServer = {
+  url: 'http://127.0.0.1:1',
+  mountPoints: [],
+  store: '/s',
+  storeId: 'id',
+  isNew: false,
+  banner: 'Serving /s',
+  ended: Promise.resolve(),
+};
 
 async function* streamOf(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void> {
   yield* parts;

@@ -7,6 +7,9 @@ import type { Verb } from './command.ts';
 export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   init: () => import('./verbs/init.ts'),
   serve: () => import('./verbs/serve.ts'),
+  mount: () => import('./verbs/mount.ts'),
+  umount: () => import('./verbs/umount.ts'),
+  up: () => import('./verbs/up.ts'),
   put: () => import('./verbs/put.ts'),
   get: () => import('./verbs/get.ts'),
   cat: () => import('./verbs/cat.ts'),

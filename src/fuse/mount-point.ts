@@ -4,8 +4,8 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, readFileSync, writeFileSync } from 'node:fs';
-import { readdir, stat, writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { readdir, realpath, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { Fault, type Log } from '../base/index.ts';
 import { openDevice, type SystemCalls } from './device.ts';
 import type { KernelThread } from './kernel-thread.ts';
@@ -44,7 +44,7 @@ const isRoot = (): boolean => process.geteuid?.() === 0;
  * @throws Fault `not-found`, `not-folder`, `not-empty`, `locked` (somebody's Holdfast is mounted there), `denied`.
  */
 export async function prepareMountPoint(options: MountPointOptions, system: SystemCalls, log: Log): Promise<string> {
-  const path = resolve(options.mountPoint);
+  const path = await placeOf(options.mountPoint);
   const about = { mountPoint: path };
   if (!/^[A-Za-z0-9_-]+$/.test(options.name)) {
     throw new Fault('invalid', `A mount's name has letters, digits, "-" and "_" only, not "${options.name}".`, about);
@@ -73,6 +73,21 @@ export async function prepareMountPoint(options: MountPointOptions, system: Syst
     throw new Fault('not-empty', sentence, about);
   }
   return path;
+}
+
+/**
+ * The path as the kernel lists it: absolute, without symlinks. What is mounted there, dead perhaps, is not asked; what is
+ * not there comes back as it was said.
+ */
+export async function placeOf(path: string): Promise<string> {
+  const absolute = resolve(path);
+  if (mountAt(absolute) !== undefined) return absolute;
+  try {
+    const above = join(await realpath(dirname(absolute)), basename(absolute));
+    return mountAt(above) === undefined ? await realpath(above) : above;
+  } catch {
+    return absolute;
+  }
 }
 
 /** The errno name for what is in the way; `undefined` for a folder. */

@@ -58,6 +58,8 @@ export interface UnmountOptions {
   readonly busyMs?: number;
   /** Refuse instead of cutting. */
   readonly refuseBusy?: boolean;
+  /** Ends the trying early. */
+  readonly hurry?: AbortSignal | undefined;
 }
 
 export interface Mounted extends AsyncDisposable {
@@ -65,6 +67,8 @@ export interface Mounted extends AsyncDisposable {
   readonly mountPoint: string;
   /** Resolves when the mount has ended, however that came about, and everything is durable. Never rejects. */
   readonly ended: Promise<void>;
+  /** Why not everything was durable when it ended; `undefined` when all was. */
+  readonly fault: unknown;
   readonly stats: MountStats;
   /** Waits until the kernel has been told of every change so far. */
   told(): Promise<void>;
@@ -153,6 +157,10 @@ class Mount implements Mounted {
     this.ended = session.ended.then(() => this.#close());
   }
 
+  get fault(): unknown {
+    return this.#parts.session.fault;
+  }
+
   get stats(): MountStats {
     return { ...this.#parts.session.stats, notices: this.#notifier.sentCount };
   }
@@ -170,7 +178,7 @@ class Mount implements Mounted {
     await this.unmount();
   }
 
-  async #unmount({ busyMs = BUSY_MS, refuseBusy = false }: UnmountOptions): Promise<void> {
+  async #unmount({ busyMs = BUSY_MS, refuseBusy = false, hurry }: UnmountOptions): Promise<void> {
     const { path, clock } = this.#parts;
     const untilMs = clock.monotonicMs() + busyMs;
     while (!this.#hasEnded) {
@@ -178,7 +186,7 @@ class Mount implements Mounted {
       // Nothing is mounted there: somebody was faster.
       if (errno === 0 || errno === ERRNO.EINVAL) break;
       if (errno !== ERRNO.EBUSY) throw unmountFault(path, errno);
-      if (clock.monotonicMs() >= untilMs) {
+      if (clock.monotonicMs() >= untilMs || hurry?.aborted) {
         if (refuseBusy) throw unmountFault(path, errno);
         await this.#cut();
         break;

@@ -124,6 +124,7 @@ export class Session {
   #isOver = false;
   #wakeups = 0;
   #lastRequestMs = 0;
+  #fault: unknown;
   #end: () => void = () => {};
 
   constructor(options: SessionOptions) {
@@ -150,6 +151,11 @@ export class Session {
       wakeups: this.#wakeups,
       buffers: this.#bufferCount,
     };
+  }
+
+  /** What went wrong when everything was to be made durable at the end. */
+  get fault(): unknown {
+    return this.#fault;
   }
 
   /**
@@ -263,6 +269,7 @@ export class Session {
     try {
       await this.operations.end();
     } catch (error) {
+      this.#fault = error;
       this.#options.log.error('fuse.end-failed', { error: String(error) });
     }
   }

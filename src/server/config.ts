@@ -3,7 +3,7 @@
  * the flags. The only place, with the roots beside it, where the environment is read.
  */
 import { dirname, resolve } from 'node:path';
-import { type GivenFlag, type ResolvedOptions, resolveOptions } from '../base/index.ts';
+import { type GivenFlag, type OptionOrigin, type ResolvedOptions, resolveOptions } from '../base/index.ts';
 import { CONFIG_ENVIRONMENT, readConfigFile } from './config-file.ts';
 import { SERVER_OPTIONS, type ServerOptions } from './options-table.ts';
 
@@ -37,14 +37,16 @@ export async function loadConfig(question: ConfigQuestion = {}): Promise<Config>
     flags: question.flags,
     environmentKnown: ENVIRONMENT_KNOWN,
   });
-  const values = { ...resolved.values, store: storeFolder(resolved, workingFolder) };
+  const from = (option: 'store' | 'mounts'): string => startOf(resolved.origins[option], workingFolder);
+  const store = resolve(from('store'), resolved.values.store);
+  const mounts = resolved.values.mounts.map((mount) => ({ ...mount, path: resolve(from('mounts'), mount.path) }));
+  const values = { ...resolved.values, store, mounts };
   return { values, origins: resolved.origins, ...(file === undefined ? {} : { file: file.path }) };
 }
 
 /** Whoever writes a relative path into a file means "beside this file", wherever the command is run. */
-function storeFolder(resolved: ResolvedOptions<typeof SERVER_OPTIONS>, workingFolder: string): string {
-  const origin = resolved.origins.store;
-  return resolve(origin.kind === 'file' ? dirname(origin.path) : workingFolder, resolved.values.store);
+function startOf(origin: OptionOrigin, workingFolder: string): string {
+  return origin.kind === 'file' ? dirname(origin.path) : workingFolder;
 }
 
 /** A configuration out of values alone, for programs and tests that have no files: the rest are defaults. */

@@ -39,6 +39,30 @@ export const SERVER_OPTIONS = {
     default: 2 ** 44,
     doc: 'Bytes that one file may have.',
   },
+  mounts: {
+    type: {
+      kind: 'tables',
+      columns: {
+        path: { kind: 'text', holds: 'folder', example: '/mnt/files' },
+        subdir: { kind: 'text' },
+        user: { kind: 'text' },
+        read_only: { kind: 'boolean' },
+        allow_other: { kind: 'boolean' },
+        over_entries: { kind: 'boolean' },
+      },
+      defaults: { subdir: '/', user: 'owner', read_only: false, allow_other: false, over_entries: false },
+      countMax: 64,
+      example: '[{"path":"/mnt/files","allow_other":true}]',
+    },
+    default: [],
+    doc: 'Where `holdfast up` mounts: the folder, which folder of the store is shown there, whose, and how. In a configuration file a relative path starts at that file.',
+  },
+  'http.enabled': {
+    type: { kind: 'boolean' },
+    default: true,
+    doc: 'Whether `holdfast up` answers over HTTP; without it only mounts and the control socket are there.',
+    flags: ['--http'],
+  },
   'http.host': {
     type: { kind: 'text', example: '127.0.0.1' },
     default: '127.0.0.1',
@@ -85,6 +109,21 @@ export const SERVER_OPTIONS = {
     type: { kind: 'duration', minMs: 0, maxMs: DAY },
     default: 30 * SECOND,
     doc: 'How long requests under way may go on after a signal to stop; a second signal cuts it short.',
+  },
+  'mount.spin': {
+    type: { kind: 'integer', min: 0, max: 10_000 },
+    default: 100,
+    doc: 'Microseconds for which a mount looks for the next request before it goes to sleep. 0 saves power, more saves time.',
+  },
+  'mount.cache': {
+    type: { kind: 'duration', minMs: 0, maxMs: DAY },
+    default: MINUTE,
+    doc: 'How long the kernel may answer from its memory. It is told at once of what other doors change, so only 0, for tests, changes what programs see.',
+  },
+  'mount.unmount_timeout': {
+    type: { kind: 'duration', minMs: 0, maxMs: DAY },
+    default: 5 * SECOND,
+    doc: 'How long unmounting waits, after a signal to stop, for programs that use the mount; then it is cut under them. A second signal cuts it short.',
   },
   'compression.level': {
     type: LEVEL,
@@ -186,6 +225,7 @@ export type ServerOptions = OptionValues<typeof SERVER_OPTIONS>;
 export const OPTION_TITLES: Readonly<Record<string, string>> = {
   '': 'General',
   http: 'HTTP',
+  mount: 'Mounts',
   compression: 'Compression',
   chunks: 'Chunks and packs',
   meta: 'Metadata',

@@ -279,7 +279,7 @@ test('a server is reached by its URL, and whichever of store and server is named
     const nearer = await loadConfig({ environment, workingFolder: place.path, flags });
     await using control = await reachStore({ config: nearer, command: 'holdfast test' });
     assert.equal(control.through, 'control');
-    const both = await loadConfig({ environment, flags: new Map([...flags, flag('server', server.url)]) });
+    const both = await loadConfig({ environment, flags: new Map([...flags, flag('server', server.url ?? '')]) });
     assert.equal(await codeOf(reachStore({ config: both, command: 'holdfast test' })), 'invalid');
   } finally {
     server.stop();

@@ -268,7 +268,8 @@ export async function openForServer(
   }
 }
 
-/** Only servers answer on the network; one will not be done in a moment. */
+/** Only servers answer on the network or are mounted; one will not be done in a moment. */
 function isServer(holder: LockHolder | undefined): boolean {
-  return holder?.addresses.some((address) => URL.canParse(address)) ?? false;
+  if (holder === undefined) return false;
+  return holder.mounts.length > 0 || holder.addresses.some((address) => URL.canParse(address));
 }

@@ -48,7 +48,7 @@ test('a server makes its store, answers on its address and on its socket, and sa
   const store = join(place.path, 'holdfast-data');
   await using server = await start(store);
   assert.equal(server.isNew, true);
-  assert.match(server.url, /^http:\/\/127\.0\.0\.1:\d+$/);
+  assert.match(server.url ?? '', /^http:\/\/127\.0\.0\.1:\d+$/);
   const health = await fetch(`${server.url}/v1/health`);
   assert.equal(((await health.json()) as { store_id: string }).store_id, server.storeId);
   assert.equal(statSync(server.socket).mode & 0o777, 0o600);

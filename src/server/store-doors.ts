@@ -53,7 +53,7 @@ export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
   const tcp = question.tcp ? await door.listen({ host: options['http.host'], port: options['http.port'] }) : undefined;
   await door.listen({ socketPath: address.path });
   const url = tcp !== undefined && 'url' in tcp ? tcp.url : undefined;
-  store.lock.announce([...(url === undefined ? [] : [url]), address.shown]);
+  store.lock.announce({ addresses: [...(url === undefined ? [] : [url]), address.shown] });
   const owned = building.move();
   return {
     url,

@@ -31,7 +31,7 @@ async function holderProcess(path: string): Promise<{ readonly pid: number; kill
   const script = `
     const { StoreLock } = await import(${JSON.stringify(new URL('./store-lock.ts', import.meta.url).href)});
     const lock = StoreLock.take(${JSON.stringify(path)}, { pid: process.pid, command: 'holdfast serve', since: '2026-01-02T03:04:05.000Z' });
-    lock.announce(['http://127.0.0.1:1']);
+    lock.announce({ addresses: ['http://127.0.0.1:1'] });
     console.log('held');
     setInterval(() => lock.holder, 1000);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
@@ -51,8 +51,12 @@ test('a lock is given to one at a time, in one process too', async () => {
   await using place = await folder();
   {
     using lock = StoreLock.take(place.path, WHO);
-    lock.announce(['http://127.0.0.1:8420']);
-    assert.deepEqual(refusalOf(place.path).about.holder, { ...WHO, addresses: ['http://127.0.0.1:8420'] });
+    lock.announce({ addresses: ['http://127.0.0.1:8420'] });
+    lock.announce({ mounts: ['/mnt/a', '/mnt/b'] });
+    const refusal = refusalOf(place.path);
+    const where = { addresses: ['http://127.0.0.1:8420'], mounts: ['/mnt/a', '/mnt/b'] };
+    assert.deepEqual(refusal.about.holder, { ...WHO, ...where });
+    assert.match(refusal.message, /answering at http:\/\/127\.0\.0\.1:8420, mounted at \/mnt\/a and \/mnt\/b\)/);
     // A refused attempt must not have let go of the first one's lock.
     assert.equal(refusalOf(place.path).code, 'locked');
   }

@@ -32,6 +32,8 @@ export interface LockHolder {
   readonly since: string;
   /** Where it answers: URLs and socket paths; none at first. */
   readonly addresses: readonly string[];
+  /** Folders where it is mounted. */
+  readonly mounts: readonly string[];
 }
 
 export class StoreLock implements Disposable {
@@ -49,7 +51,7 @@ export class StoreLock implements Disposable {
    * Takes the lock of the store in `folder`, which must exist, at once or not at all.
    * @throws Fault `locked`, naming the holder; `read-only`, `denied`, `full`, `io`.
    */
-  static take(folder: string, who: Omit<LockHolder, 'addresses'>): StoreLock {
+  static take(folder: string, who: Omit<LockHolder, 'addresses' | 'mounts'>): StoreLock {
     requireWritable(folder);
     makeLockFile(join(folder, LOCK_NAME));
     let database: DatabaseSync | undefined;
@@ -60,7 +62,7 @@ export class StoreLock implements Disposable {
       closeQuietly(database);
       throw faultOfLock(error, folder);
     }
-    const lock = new StoreLock(folder, database, { ...who, addresses: [] });
+    const lock = new StoreLock(folder, database, { ...who, addresses: [], mounts: [] });
     try {
       lock.#writeHolder();
     } catch (error) {
@@ -74,9 +76,9 @@ export class StoreLock implements Disposable {
     return this.#holder;
   }
 
-  /** Tells others where this process answers. */
-  announce(addresses: readonly string[]): void {
-    this.#holder = { ...this.#holder, addresses };
+  /** Tells others where this process answers and is mounted; what is not said stays. */
+  announce(where: Partial<Pick<LockHolder, 'addresses' | 'mounts'>>): void {
+    this.#holder = { ...this.#holder, ...where };
     this.#writeHolder();
   }
 
@@ -159,13 +161,18 @@ export function lockedFault(folder: string, holder: LockHolder | undefined, caus
   const who =
     holder === undefined
       ? 'another process, which has not said its name yet'
-      : `${holder.command} (process ${holder.pid}, since ${holder.since}${holder.addresses.length === 0 ? '' : `, answering at ${holder.addresses.join(' and ')}`})`;
+      : `${holder.command} (process ${holder.pid}, since ${holder.since}${whereOf(holder)})`;
   return new Fault(
     'locked',
     `The store ${folder} is in use by ${who}. Wait until it is done, or end it.`,
     { store: folder, ...(holder === undefined ? {} : { holder }) },
     cause,
   );
+}
+
+function whereOf({ addresses, mounts }: LockHolder): string {
+  const answering = addresses.length === 0 ? '' : `, answering at ${addresses.join(' and ')}`;
+  return mounts.length === 0 ? answering : `${answering}, mounted at ${mounts.join(' and ')}`;
 }
 
 /** Who says that it holds the store in `folder`; `undefined` when nobody alive does. Ask only when the lock is taken. */
@@ -177,11 +184,14 @@ export function holderOf(folder: string): LockHolder | undefined {
     // Absent or unreadable: this file is only ever a hint.
     return undefined;
   }
-  const { pid, command, since, addresses } = (data ?? {}) as Partial<Record<keyof LockHolder, unknown>>;
+  const { pid, command, since, addresses, mounts } = (data ?? {}) as Partial<Record<keyof LockHolder, unknown>>;
   if (typeof pid !== 'number' || typeof command !== 'string' || typeof since !== 'string') return undefined;
   if (!isAlive(pid)) return undefined;
-  const texts = Array.isArray(addresses) ? addresses.filter((address) => typeof address === 'string') : [];
-  return { pid, command, since, addresses: texts };
+  return { pid, command, since, addresses: textsOf(addresses), mounts: textsOf(mounts) };
+}
+
+function textsOf(data: unknown): readonly string[] {
+  return Array.isArray(data) ? data.filter((one) => typeof one === 'string') : [];
 }
 
 function isAlive(pid: number): boolean {

@@ -1,6 +1,5 @@
 /** `init`: makes an empty store. What never changes for it is chosen here. */
-import { Fault } from '../../base/index.ts';
-import { rawOfWord } from '../arguments.ts';
+import { localTextOfWord } from '../arguments.ts';
 import type { Given } from '../command.ts';
 import type { INIT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
@@ -11,7 +10,7 @@ export async function run(given: Given<typeof INIT_FLAGS>, context: Context): Pr
   const folder = given.words[0];
   const { id_algorithm: algorithm, chunker } = given.flags;
   let { asked } = context;
-  if (folder !== undefined) asked = askedWith(asked, 'store', 'DIR', localText(folder));
+  if (folder !== undefined) asked = askedWith(asked, 'store', 'DIR', localTextOfWord(folder, 'folder of a store'));
   if (algorithm !== undefined) asked = askedWith(asked, 'create.ids', '--id-algorithm', algorithm);
   if (chunker !== undefined) asked = askedWith(asked, 'create.chunker', '--chunker', chunker);
   const server = await context.server();
@@ -26,11 +25,4 @@ export async function run(given: Given<typeof INIT_FLAGS>, context: Context): Pr
   });
   await context.say.line(`made an empty store in ${store} (ids ${idAlgorithm}, chunker ${made.chunker})`);
   return EXIT.ok;
-}
-
-function localText(word: string): string {
-  const raw = rawOfWord(word);
-  const text = Buffer.from(raw, 'latin1').toString();
-  if (Buffer.from(text).toString('latin1') === raw) return text;
-  throw new Fault('invalid', 'The folder of a store needs a name in UTF-8.');
 }
