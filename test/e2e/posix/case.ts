@@ -29,6 +29,13 @@ const PEER = join(import.meta.dirname, 'peer.ts');
 export class Sys extends Libc {
   readonly #peers: Peer[] = [];
   #peersLent = 0;
+  #at = '/';
+
+  /** Makes the folder of a case the current one, here and in the peers it asks for. */
+  enter(at: string): void {
+    this.#at = at;
+    this.chdir(at);
+  }
 
   /** What `what` answers, as JSON; the errno's name when it fails; `ok` when it answers nothing. */
   told(what: () => unknown): unknown {
@@ -106,7 +113,7 @@ export class Sys extends Libc {
   async peer(): Promise<Peer> {
     const peer = this.#peers[this.#peersLent] ?? new Peer();
     this.#peers[this.#peersLent++] = peer;
-    await peer.ask('chdir', process.cwd());
+    await peer.ask('chdir', this.#at);
     return peer;
   }
   /** After a case: everything closed, root again, in `folder`. */
@@ -125,31 +132,30 @@ export class Sys extends Libc {
   }
 }
 
-type Call = Exclude<keyof Libc, 'as' | 'map'>;
+type Call = Exclude<keyof Libc, 'as' | 'map'> | 'get';
 
 /** A process that does calls when asked, one after the other; the answer to a blocking one comes when it comes. */
 export class Peer {
   readonly #child: ChildProcess;
   readonly #waiting: ((line: string) => void)[] = [];
+  #isEnded = false;
 
   constructor() {
     const flags = ['--disable-warning=ExperimentalWarning', PEER];
     this.#child = spawn(process.execPath, flags, { stdio: ['pipe', 'pipe', 'inherit'] });
     const lines = createInterface({ input: this.#child.stdout! });
     lines.on('line', (line) => this.#waiting.shift()?.(line));
+    lines.on('close', () => {
+      this.#isEnded = true;
+      for (const answer of this.#waiting.splice(0)) answer('"the other process ended"');
+    });
   }
   /** What the call answers, or its errno's name. */
   ask(call: Call, ...args: readonly unknown[]): Promise<unknown> {
+    if (this.#isEnded) return Promise.resolve('the other process ended');
     return new Promise((done) => {
       this.#waiting.push((line) => done(JSON.parse(line)));
       this.#child.stdin?.write(`${JSON.stringify([call, ...args])}\n`);
-    });
-  }
-  /** Ends as by a crash: the kernel lets go of all that it held. */
-  kill(): Promise<void> {
-    return new Promise((done) => {
-      this.#child.on('exit', () => done());
-      this.#child.kill('SIGKILL');
     });
   }
   end(): void {

@@ -6,5 +6,11 @@ const sys = new Sys();
 for await (const line of createInterface({ input: process.stdin })) {
   const [call, ...args] = JSON.parse(line) as [string, ...unknown[]];
   const method = (sys as unknown as Record<string, (...args: unknown[]) => unknown>)[call];
-  process.stdout.write(`${JSON.stringify(sys.told(() => method?.apply(sys, args)))}\n`);
+  let answer: unknown;
+  try {
+    answer = sys.told(() => method?.apply(sys, args));
+  } catch (error) {
+    answer = { broke: String(error) };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

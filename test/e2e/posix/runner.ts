@@ -19,7 +19,7 @@ for (const [number, each] of CASES.entries()) {
   say({ start: number });
   const at = join(folder, `case-${number}`);
   mkdirSync(at, { mode: 0o755 });
-  sys.chdir(at);
+  sys.enter(at);
   let outcome: unknown;
   try {
     outcome = plain(await each.run(sys, at));
