@@ -34,7 +34,7 @@ export function mountTmpfs(): Mount {
 }
 
 /** Why a test that mounts cannot run here; nothing when it can. */
-export function whyNoMount(): string | undefined {
+export function whyNoExt4(): string | undefined {
   if (process.getuid?.() !== 0) return 'mounting a file system to compare with needs root';
   try {
     mountExt4()[Symbol.dispose]();

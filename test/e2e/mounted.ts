@@ -34,8 +34,10 @@ export interface MountedStore extends AsyncDisposable {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
-/** Whether this build's command line can mount. Until it can, mount-child.ts does the same. */
-const knowsMount = holdfast(['help']).then(({ stdout }) => /^\s+mount\b/m.test(stdout.toString()));
+/** Whether the command line can mount. Until it can, `mountStore` uses mount-child.ts, which does the same. */
+export const canMountStores: Promise<boolean> = holdfast(['help']).then(({ stdout }) =>
+  /^\s+mount\b/m.test(stdout.toString()),
+);
 
 /** Resolves once the store is mounted. @throws Error with what the process said when it does not come to that. */
 export async function mountStore(options: MountedOptions = {}): Promise<MountedStore> {
@@ -48,7 +50,7 @@ export async function mountStore(options: MountedOptions = {}): Promise<MountedS
     if (made.code !== 0) throw new Error(made.stderr);
   }
   const words = ['--store', store, 'mount', path, '--allow-other', ...(options.flags ?? [])];
-  const [command, ...first] = (await knowsMount)
+  const [command, ...first] = (await canMountStores)
     ? [HOLDFAST]
     : [process.execPath, '--disable-warning=ExperimentalWarning', CHILD];
   const child = spawn(command ?? '', [...first, ...words], {

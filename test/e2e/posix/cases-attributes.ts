@@ -2,6 +2,7 @@
 import { type Case, OTHER, octal, type Sys, USER } from './case.ts';
 import { O, S } from './libc.ts';
 
+const S_ISGID = 0o2000;
 const CHMOD_MODES = [0o000, 0o644, 0o777, 0o1777, 0o2755, 0o4755, 0o6711, 0o7777, 0o100644];
 
 /** Acts on a file that belongs to USER and has every bit: what is left of setuid and setgid afterwards. */
@@ -23,7 +24,6 @@ const CLEARING: Readonly<Record<string, (sys: Sys) => unknown>> = {
   },
   read: (sys) => sys.read(sys.open('file', O.RDONLY), 2),
   'chown to itself': (sys) => sys.chown('file', USER.uid, USER.gid),
-  'chown of nothing': (sys) => sys.chown('file', -1, -1),
   'chown of the group': (sys) => sys.chown('file', -1, OTHER.gid),
   chmod: (sys) => sys.chmod('file', 0o6755),
   utimens: (sys) => sys.utimens('file', 'now', 'now'),
@@ -54,7 +54,11 @@ const clearing: Case[] = Object.entries(CLEARING).map(([what, act]) => ({
         withBits(sys, mode);
         const answer = sys.told(() => (who === 'root' ? act(sys) : sys.as(identity, () => act(sys))));
         const path = sys.told(() => sys.lstat('file2').mode) === 'ENOENT' ? 'file' : 'file2';
-        tries[`${who} ${octal(mode)}`] = [typeof answer === 'string' ? answer : 'ok', sys.mode(path)];
+        // Without execution for the group, setgid runs nobody as anybody, and whether an outsider's write clears it is open:
+        // ext4 does, and a mount cannot, since the kernel tells servers to clear it only with that bit.
+        const isOpen = who === 'other' && (mode & 0o010) === 0;
+        const shown = isOpen ? sys.lstat(path).mode & ~S_ISGID : sys.lstat(path).mode;
+        tries[`${who} ${octal(mode)}`] = [typeof answer === 'string' ? answer : 'ok', octal(shown)];
         sys.closeAll();
         sys.chdir('..');
         sys.rename('room', `done-${who}-${mode}`);
@@ -165,6 +169,15 @@ export const attributeCases: readonly Case[] = [
     },
   },
   {
+    // Linux also clears setuid and moves ctime then, and refuses others; through a mount the kernel asks for nothing.
+    name: 'chown: of nothing changes neither owner nor permissions',
+    run: (sys) => {
+      sys.put('file');
+      sys.chown('file', USER.uid, USER.gid);
+      return [sys.told(() => sys.chown('file', -1, -1)), sys.look('file')];
+    },
+  },
+  {
     name: 'chown: what the owner may and may not',
     run: (sys) => {
       sys.put('file');
@@ -187,7 +200,6 @@ export const attributeCases: readonly Case[] = [
       return sys.as(OTHER, () => [
         sys.told(() => sys.chown('file', OTHER.uid, OTHER.gid)),
         sys.told(() => sys.chown('file', -1, USER.gid)),
-        sys.told(() => sys.chown('file', -1, -1)),
       ]);
     },
   },
