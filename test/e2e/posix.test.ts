@@ -1,0 +1,61 @@
+/**
+ * The mount does what a Linux file system does: every case of posix/ runs on a fresh ext4 and on the mount of a store, and
+ * their outcomes are the same. ext4 against itself shows that the cases say the same thing twice; a server that answers
+ * slowly or never is a difference, not a hang.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Mount, mountExt4, whyNoExt4 } from './ext4.ts';
+import { canMountStores, mountStore } from './mounted.ts';
+import { CASES } from './posix/cases.ts';
+import { differences, type Outcomes, report, runSuite } from './posix/compare.ts';
+
+const CASE_COUNT_MIN = 300;
+const skip = whyNoExt4() ?? false;
+const limits = { skip, timeout: 280_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1) };
+if (skip !== false) process.stderr.write(`# SKIPPED: the POSIX suite does not run: ${skip}\n`);
+
+let oracle: Promise<Outcomes> | undefined;
+
+function onExt4(): Promise<Outcomes> {
+  oracle ??= runOn(mountExt4());
+  return oracle;
+}
+
+async function runOn(mount: Mount): Promise<Outcomes> {
+  using held = mount;
+  return await runSuite(held.path);
+}
+
+test('cases have names of their own, and are many', () => {
+  const names = CASES.map(({ name }) => name);
+  assert.deepEqual(
+    names.filter((name, index) => names.indexOf(name) !== index),
+    [],
+  );
+  assert.ok(names.length >= CASE_COUNT_MIN, `${names.length} cases`);
+});
+
+test('ext4 agrees with itself, and no case breaks', limits, async () => {
+  const [first, second] = [await onExt4(), await runOn(mountExt4())];
+  assert.equal(report(differences(first, second)), '');
+  // A case that ends early shows little: on the oracle each comes to its end.
+  const unfinished = [...first].filter(([, outcome]) =>
+    /^\{"(stopped|broke|process|missing)":/.test(JSON.stringify(outcome)),
+  );
+  assert.deepEqual(unfinished, []);
+});
+
+test('a mounted store does in every case what ext4 does', {
+  ...limits,
+  skip: skip || !(await canMountStores),
+}, async () => {
+  const expected = await onExt4();
+  await using mount = await mountStore();
+  const found = differences(expected, await runSuite(mount.path));
+  assert.equal(
+    found.length,
+    0,
+    `${found.length} of ${CASES.length} cases differ:\n${report(found)}\n${mount.output()}`,
+  );
+});
