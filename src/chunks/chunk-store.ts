@@ -61,7 +61,7 @@ export interface ContentSummary {
 
 export interface WriterOptions {
   readonly level: CompressionLevel;
-  /** Total bytes, when known: a small file then needs no large buffer. */
+  /** Total bytes, when known: a small file then needs no large buffer. More must not come. */
   readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -19,7 +19,7 @@ import {
 } from './chunk-store.ts';
 import type { Chunker } from './chunker.ts';
 import { Compressibility } from './compressibility.ts';
-import { bufferOf, newContentHash } from './content-hash.ts';
+import { bufferOf, type ContentHash, newContentHash, xxh3Of } from './content-hash.ts';
 import type { Encoder, NewChunk } from './encoder.ts';
 import { type IdHasher, keyOfId } from './ids.ts';
 import type { Known, KnownChunks } from './known-chunks.ts';
@@ -66,7 +66,9 @@ interface PendingDraft {
 export class StreamWriter implements ContentWriter {
   readonly #context: WriterContext;
   readonly #options: WriterOptions;
-  readonly #hash = newContentHash();
+  #hash: ContentHash | undefined;
+  /** Of a content that came whole in one piece. */
+  #wholeHash: Uint8Array | undefined;
   readonly #compressibility: Compressibility;
   readonly #gatherBytes: number;
   #gathered: Uint8Array = new Uint8Array(0);
@@ -110,6 +112,9 @@ export class StreamWriter implements ContentWriter {
   async write(bytes: Uint8Array): Promise<void> {
     assert(this.#state === 'open', 'nothing is written behind the end');
     await this.#alone(async () => {
+      if (this.#isWhole(bytes)) return await this.#cutWhole(bytes);
+      assert(this.#wholeHash === undefined || bytes.length === 0, 'no more comes than was announced');
+      this.#hash ??= newContentHash();
       this.#hash.update(bytes);
       this.#size += bytes.length;
       let at = 0;
@@ -142,7 +147,7 @@ export class StreamWriter implements ContentWriter {
       await this.#waitForDrafts();
     });
     this.#state = 'finished';
-    return { size: this.#size, hash: this.#hash.digest() };
+    return { size: this.#size, hash: this.#wholeHash ?? (this.#hash ?? newContentHash()).digest() };
   }
 
   /** Why records of this writer cannot be committed any more; undefined while all is well. */
@@ -218,6 +223,23 @@ export class StreamWriter implements ContentWriter {
     this.#gathered.copyWithin(0, end, gathered);
     this.#gatheredLength = gathered - end;
     return at;
+  }
+
+  /** All that was announced, at once, and neither to be kept inline nor too much for the window. */
+  #isWhole(bytes: Uint8Array): boolean {
+    const { length } = bytes;
+    const isAll = this.#size === 0 && length === this.#options.size;
+    return isAll && length > INLINE_BYTES_MAX && length <= this.#context.chunker.window.length;
+  }
+
+  /** From where it lies into the window: most small files come so, and need no memory of their own. */
+  async #cutWhole(bytes: Uint8Array): Promise<void> {
+    const { chunker, encoder } = this.#context;
+    this.#wholeHash = xxh3Of(bytes);
+    this.#size = bytes.length;
+    while (!encoder.hasRoom) await encoder.room(this.#options.signal);
+    chunker.window.set(bytes, 0);
+    await this.#cutWindow(bytes.length, 1);
   }
 
   async #cutRest(): Promise<void> {

@@ -30,7 +30,6 @@ import {
 import type { FileKind } from '../api/index.ts';
 import { Fault, type FaultCode } from '../base/index.ts';
 import { setFileTimes } from './file-times.ts';
-import { plainBytes } from './plain-bytes.ts';
 import { rawOfText, systemPath, textOfRaw } from './raw.ts';
 
 export interface LocalStat {
@@ -62,8 +61,8 @@ export interface LocalDisk {
   /** Names in byte order. */
   list(folder: string): string[];
   readLink(path: string): string;
-  /** All bytes of a file that is as `expected` says. @throws Fault `conflict` when it is not, or changes meanwhile. */
-  readWhole(path: string, expected: LocalStat): Uint8Array;
+  /** All bytes of a file that is as `expected` says, in `target`. @throws Fault `conflict` when it is not, or changes meanwhile. */
+  readWhole(path: string, expected: LocalStat, target: Uint8Array): Uint8Array;
   openReader(path: string): Promise<LocalReader>;
   /** Makes a folder; false when there is something already. */
   makeFolder(path: string): boolean;
@@ -203,8 +202,8 @@ export const realDisk: LocalDisk = {
   readLink(path) {
     return guarded('Reading the symlink', path, () => readlinkSync(systemPath(path), { encoding: 'latin1' }));
   },
-  readWhole(path, expected) {
-    return guarded('Reading', path, () => readWhole(path, expected));
+  readWhole(path, expected, target) {
+    return guarded('Reading', path, () => readWhole(path, expected, target));
   },
   openReader(path) {
     return guardedLater('Reading', path, () => openReader(path));
@@ -261,10 +260,10 @@ export const realDisk: LocalDisk = {
   },
 };
 
-function readWhole(path: string, expected: LocalStat): Uint8Array {
+function readWhole(path: string, expected: LocalStat, target: Uint8Array): Uint8Array {
   const fd = openSync(systemPath(path), READ_FLAGS);
   try {
-    const bytes = plainBytes(expected.size);
+    const bytes = target.subarray(0, expected.size);
     let length = 0;
     for (let read = -1; read !== 0 && length < bytes.length; length += read) {
       read = readSync(fd, bytes, length, bytes.length - length, null);

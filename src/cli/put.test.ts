@@ -161,9 +161,9 @@ test('put skips and names special files, unreadable ones and folders, and says s
     new Fault('denied', `Reading ${path} failed: this user may not do that.`, { local: path });
   stage.disk = {
     ...realDisk,
-    readWhole: (path, expected) => {
+    readWhole: (path, expected, target) => {
       if (path.endsWith('a.txt')) throw denied(path);
-      return realDisk.readWhole(path, expected);
+      return realDisk.readWhole(path, expected, target);
     },
     list: (folder) => {
       if (folder.endsWith('deep')) throw denied(folder);
@@ -194,9 +194,9 @@ test('put takes a file that vanishes between looking and reading as gone, not as
   makeTree(stage);
   stage.disk = {
     ...realDisk,
-    readWhole: (path, expected) => {
+    readWhole: (path, expected, target) => {
       if (path.endsWith('a.txt')) unlinkSync(path);
-      return realDisk.readWhole(path, expected);
+      return realDisk.readWhole(path, expected, target);
     },
   };
   assert.equal(await stage.run('put', '--json', stage.path('tree')), EXIT.ok);
@@ -209,9 +209,9 @@ test('put tries a small file again that changes while it is read', async () => {
   let readCount = 0;
   stage.disk = {
     ...realDisk,
-    readWhole: (path, expected) => {
+    readWhole: (path, expected, target) => {
       if (readCount++ === 0) writeFileSync(path, 'after it changed');
-      return realDisk.readWhole(path, expected);
+      return realDisk.readWhole(path, expected, target);
     },
   };
   assert.equal(await stage.run('put', stage.path('f'), '/f'), EXIT.ok);

@@ -15,8 +15,8 @@ import type { Context } from './context.ts';
 import { endsTheRun } from './exit-codes.ts';
 import { type Done, FolderLedger } from './folder-ledger.ts';
 import { Gang } from './gang.ts';
-import { blocksOf } from './local-blocks.ts';
-import { changedFault, isSameState, type LocalReader, type LocalStat } from './local-disk.ts';
+import { BLOCK_BYTES, blocksOf, lendBlock, returnBlock } from './local-blocks.ts';
+import { changedFault, isSameState, type LocalDisk, type LocalReader, type LocalStat } from './local-disk.ts';
 import { localHash } from './local-hash.ts';
 import { type WalkEntry, type WalkOptions, walkLocal } from './local-walk.ts';
 import { mergeSorted } from './merge.ts';
@@ -26,8 +26,8 @@ import { comparePaths, liesUnder, textOfRaw } from './raw.ts';
 import { joinStored, manifestOf, statOrNothing, storedFolderOf } from './stored.ts';
 import type { Item, Tally } from './tally.ts';
 
-/** Files up to this size go into the stream of many. */
-const SMALL_BYTES_MAX = 1024 * 1024;
+/** Files up to this size go into the stream of many. Each is read into one block. */
+const SMALL_BYTES_MAX = BLOCK_BYTES;
 /** Large files at once: one is hashed while another waits for its commit. */
 const LARGE_AT_ONCE = 2;
 /** Changes of attributes at once: they share commits. */
@@ -303,7 +303,7 @@ export class Putting {
       case 'symlink':
         return { path: piece.goal, kind: 'symlink', target: textOfRaw(disk.readLink(piece.local)), ...attributes };
       default: {
-        const source = (): ByteSource => [disk.readWhole(piece.local, piece.stat)];
+        const source = (): ByteSource => wholeOf(disk, piece);
         return { path: piece.goal, kind: 'file', size: piece.stat.size, source, ...attributes };
       }
     }
@@ -409,6 +409,16 @@ export class Putting {
     } catch (error) {
       await this.#failed(piece, error);
     }
+  }
+}
+
+/** All of a small file, in memory that is lent until the next step. */
+function* wholeOf(disk: LocalDisk, { local, stat }: Piece): Generator<Uint8Array, void> {
+  const block = lendBlock();
+  try {
+    yield disk.readWhole(local, stat, block);
+  } finally {
+    returnBlock(block);
   }
 }
 
