@@ -151,8 +151,9 @@ async function sendPieces(
   }
 }
 
-/** Memory for the next answer that is put together; absent while one is with a slow client. */
-let joined: Uint8Array | undefined;
+/** Memory in which answers are put together, for the next ones. */
+const spares: Buffer[] = [];
+const SPARES_MAX = 8;
 
 async function sendJoined(
   answer: Answer & { kind: 'bytes' },
@@ -162,15 +163,13 @@ async function sendJoined(
 ): Promise<void> {
   const { response, signal } = sending;
   const isWhole = first.done !== true && first.value.length === answer.length;
-  const memory = isWhole ? undefined : (joined ?? new Uint8Array(JOINED_BYTES_MAX));
-  if (memory !== undefined) {
-    joined = undefined;
-    await join({ first, pieces }, memory.subarray(0, answer.length));
-  }
+  const memory = isWhole ? undefined : (spares.pop() ?? Buffer.allocUnsafeSlow(JOINED_BYTES_MAX));
+  if (memory !== undefined) await join({ first, pieces }, memory.subarray(0, answer.length));
   if (signal.aborted) throw Fault.aborted(signal, 'Sending a file');
   writeHead(answer.status, headers, sending);
   await write(response, memory?.subarray(0, answer.length) ?? first.value, signal, true);
-  joined = memory ?? joined;
+  // Not when the client went away meanwhile: what is sent then nobody knows.
+  if (memory !== undefined && spares.length < SPARES_MAX) spares.push(memory);
 }
 
 async function join({ first, pieces }: Pulled, target: Uint8Array): Promise<void> {
