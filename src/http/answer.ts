@@ -153,7 +153,7 @@ async function sendPieces(
 
 /** Memory in which answers are put together, for the next ones. */
 const spares: Buffer[] = [];
-const SPARES_MAX = 8;
+const SPARES_MAX = 32;
 
 async function sendJoined(
   answer: Answer & { kind: 'bytes' },
@@ -165,11 +165,28 @@ async function sendJoined(
   const isWhole = first.done !== true && first.value.length === answer.length;
   const memory = isWhole ? undefined : (spares.pop() ?? Buffer.allocUnsafeSlow(JOINED_BYTES_MAX));
   if (memory !== undefined) await join({ first, pieces }, memory.subarray(0, answer.length));
+  await turnEnd();
   if (signal.aborted) throw Fault.aborted(signal, 'Sending a file');
   writeHead(answer.status, headers, sending);
   await write(response, memory?.subarray(0, answer.length) ?? first.value, signal, true);
   // Not when the client went away meanwhile: what is sent then nobody knows.
   if (memory !== undefined && spares.length < SPARES_MAX) spares.push(memory);
+}
+
+let ending: Promise<void> | undefined;
+
+/**
+ * When all requests that came in together have been looked at. Answers that go out one behind the other wake a client
+ * on the same machine once; to be woken for each costs both sides more than the answer does.
+ */
+function turnEnd(): Promise<void> {
+  ending ??= new Promise((resolve) => {
+    setImmediate(() => {
+      ending = undefined;
+      resolve();
+    });
+  });
+  return ending;
 }
 
 async function join({ first, pieces }: Pulled, target: Uint8Array): Promise<void> {
