@@ -224,3 +224,29 @@ test('a damaged base makes its dependants faults, and nothing else', async () =>
   );
   assert.ok((await stand.get(other.drafts)).length === 10_000);
 });
+
+test('a small content that is read again and again is read from its pack twice', async () => {
+  let getCount = 0;
+  const inner = new MemoryObjects();
+  const objects: ObjectStore = new Proxy(inner, {
+    get: (target, name) => {
+      if (name === 'get') getCount++;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  await using stand = await ChunkStand.open({ objects, options: { chunkCacheBytes: 1_000_000 } });
+  for (const length of [6_000, 60_000]) {
+    const bytes = concatBytes(
+      Array.from({ length: length / 100 }, (_, n) => utf8(String(n * n).padEnd(100, `${length}`))),
+    );
+    const { drafts } = await stand.put(bytes);
+    getCount = 0;
+    await stand.get(drafts);
+    await stand.get(drafts);
+    assert.ok(getCount > 0);
+    getCount = 0;
+    for (let n = 0; n < 5; n++) assert.ok((await stand.get(drafts)).equals(bytes));
+    assert.equal(getCount, 0, `${drafts.length} chunks`);
+  }
+});

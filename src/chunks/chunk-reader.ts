@@ -34,6 +34,8 @@ const THREAD_BYTES_MIN = 256 * 1024;
 const START_BYTES_MIN = 16 * 1024 * 1024;
 /** Depths of records are below this. */
 const DEPTH_BELOW = BASE_DEPTH_MAX + 1;
+/** Chunks remembered to have been read whole, so that one that is read again is kept. */
+const READ_ONCE_MAX = 2_000;
 /** Rows of packs remembered. */
 const PACK_ROWS_MAX = 1_000;
 
@@ -92,6 +94,8 @@ interface ReadOptions {
 export class ChunkReader {
   readonly #context: ReaderContext;
   readonly #plain: Lru<string, Uint8Array>;
+  /** Whole chunks that passed by. */
+  readonly #readOnce = new Lru<string, true>({ weightMax: READ_ONCE_MAX });
   readonly #indexes: Lru<string, PackIndex>;
   readonly #packObjects = new Lru<PackId, PackObject & { readonly isSealed: boolean }>({ weightMax: PACK_ROWS_MAX });
   readonly #comingIndexes = new Map<string, Promise<PackIndex>>();
@@ -468,19 +472,30 @@ export class ChunkReader {
   async #plainOf(
     slice: ChunkSlice,
     located: Located,
-    brought: Promise<Brought | undefined> | undefined,
+    coming: Promise<Brought | undefined> | undefined,
     number: number,
   ): Promise<Uint8Array> {
-    const together = await brought?.catch(() => undefined);
-    // A request that failed as a whole is made again for each record: then the fault names the right one.
-    if (together === undefined)
-      return this.#ahead?.find(keyOfId(slice.id)) ?? (await this.#load(slice.id, DEPTH_BELOW, located));
+    const together = await coming?.catch(() => undefined);
     // What a thread has marked is read again for itself: then the fault is the same whoever saw it first.
-    if ('decoded' in together) return plainAt(together.decoded, number) ?? (await this.#load(slice.id));
-    const plain = (await this.#decodeIn(together, located)) ?? (await this.#load(slice.id));
-    // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
-    if (slice.length < plain.length) this.#cache(keyOfId(slice.id), plain);
+    if (together !== undefined && 'decoded' in together)
+      return plainAt(together.decoded, number) ?? (await this.#load(slice.id));
+    const key = keyOfId(slice.id);
+    const ahead = together === undefined ? this.#ahead?.find(key) : undefined;
+    if (ahead !== undefined) return ahead;
+    // A request that failed as a whole is made again for each record: then the fault names the right one.
+    const plain =
+      together === undefined
+        ? await this.#load(slice.id, DEPTH_BELOW, located)
+        : ((await this.#decodeIn(together, located)) ?? (await this.#load(slice.id)));
+    // Somebody who reads a part of a chunk comes for the rest soon; of whole ones most pass by once.
+    if (slice.length < plain.length || this.#isReadAgain(key)) this.#cache(key, plain);
     return plain;
+  }
+
+  #isReadAgain(key: string): boolean {
+    const isAgain = this.#readOnce.get(key) === true;
+    if (!isAgain) this.#readOnce.set(key, true);
+    return isAgain;
   }
 
   /** Undefined when it is damaged: it is read again alone, which finds out whether it was healed since it was located. */

@@ -151,8 +151,9 @@ async function sendPieces(
   }
 }
 
-/** Memory for the next answer that is put together; absent while one is with a slow client. */
-let joined: Uint8Array | undefined;
+/** Memory in which answers are put together, for the next ones. */
+const spares: Buffer[] = [];
+const SPARES_MAX = 32;
 
 async function sendJoined(
   answer: Answer & { kind: 'bytes' },
@@ -162,15 +163,30 @@ async function sendJoined(
 ): Promise<void> {
   const { response, signal } = sending;
   const isWhole = first.done !== true && first.value.length === answer.length;
-  const memory = isWhole ? undefined : (joined ?? new Uint8Array(JOINED_BYTES_MAX));
-  if (memory !== undefined) {
-    joined = undefined;
-    await join({ first, pieces }, memory.subarray(0, answer.length));
-  }
+  const memory = isWhole ? undefined : (spares.pop() ?? Buffer.allocUnsafeSlow(JOINED_BYTES_MAX));
+  if (memory !== undefined) await join({ first, pieces }, memory.subarray(0, answer.length));
+  await turnEnd();
   if (signal.aborted) throw Fault.aborted(signal, 'Sending a file');
   writeHead(answer.status, headers, sending);
   await write(response, memory?.subarray(0, answer.length) ?? first.value, signal, true);
-  joined = memory ?? joined;
+  // Not when the client went away meanwhile: what is sent then nobody knows.
+  if (memory !== undefined && spares.length < SPARES_MAX) spares.push(memory);
+}
+
+let ending: Promise<void> | undefined;
+
+/**
+ * When all requests that came in together have been looked at. Answers that go out one behind the other wake a client
+ * on the same machine once; to be woken for each costs both sides more than the answer does.
+ */
+function turnEnd(): Promise<void> {
+  ending ??= new Promise((resolve) => {
+    setImmediate(() => {
+      ending = undefined;
+      resolve();
+    });
+  });
+  return ending;
 }
 
 async function join({ first, pieces }: Pulled, target: Uint8Array): Promise<void> {
