@@ -241,7 +241,7 @@ class HeldStore implements AsyncDisposable {
         return doors;
       };
       const bell = await Doorbell.hang({ folder: this.#store.folder, clock, open });
-      this.#store.lock.announce([bell.shown]);
+      this.#store.lock.announce({ addresses: [bell.shown] });
       return bell;
     } catch (error) {
       complain(error);
