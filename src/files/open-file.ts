@@ -374,7 +374,7 @@ export class OpenFile {
     const runs = this.buffer.freeze();
     for (const run of runs) {
       if (this.#stream !== undefined && this.#stream.end !== run.offset) await this.#endStream();
-      this.#stream ??= await this.#beginStream(run, runs.length === 1);
+      this.#stream ??= await this.#beginStream(run);
       await this.#feed(this.#stream, run.bytes);
     }
     if (isLast) await this.#endStream();
@@ -388,14 +388,12 @@ export class OpenFile {
   }
 
   /** A stream that begins with this run, and with a small extent that ends where it begins. */
-  async #beginStream(run: Written, isOnly: boolean): Promise<Stream> {
+  async #beginStream(run: Written): Promise<Stream> {
     const [before] = run.offset === 0 ? [] : this.#extents(run.offset - 1, run.offset);
     const isSmall = before !== undefined && before.length < SMALL_BYTES && before.offset + before.length <= run.offset;
     const start = isSmall ? before.offset : run.offset;
     const level = this.#host.levelOf(this.row);
-    // Nobody can know how much follows; a lone small run needs no large buffer.
-    const size = isOnly && run.bytes.length < SMALL_BYTES ? run.bytes.length + run.offset - start : undefined;
-    const writer = this.#host.context.chunks.newWriter({ level, ...(size === undefined ? {} : { size }) });
+    const writer = this.#host.context.chunks.newWriter({ level });
     const stream: Stream = { writer, start, end: start, stored: start };
     if (isSmall) await this.#feed(stream, await this.#host.bytesOf(before, 0, before.length));
     return stream;

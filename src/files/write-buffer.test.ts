@@ -31,8 +31,10 @@ test('a write buffer reads back the latest bytes of each place, through freezing
           const under = model.frozen.map((byte, i) => (byte === NONE ? (model.held[i] ?? NONE) : byte));
           const end = under.findLastIndex((byte) => byte !== NONE) + 1;
           const start = under.findLastIndex((byte, i) => byte === NONE && i < end) + 1;
-          buffer.stored(end > start ? { offset: start, end } : undefined);
-          model.held = blank().map((_, i) => (i >= start && i < end ? (under[i] ?? NONE) : NONE));
+          // What is held may begin before anything that is here.
+          const early = Math.max(0, start - random.below(4));
+          buffer.stored(end > start ? { offset: early, end } : undefined);
+          model.held = blank().map((_, i) => (i >= early && i < end ? (under[i] ?? NONE) : NONE));
           model.frozen = blank();
         } else if (roll === 6 && [...model.frozen, ...model.held].every((byte) => byte === NONE)) {
           buffer.truncate(offset);

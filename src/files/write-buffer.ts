@@ -109,16 +109,12 @@ export class WriteBuffer {
    * `tail.end`, which are held on.
    */
   stored(tail?: { readonly offset: number; readonly end: number }): void {
-    const held: Run[] = [];
-    if (tail !== undefined && tail.end > tail.offset) {
-      const bytes = Buffer.allocUnsafeSlow(tail.end - tail.offset);
-      for (const piece of over(this.#frozen, this.#held, tail.offset, tail.end))
-        bytes.set(piece.bytes, piece.offset - tail.offset);
-      held.push({ offset: tail.offset, bytes, length: bytes.length });
-    }
+    // Not all of it need be here: a stream may begin with bytes that are stored elsewhere.
+    const pieces = tail === undefined ? [] : over(this.#frozen, this.#held, tail.offset, tail.end);
+    const held = pieces.map(({ offset, bytes }): Run => ({ offset, bytes: copyOf(bytes), length: bytes.length }));
     this.#held = held;
     this.#frozen = [];
-    this.#bytes = { fresh: this.#bytes.fresh, frozen: 0, held: held[0]?.length ?? 0 };
+    this.#bytes = { fresh: this.#bytes.fresh, frozen: 0, held: held.reduce((sum, { length }) => sum + length, 0) };
   }
 
   /** All of it is given up. */
