@@ -258,3 +258,19 @@ test('in an xxh3-128 store, equal names of different bytes are refused and not m
   ]);
   await assert.rejects(stand.put(two), (error) => Fault.is(error, 'corrupt', 'mismatch'));
 });
+
+test('a stream that goes on with what it has said already has drafts ready while it goes on', async () => {
+  await using stand = await ChunkStand.open();
+  const said = stand.random.bytes(64 * 1024);
+  await using writer = stand.store.newWriter({ level: 'none' });
+  let draftCount = 0;
+  for (let round = 0; round < 400; round++) {
+    await writer.write(said);
+    // Long enough for the batch that is filling to be stored, if anybody asked for it.
+    await new Promise((resolve) => setImmediate(resolve));
+    draftCount += writer.take().drafts.length;
+  }
+  await writer.finish();
+  const rest = writer.take().drafts.length;
+  assert.ok(draftCount > 3 * 1_024 && rest < 2_048, `${draftCount} drafts on the way, ${rest} at the end`);
+});

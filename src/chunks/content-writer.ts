@@ -26,6 +26,8 @@ import type { Known, KnownChunks } from './known-chunks.ts';
 import type { OpenPack } from './open-pack.ts';
 import { encodeRecord } from './record.ts';
 
+/** Drafts behind one that is not ready, at which its batch is hurried and waited for. */
+const DRAFTS_WAITING_MAX = 1_024;
 /** Least and first size of what is gathered. */
 const GATHER_BYTES_FIRST = 4 * 1024;
 
@@ -120,6 +122,7 @@ export class StreamWriter implements ContentWriter {
       let at = 0;
       while (this.#gatheredLength + bytes.length - at >= this.#gatherBytes) at = await this.#cutFrom(bytes, at);
       this.#gather(bytes.subarray(at));
+      if (this.#drafts.length - this.readyCount > DRAFTS_WAITING_MAX) await this.#hurryFirst();
     });
   }
 
@@ -392,14 +395,17 @@ export class StreamWriter implements ContentWriter {
   }
 
   async #waitForDrafts(): Promise<void> {
-    while (this.readyCount < this.#drafts.length) {
-      const next = this.#drafts[this.#readyCount]?.chunk;
-      assert(next !== undefined, 'only chunks are waited for');
-      this.#context.encoder.flush();
-      await next.settled;
-      if (next.fault !== undefined) throw next.fault;
-      this.#checkGoesOn();
-    }
+    while (this.readyCount < this.#drafts.length) await this.#hurryFirst();
+  }
+
+  /** Waits for the first draft that is not ready. What repeats itself adds nothing that would fill its batch. */
+  async #hurryFirst(): Promise<void> {
+    const first = this.#drafts[this.readyCount]?.chunk;
+    assert(first !== undefined, 'only chunks are waited for');
+    this.#context.encoder.flush();
+    await first.settled;
+    if (first.fault !== undefined) throw first.fault;
+    this.#checkGoesOn();
   }
 
   #isReady(pending: PendingDraft | undefined): boolean {
