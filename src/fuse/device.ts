@@ -81,13 +81,16 @@ export function openDevice(): number {
   }
 }
 
+/** For a user whom the device does not let in. */
+export function deviceDenied(about: Readonly<Record<string, unknown>>, cause?: unknown): Fault {
+  const sentence = `${DEVICE} may not be opened by this user. Let the user in (chmod 0666 ${DEVICE}, as most systems have it), or in a container pass "--device ${DEVICE}".`;
+  return new Fault('denied', sentence, about, cause);
+}
+
 function deviceFault(error: unknown): Fault {
   const code = (error as NodeJS.ErrnoException).code;
   const about = { device: DEVICE, errno: code };
-  if (code === 'EACCES' || code === 'EPERM') {
-    const sentence = `${DEVICE} may not be opened by this user. Let the user in (chmod 0666 ${DEVICE}, as most systems have it), or in a container pass "--device ${DEVICE}".`;
-    return new Fault('denied', sentence, about, error);
-  }
+  if (code === 'EACCES' || code === 'EPERM') return deviceDenied(about, error);
   const sentence = `${DEVICE} cannot be opened (${code}). Load the kernel's FUSE module (modprobe fuse), or in a container pass "--device ${DEVICE} --cap-add SYS_ADMIN".`;
   return new Fault('unavailable', sentence, about, error);
 }

@@ -7,7 +7,7 @@ import { closeSync, readFileSync, writeFileSync } from 'node:fs';
 import { readdir, realpath, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Fault, type Log } from '../base/index.ts';
-import { openDevice, type SystemCalls } from './device.ts';
+import { deviceDenied, openDevice, type SystemCalls } from './device.ts';
 import type { KernelThread } from './kernel-thread.ts';
 import { ERRNO } from './protocol.ts';
 
@@ -173,8 +173,9 @@ function fusermountFault(path: string, said: string): Fault {
     const sentence = 'Letting other users in needs the line "user_allow_other" in /etc/fuse.conf.';
     return new Fault('denied', sentence, about);
   }
-  if (/permission denied|not permitted/i.test(said)) {
-    const sentence = `Mounting at ${path} is not allowed: ${said} The folder must be your own, and /dev/fuse open for you (chmod 0666 /dev/fuse).`;
+  if (/open \/dev\/fuse: (permission denied|operation not permitted)/i.test(said)) return deviceDenied(about);
+  if (/permission denied|not permitted|no write access/i.test(said)) {
+    const sentence = `Mounting at ${path} is not allowed: ${said}. Whoever is not root mounts at a folder of their own, or as root.`;
     return new Fault('denied', sentence, about);
   }
   return new Fault('io', `Mounting at ${path} failed: ${said}`, about);
