@@ -58,7 +58,12 @@ export async function mountStore(options: MountedOptions = {}): Promise<MountedS
     env: { ...process.env, ...options.environment },
   });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
+  let hasSaidSo = false;
+  child.stdout.on('data', (data: Buffer) => {
+    output += data.toString();
+    hasSaidSo ||= output.includes('\n');
+  });
+  child.stderr.on('data', (data: Buffer) => (output += data.toString()));
   let endedWith: number | NodeJS.Signals | undefined;
   const ended = new Promise<number | NodeJS.Signals>((done) => {
     child.on('exit', (code, signal) => done((endedWith = signal ?? code ?? -1)));
@@ -70,7 +75,8 @@ export async function mountStore(options: MountedOptions = {}): Promise<MountedS
   };
 
   const until = performance.now() + READY_MS_MAX * SCALE;
-  while (!isMounted(path)) {
+  // The kernel knows of the mount a moment before the process is ready for signals and says so.
+  while (!hasSaidSo || !isMounted(path)) {
     if (endedWith !== undefined || performance.now() > until) {
       await takeAway();
       rmSync(owned, { recursive: true, force: true });
