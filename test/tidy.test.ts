@@ -136,6 +136,13 @@ test('only server, daemon and cli/main read the environment', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('tests reach libc in one file', () => {
+  const reaching = globSync('{test,tools,bench,examples}/**/*.ts', { cwd: root })
+    .filter((file) => !file.includes('node_modules'))
+    .filter((file) => importsOf(file).some(({ specifier }) => specifier === 'koffi'));
+  assert.deepEqual(reaching, ['test/e2e/posix/libc.ts']);
+});
+
 test('nothing is called utils, helpers or common', () => {
   assert.deepEqual(
     files.filter((file) => /(^|\/)(utils?|helpers?|common|misc)(\/|\.ts$)/.test(file)),

@@ -17,6 +17,8 @@ export interface Soak {
 export interface SoakWords {
   /** A whole number; `absent` when it is not given. @throws Error when it is none. */
   number(name: string, absent: number): number;
+  /** As it was given. */
+  text(name: string): string | undefined;
 }
 
 const folder = resolve(import.meta.dirname, '../test/soak');
@@ -51,6 +53,7 @@ function wordsOf(words: readonly string[]): SoakWords {
     given.set(name.slice(2), value);
   }
   return {
+    text: (name) => given.get(name),
     number: (name, absent) => {
       const text = given.get(name);
       const value = text === undefined ? absent : Number(text);

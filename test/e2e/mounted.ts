@@ -5,7 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { holdfast } from './holdfast.ts';
 import { HOLDFAST } from './server.ts';
 
@@ -14,7 +14,6 @@ const READY_MS_MAX = 30_000;
 const STOP_MS_MAX = 60_000 * SCALE;
 /** Says that it is mounted often enough to be seen soon. */
 const POLL_MS = 20;
-const CHILD = resolve(import.meta.dirname, 'mount-child.ts');
 
 export interface MountedOptions {
   /** A store to mount; without it a new one is made, which goes with the mount. */
@@ -34,11 +33,6 @@ export interface MountedStore extends AsyncDisposable {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
-/** Whether the command line can mount. Until it can, `mountStore` uses mount-child.ts, which does the same. */
-export const canMountStores: Promise<boolean> = holdfast(['help']).then(({ stdout }) =>
-  /^\s+mount\b/m.test(stdout.toString()),
-);
-
 /** Resolves once the store is mounted. @throws Error with what the process said when it does not come to that. */
 export async function mountStore(options: MountedOptions = {}): Promise<MountedStore> {
   const owned = mkdtempSync(join(tmpdir(), 'holdfast-mounted-'));
@@ -50,15 +44,17 @@ export async function mountStore(options: MountedOptions = {}): Promise<MountedS
     if (made.code !== 0) throw new Error(made.stderr);
   }
   const words = ['--store', store, 'mount', path, '--allow-other', ...(options.flags ?? [])];
-  const [command, ...first] = (await canMountStores)
-    ? [HOLDFAST]
-    : [process.execPath, '--disable-warning=ExperimentalWarning', CHILD];
-  const child = spawn(command ?? '', [...first, ...words], {
+  const child = spawn(HOLDFAST, words, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.environment },
   });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
+  let hasSaidSo = false;
+  child.stdout.on('data', (data: Buffer) => {
+    output += data.toString();
+    hasSaidSo ||= output.includes('\n');
+  });
+  child.stderr.on('data', (data: Buffer) => (output += data.toString()));
   let endedWith: number | NodeJS.Signals | undefined;
   const ended = new Promise<number | NodeJS.Signals>((done) => {
     child.on('exit', (code, signal) => done((endedWith = signal ?? code ?? -1)));
@@ -70,7 +66,8 @@ export async function mountStore(options: MountedOptions = {}): Promise<MountedS
   };
 
   const until = performance.now() + READY_MS_MAX * SCALE;
-  while (!isMounted(path)) {
+  // The kernel knows of the mount a moment before the process is ready for signals and says so.
+  while (!hasSaidSo || !isMounted(path)) {
     if (endedWith !== undefined || performance.now() > until) {
       await takeAway();
       rmSync(owned, { recursive: true, force: true });

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Mount, mountExt4, whyNoExt4 } from './ext4.ts';
-import { canMountStores, mountStore } from './mounted.ts';
+import { mountStore } from './mounted.ts';
 import { CASES } from './posix/cases.ts';
 import { differences, type Outcomes, report, runSuite } from './posix/compare.ts';
 
@@ -46,10 +46,7 @@ test('ext4 agrees with itself, and no case breaks', limits, async () => {
   assert.deepEqual(unfinished, []);
 });
 
-test('a mounted store does in every case what ext4 does', {
-  ...limits,
-  skip: skip || !(await canMountStores),
-}, async () => {
+test('a mounted store does in every case what ext4 does', limits, async () => {
   const expected = await onExt4();
   await using mount = await mountStore();
   const found = differences(expected, await runSuite(mount.path));
