@@ -4,8 +4,11 @@
  * slowly or never is a difference, not a hang.
  */
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Mount, mountExt4, whyNoExt4 } from './ext4.ts';
+import { temporaryFolder } from './holdfast.ts';
 import { mountStore } from './mounted.ts';
 import { CASES } from './posix/cases.ts';
 import { differences, type Outcomes, report, runSuite } from './posix/compare.ts';
@@ -34,6 +37,21 @@ test('cases have names of their own, and are many', () => {
     [],
   );
   assert.ok(names.length >= CASE_COUNT_MIN, `${names.length} cases`);
+});
+
+test('a case that blocks or ends its process is an outcome, and the others run', limits, async () => {
+  const module = join(import.meta.dirname, 'posix/cases-that-end-badly.ts');
+  using folder = temporaryFolder();
+  const run = (name: string): Promise<Outcomes> => {
+    mkdirSync(join(folder.path, name));
+    return runSuite(join(folder.path, name), { module, caseMsMax: 2_000 });
+  };
+  const [first, second] = [await run('first'), await run('second')];
+  assert.equal(first.get('well'), 'well');
+  assert.deepEqual(first.get('blocks'), { process: 'gave no answer in 2 s' });
+  assert.deepEqual(first.get('ends'), { process: 'ended with SIGKILL' });
+  assert.deepEqual(first.get('throws'), { stopped: 'mkdir: ENOENT' });
+  assert.match(report(differences(first, second)), /^differs\n {4}other: oracle "[\d.]+", here "[\d.]+"$/);
 });
 
 test('ext4 agrees with itself, and no case breaks', limits, async () => {

@@ -1,17 +1,17 @@
 /**
- * Runs cases in a folder: `runner.ts FOLDER FROM`, from the FROM-th on. Two JSON lines per case: its number when it
+ * Runs cases in a folder: `runner.ts FOLDER FROM MODULE`, those of the module from the FROM-th on. Two JSON lines per case: its number when it
  * starts, and its outcome; so that whoever reads along knows which case is under way when nothing more comes.
  * A process of its own because a system call may block for ever, and because cases change the current folder.
  */
 import { mkdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { plain, Sys } from './case.ts';
-import { CASES } from './cases.ts';
+import { type Case, plain, Sys } from './case.ts';
 import { SystemError } from './libc.ts';
 
 export type Line = { readonly start: number } | { readonly end: number; readonly outcome: unknown };
 
-const [folder = '.', from = '0'] = process.argv.slice(2);
+const [folder = '.', from = '0', module = ''] = process.argv.slice(2);
+const { CASES } = (await import(module)) as { readonly CASES: readonly Case[] };
 const sys = new Sys();
 sys.umask(0o022);
 for (const [number, each] of CASES.entries()) {
