@@ -135,6 +135,33 @@ test('values are read from words and from data alike when they are right', () =>
   assert.equal(other.token, 'hush');
 });
 
+test('columns with a default may be left out of a table, and a slip in a name is told the nearest', () => {
+  const type = {
+    kind: 'tables',
+    columns: { path: { kind: 'text' }, user: { kind: 'text' }, read_only: { kind: 'boolean' } },
+    defaults: { user: 'owner', read_only: false },
+    countMax: 2,
+  } as const;
+  const read = (data: unknown) => valueOfData(type, data);
+  assert.deepEqual(read([{ path: 'a' }, { path: 'b', read_only: true }]), {
+    ok: true,
+    value: [
+      { path: 'a', user: 'owner', read_only: false },
+      { path: 'b', user: 'owner', read_only: true },
+    ],
+  });
+  const wantedFor = (data: unknown): string => {
+    const result = read(data);
+    return result.ok ? '' : result.wanted;
+  };
+  assert.match(wantedFor([{ user: 'x' }]), /^in table 1 of the list, `path` to be a text/);
+  assert.match(wantedFor([{ path: 'a', user: '' }]), /`user` to be a text that is not empty/);
+  assert.match(wantedFor([{ path: 'a', read_onyl: true }]), /`read_onyl` too \(did you mean `read_only`\?\)$/);
+  assert.match(wantedFor('x'), /with `path`, and if not as here `user` \(`owner`\), `read_only` \(`false`\)/);
+  const wrong = { type: { ...type, defaults: { user: 3 } }, default: [], doc: 'Mounts.' };
+  assert.match(mistakesOfTable({ wrong }).join(), /the default of `user` in wrong is not a value of its type/);
+});
+
 test('a wrong value is refused with its origin, what was expected and an example', () => {
   const cases: readonly [OptionSources, RegExp][] = [
     [

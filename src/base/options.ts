@@ -359,6 +359,9 @@ export function mistakesOfTable(table: OptionTable): readonly string[] {
     if (spec.default !== undefined && !valueOfData(spec.type, spec.default).ok && !isMillisecondDefault(spec)) {
       mistakes.push(`the default of ${name} is not a value of its type`);
     }
+    for (const column of wrongDefaultsOf(spec.type)) {
+      mistakes.push(`the default of \`${column}\` in ${name} is not a value of its type`);
+    }
     for (const flag of flagsOfOption(name, spec)) {
       if (!/^(--[a-z0-9][a-z0-9-]*|-[a-zA-Z0-9])$/.test(flag)) mistakes.push(`${flag} of ${name} is no flag`);
       claim(flag, name);
@@ -369,6 +372,13 @@ export function mistakesOfTable(table: OptionTable): readonly string[] {
     if (key !== undefined) claim(`the key ${key}`, name);
   }
   return mistakes;
+}
+
+function wrongDefaultsOf(type: OptionType): string[] {
+  if (type.kind !== 'tables') return [];
+  return Object.entries(type.defaults ?? {})
+    .filter(([column, value]) => !valueOfData(type.columns[column] ?? { kind: 'choice', values: [] }, value).ok)
+    .map(([column]) => column);
 }
 
 /** A duration's default is milliseconds, as its value is; only words have units. */

@@ -18,6 +18,8 @@ export async function runProcess(): Promise<void> {
   };
   process.on('SIGINT', onSignal(EXIT.interrupted));
   process.on('SIGTERM', onSignal(EXIT.terminated));
+  // The terminal was closed.
+  process.on('SIGHUP', onSignal(EXIT.terminated));
   const exit = await runProgram(wordsOfProcess(process.argv), {
     stdout: sinkOf(process.stdout),
     stderr: sinkOf(process.stderr),

@@ -244,3 +244,23 @@ test('stats, config and init say what they are told', async () => {
   assert.equal(await stage.run('serve'), EXIT.ok);
   assert.match(stage.stdout.text, /^Serving \/s\n/);
 });
+
+test('mount, umount and up say where things are', async () => {
+  using stage = seeded();
+  assert.equal(await stage.run('mount'), EXIT.usage);
+  assert.equal(await stage.run('mount', '--json', '--read-only', '/mnt/x'), EXIT.ok);
+  assert.deepEqual(JSON.parse(stage.stdout.text), {
+    event: 'mounted',
+    mount_point: '/mnt/x',
+    store: '/s',
+    store_id: 'id',
+  });
+  assert.equal(await stage.run('umount', 'x'), EXIT.ok);
+  assert.equal(stage.stdout.text, `unmounted ${process.cwd()}/x\n`);
+  assert.equal(await stage.run('up', '--json'), EXIT.ok);
+  const events = stage.stdout.text.trimEnd().split('\n');
+  assert.deepEqual(
+    events.map((line) => JSON.parse(line).event),
+    ['mounted', 'serving'],
+  );
+});

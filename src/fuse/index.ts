@@ -1,4 +1,11 @@
 /** fuse: a user's tree as a mount of the Linux kernel. */
 export { type MemoryTree, memoryTree } from './memory-tree.ts';
-export { type Mounted, type MountOptions, type MountStats, mountTree, type UnmountOptions } from './mount.ts';
+export {
+  checkMountPoint,
+  type Mounted,
+  type MountOptions,
+  type MountStats,
+  mountTree,
+  type UnmountOptions,
+} from './mount.ts';
 export { type UnmountPointOptions, unmountPoint } from './unmount.ts';

@@ -43,7 +43,11 @@ const isRoot = (): boolean => process.geteuid?.() === 0;
  * @returns the absolute path.
  * @throws Fault `not-found`, `not-folder`, `not-empty`, `locked` (somebody's Holdfast is mounted there), `denied`.
  */
-export async function prepareMountPoint(options: MountPointOptions, system: SystemCalls, log: Log): Promise<string> {
+export async function prepareMountPoint(
+  options: Pick<MountPointOptions, 'mountPoint' | 'name' | 'overEntries'>,
+  system: SystemCalls,
+  log: Log,
+): Promise<string> {
   const path = await placeOf(options.mountPoint);
   const about = { mountPoint: path };
   if (!/^[A-Za-z0-9_-]+$/.test(options.name)) {

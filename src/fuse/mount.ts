@@ -79,10 +79,22 @@ export interface Mounted extends AsyncDisposable {
   unmount(options?: UnmountOptions): Promise<void>;
 }
 
+const NAME = 'holdfast';
 const CACHE_SECONDS = 60;
 const SPIN_MICROSECONDS = 100;
 const BUSY_MS = 5_000;
 const BUSY_RETRY_MS = 100;
+
+/**
+ * Looks whether a tree could be shown at a folder, and takes away a mount whose server has died; answers the folder as
+ * the kernel lists it. @throws Fault as mountTree does for the mount point.
+ */
+export function checkMountPoint(
+  options: Pick<MountOptions, 'mountPoint' | 'name' | 'overEntries' | 'log'>,
+): Promise<string> {
+  const { mountPoint, name = NAME, overEntries = false, log = silentLog } = options;
+  return prepareMountPoint({ mountPoint, name, overEntries }, systemCalls(), log);
+}
 
 /**
  * Shows the tree at a folder.
@@ -95,7 +107,7 @@ export async function mountTree(tree: PosixTree, options: MountOptions): Promise
   const system = systemCalls();
   const place = {
     mountPoint: options.mountPoint,
-    name: options.name ?? 'holdfast',
+    name: options.name ?? NAME,
     allowOther: options.allowOther ?? false,
     readOnly: options.readOnly ?? false,
     overEntries: options.overEntries ?? false,

@@ -116,6 +116,21 @@ test('compression rules come from TOML tables', async () => {
   ]);
 });
 
+test('mounts come from TOML tables, and a relative one starts at the file', async () => {
+  await using place = await folder();
+  writeFileSync(join(place.path, 'h.toml'), '[[mounts]]\npath = "a"\nread_only = true\n[[mounts]]\npath = "/mnt/b"\n');
+  const question = { environment: {}, workingFolder: '/', file: join(place.path, 'h.toml') };
+  const { values } = await loadConfig(question);
+  const usual = { subdir: '/', user: 'owner', read_only: false, allow_other: false, over_entries: false };
+  assert.deepEqual(values.mounts, [
+    { ...usual, path: join(place.path, 'a'), read_only: true },
+    { ...usual, path: '/mnt/b' },
+  ]);
+  const environment = { HOLDFAST_MOUNTS: '[{"path":"c"}]' };
+  const here = await loadConfig({ ...question, environment, workingFolder: place.path });
+  assert.deepEqual(here.values.mounts, [{ ...usual, path: join(place.path, 'c') }]);
+});
+
 test('lines are found under headings and never inside multi-line texts', () => {
   const lineOf = lineFinder('a = 1\nb.c = """\nd = 2\n"""\n[ e . f ] # more\ng = \'x\'\n[[h]]\ni=1\n[[h]]\ni=2\n');
   assert.deepEqual(['a', 'b', 'b.c', 'd', 'e.f', 'e.f.g', 'h', 'h.i', 'j'].map(lineOf), [

@@ -43,6 +43,10 @@ level = "none"
 [[compression.rules]]
 match = "logs/**"        # with a slash: paths from the root
 level = 9
+
+[[mounts]]               # for \`holdfast up\`: see mount.md
+path = "/mnt/files"
+allow_other = true
 \`\`\`
 
 ## Values

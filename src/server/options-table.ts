@@ -118,7 +118,7 @@ export const SERVER_OPTIONS = {
   'mount.cache': {
     type: { kind: 'duration', minMs: 0, maxMs: DAY },
     default: MINUTE,
-    doc: 'How long the kernel may answer from its memory. It is told at once of what other doors change, so only 0, for tests, changes what programs see.',
+    doc: 'How long the kernel may answer from its memory without asking. It is told of what other doors change, so a long time shows nothing old.',
   },
   'mount.unmount_timeout': {
     type: { kind: 'duration', minMs: 0, maxMs: DAY },

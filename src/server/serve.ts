@@ -10,7 +10,7 @@ import { openLog } from './log-sink.ts';
 import type { OpenStore } from './open-store.ts';
 import { openForServer } from './reach-store.ts';
 import { checkAddress, openDoors, type StoreDoors } from './store-doors.ts';
-import { type MountWish, openMounts, type StoreMounts } from './store-mounts.ts';
+import { checkMounts, type MountWish, openMounts, type StoreMounts } from './store-mounts.ts';
 
 export interface ServeQuestion {
   readonly config: Config;
@@ -61,20 +61,29 @@ export async function serve(question: ServeQuestion): Promise<RunningServer> {
   const { command = 'holdfast serve', http = true, mounts: wishes = [], create = false } = question;
   const options = config.values;
   const log = question.log ?? openLog({ level: options['log.level'], format: options['log.format'], clock });
+  const poolThreads = question.poolThreads ?? (Number(process.env.UV_THREADPOOL_SIZE) || POOL_THREADS);
   if (http) await checkAddress(options);
+  if (wishes.length > 0) await checkMounts({ wishes, options, log, poolThreads });
   await using building = new AsyncDisposableStack();
   const store = building.use(await openForServer({ ...question, options, command, create, clock, random, log }));
-  const doors = building.use(await openDoors({ store, options, tcp: http, clock, random, log }));
-  const poolThreads = question.poolThreads ?? (Number(process.env.UV_THREADPOOL_SIZE) || POOL_THREADS);
-  const mounts =
-    wishes.length === 0
-      ? undefined
-      : building.use(await openMounts({ store, wishes, options, clock, log, poolThreads }));
+  let mounts: StoreMounts | undefined;
+  const told = wishes.length === 0 ? undefined : async () => mounts?.told();
+  const doors = building.use(await openDoors({ store, options, tcp: http, told, clock, random, log }));
+  if (wishes.length > 0) mounts = building.use(await openMounts({ store, wishes, options, clock, log }));
   const owned = building.move();
   const { url, socket } = doors;
   const mountPoints = mounts?.mountPoints ?? [];
-  const ready = { url, socket, mounts: mountPoints, store: store.folder, store_id: store.format.storeId };
-  log.info('server.ready', { ...ready, is_new: store.isNew });
+  const where = {
+    ...(url === undefined ? {} : { url }),
+    socket,
+    ...(mountPoints.length === 0 ? {} : { mounts: mountPoints }),
+  };
+  log.info('server.ready', {
+    ...where,
+    store: store.folder,
+    store_id: store.format.storeId,
+    is_new: store.isNew,
+  });
   const stopping = stopOf(signal);
   // Somebody unmounted it all, and there is no other way in.
   if (!http) void mounts?.ended.then(stopping.stop);

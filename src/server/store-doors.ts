@@ -7,12 +7,15 @@ import type { HttpDoor, HttpOptions } from '../http/index.ts';
 import { controlSocketOf } from './control-socket.ts';
 import type { OpenStore } from './open-store.ts';
 import type { ServerOptions } from './options-table.ts';
+import { tellingService } from './telling-service.ts';
 
 export interface DoorsQuestion {
   readonly store: OpenStore;
   readonly options: ServerOptions;
   /** Also listen where the options say. */
   readonly tcp: boolean;
+  /** Resolves when every mount beside the doors has been told of every change so far; never rejects. Absent without mounts. */
+  readonly told?: (() => Promise<void>) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -35,13 +38,16 @@ export async function checkAddress(options: ServerOptions): Promise<void> {
 
 /** Opens the doors and tells others where they are. @throws Fault `exists` for a port in use, `denied`, `io`. */
 export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
-  const { store, options, clock, random, log } = question;
+  const { store, options, told, clock, random, log } = question;
   const { createHttpDoor } = await import('../http/index.ts');
   await using building = new AsyncDisposableStack();
   const address = building.use(controlSocketOf(store.folder));
   const door: HttpDoor = building.use(
     await createHttpDoor({
-      service: ({ door: name, request }) => store.service({ door: name, request }),
+      service: ({ door: name, request }) => {
+        const service = store.service({ door: name, request });
+        return told === undefined ? service : tellingService(service, told);
+      },
       clock,
       random,
       log,

@@ -23,8 +23,6 @@ export interface MountsQuestion {
   readonly options: ServerOptions;
   readonly clock: Clock;
   readonly log: Log;
-  /** Threads of the pool. */
-  readonly poolThreads: number;
 }
 
 export interface StoreMounts extends AsyncDisposable {
@@ -32,6 +30,8 @@ export interface StoreMounts extends AsyncDisposable {
   readonly mountPoints: readonly string[];
   /** Resolves when the last of them has ended. */
   readonly ended: Promise<void>;
+  /** Resolves when the kernel has been told of every change so far, or after TOLD_MS_MAX; never rejects. */
+  told(): Promise<void>;
   /**
    * Unmounts all. Programs that use them are waited for at most `busyMs`, and not at all once `hurry` fires.
    * @throws the fault that kept something written from becoming durable, or a mount from being taken away.
@@ -41,20 +41,37 @@ export interface StoreMounts extends AsyncDisposable {
 
 /** Threads of the pool that file work needs beside those that stand in a read. */
 const POOL_THREADS_FREE = 4;
+/** The kernel takes what it is told in well under a millisecond; nobody waits for one that does not. */
+const TOLD_MS_MAX = 2_000;
+
+/**
+ * Refuses, before anything is opened or made, what cannot be mounted.
+ * @param question `poolThreads`: threads of the pool.
+ * @throws Fault as mountTree does for mount points; `invalid` for those that get in one another's or the store's way.
+ */
+export async function checkMounts(
+  question: Pick<MountsQuestion, 'wishes' | 'options' | 'log'> & { readonly poolThreads: number },
+): Promise<void> {
+  const { wishes, options, log, poolThreads } = question;
+  const needed = wishes.length + POOL_THREADS_FREE;
+  if (poolThreads < needed) {
+    const sentence = `${wishes.length} mounts need ${needed} threads for file work, and this process has ${poolThreads}. Set UV_THREADPOOL_SIZE=${needed} in the environment.`;
+    throw new Fault('invalid', sentence, { mounts: wishes.length, threads: poolThreads });
+  }
+  await requireApart(wishes, options.store);
+  const { checkMountPoint } = await import('../fuse/index.ts');
+  for (const wish of wishes) {
+    pathOfText(wish.subdir);
+    await checkMountPoint({ mountPoint: wish.path, overEntries: wish.over_entries, log });
+  }
+}
 
 /**
  * Mounts all wishes, or none.
  * @throws Fault as mountTree does, each with a sentence that says what to do; `not-found` for a user or a folder of the
- *   store that is not there, `invalid` for mount points that get in one another's way.
+ *   store that is not there.
  */
-export async function openMounts(question: MountsQuestion): Promise<StoreMounts> {
-  const { store, wishes, options, clock, log, poolThreads } = question;
-  await requireApart(wishes, store.folder);
-  if (poolThreads < wishes.length + POOL_THREADS_FREE) {
-    const needed = wishes.length + POOL_THREADS_FREE;
-    const sentence = `${wishes.length} mounts need ${needed} threads for file work, and this process has ${poolThreads}. Set UV_THREADPOOL_SIZE=${needed} in the environment.`;
-    throw new Fault('invalid', sentence, { mounts: wishes.length, threads: poolThreads });
-  }
+export async function openMounts({ store, wishes, options, clock, log }: MountsQuestion): Promise<StoreMounts> {
   const { mountTree } = await import('../fuse/index.ts');
   await using building = new AsyncDisposableStack();
   const mounted: Mounted[] = [];
@@ -94,6 +111,15 @@ export async function openMounts(question: MountsQuestion): Promise<StoreMounts>
   return {
     mountPoints: mounted.map(({ mountPoint }) => mountPoint),
     ended: Promise.all(mounted.map(({ ended }) => ended)).then(() => {}),
+    async told() {
+      const enough = new AbortController();
+      const late = clock.sleep(TOLD_MS_MAX, enough.signal).then(
+        () => log.warn('server.mounts-not-told', { waitedMs: TOLD_MS_MAX }),
+        () => {},
+      );
+      await Promise.race([Promise.all([...alive].map((mount) => mount.told())), late]);
+      enough.abort();
+    },
     async unmount(how) {
       const ends = await Promise.allSettled(mounted.map((mount) => mount.unmount(how)));
       const faults = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));

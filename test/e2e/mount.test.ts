@@ -31,7 +31,9 @@ test('what a shell writes into a mount is there after SIGINT and mounting again'
   }
   await using mount = await startRunning(words);
   assert.equal(await shell(`cat ${at}/a/l/f && stat -c %s ${at}/z`), 'one\ntwo\n3145728\n');
-  assert.equal(await mount.stop('SIGTERM'), 0);
+  // As when the terminal is closed.
+  assert.equal(await mount.stop('SIGHUP'), 0);
+  assert.equal(isMounted(at), false);
   assert.equal((await holdfast(['cat', '--store', place.store, '/a/b/f'])).stdout.toString(), 'one\ntwo\n');
 });
 

@@ -1,5 +1,6 @@
 /** `holdfast up`: HTTP and mounts on one store, each seeing at once what came in through the other. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { test } from 'node:test';
 import { run as program, whyNoMount } from './fuse-mount.ts';
@@ -68,6 +69,9 @@ test('HTTP and two mounts on one store see at once what the others did', limits,
   await fs.appendFile(`${all}/part/g`, ' and the other');
   assert.equal(await textAt(url, '/part/g'), 'by one mount and the other');
   assert.equal(await fs.readFile(`${part}/g`, 'utf8'), 'by one mount and the other');
+  // From one mount to the other with nobody in between: as soon as it is durable, which is soon.
+  await fs.writeFile(`${all}/part/g`, 'by the other mount');
+  await until('the other mount sees it', () => readFileSync(`${part}/g`, 'utf8') === 'by the other mount');
   // Gone for one, gone for all.
   assert.deepEqual(await fs.readdir(part), ['f', 'g']);
   assert.equal((await fetch(`${url}/v1/files/part/f`, { method: 'DELETE' })).status, 204);
@@ -75,7 +79,7 @@ test('HTTP and two mounts on one store see at once what the others did', limits,
   await fs.rename(`${all}/part/g`, `${all}/g`);
   assert.deepEqual(await fs.readdir(part), []);
   assert.equal((await fetch(`${url}/v1/files/part/g`)).status, 404);
-  assert.equal(await textAt(url, '/g'), 'by one mount and the other');
+  assert.equal(await textAt(url, '/g'), 'by the other mount');
 });
 
 test('a stop lets requests finish, then unmounts, and everything is stored', limits, async () => {
