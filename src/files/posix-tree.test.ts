@@ -103,3 +103,32 @@ for (const seed of [1, 2, 3, 4]) {
     await exercise(seed, 400, seed % 2 === 0 ? 20_000 : 400_000);
   });
 }
+
+test('the bytes of a space are right after a file was unlinked while it was open and changed', async () => {
+  await using stand = await openStand({ seed: 5, groupClock: systemClock, options: { versionsKeptSeconds: 0 } });
+  const tree = await openTree(stand);
+  const name = bytes('f');
+  const liveBytes = async (): Promise<number | undefined> => (await stand.meta.get('spaces', [1]))?.liveBytes;
+  const made = await tree.create(tree.root, name, { mode: 0o644, umask: 0 }, RW, ROOT);
+  await tree.write(made.handle, 0, bytes('a hundred bytes or so'));
+  await tree.release(made.handle);
+  await tree.syncFs();
+  assert.equal(await liveBytes(), 21);
+  for (const [open, text] of [
+    [{ ...RW, truncate: true }, ''],
+    [RW, 'and longer than it was before'],
+  ] as const) {
+    const found = await tree.lookup(tree.root, name);
+    const handle =
+      found === undefined
+        ? (await tree.create(tree.root, name, { mode: 0o644, umask: 0 }, open, ROOT)).handle
+        : await tree.open(found.node, open);
+    if (text !== '') await tree.write(handle, 0, bytes(text));
+    // Neither the new size nor the bytes are saved yet.
+    await tree.unlink(tree.root, name);
+    await tree.release(handle);
+    await tree.syncFs();
+    assert.equal(await liveBytes(), 0, text);
+  }
+  await tree[Symbol.asyncDispose]();
+});

@@ -444,7 +444,6 @@ export class PendingPosixTree implements PosixTree {
     if (kept.length > 0) file.disown();
     const links = file.row.links - 1;
     const orphan = { space, node: entry.node, owner: this.#options.context.owner };
-    const liveBytes = isLast ? -file.saved.size : 0;
     file.setRow({ ...file.row, links, changedSeconds: now.seconds, changedNanoseconds: now.nanoseconds });
     file.save();
     if (isLast) file.isUnlinked = true;
@@ -456,7 +455,8 @@ export class PendingPosixTree implements PosixTree {
       ],
       deletes: [{ table: 'entries', key: [space, parent, name] }],
       items: [itemOf(file.row, CHANGE_KIND.remove, { before: { parent, name } })],
-      liveBytes: isLast ? liveBytes - (file.row.size - file.saved.size) : 0,
+      // Saving has counted the bytes of the row as it is now.
+      liveBytes: isLast ? -file.saved.size : 0,
       historyBytes: kept.length > 0 ? (kept[0]?.size ?? 0) : 0,
     };
   }
