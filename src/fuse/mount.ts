@@ -191,8 +191,9 @@ class Mount implements Mounted {
   }
 
   async #unmount({ busyMs = BUSY_MS, refuseBusy = false, hurry }: UnmountOptions): Promise<void> {
-    const { path, clock } = this.#parts;
+    const { path, clock, log } = this.#parts;
     const untilMs = clock.monotonicMs() + busyMs;
+    let isBusy = false;
     while (!this.#hasEnded) {
       const errno = await unmountPath(path, 0, this.#thread);
       // Nothing is mounted there: somebody was faster.
@@ -203,6 +204,8 @@ class Mount implements Mounted {
         await this.#cut();
         break;
       }
+      if (!isBusy) log.info('fuse.in-use', { mountPoint: path, waitMs: busyMs });
+      isBusy = true;
       await clock.sleep(BUSY_RETRY_MS);
     }
     await this.ended;

@@ -99,9 +99,10 @@ test('a mount point that will not do is refused with its reason', limits, async 
   const missing = await refused(place.at('nowhere'));
   assert.deepEqual([missing.code, missing.exit], ['not-found', 3]);
   assert.match(missing.error, /There is no folder .*nowhere to mount at/);
+  await assert.rejects(fs.stat(place.store), { code: 'ENOENT' }, 'no store was made for a mount that cannot be');
   assert.deepEqual([(await refused(`${full}/file`)).code], ['not-folder']);
   assert.deepEqual([(await refused(full)).code], ['not-empty']);
-  assert.deepEqual([(await refused(`${place.store}/objects`)).code], ['invalid']);
+  assert.deepEqual([(await refused(place.at('store', 'objects'))).code], ['invalid']);
   assert.deepEqual([(await refused('--over-entries', place.path)).code], ['invalid']);
   const other = place.folder('m');
   assert.deepEqual([(await refused('--user', 'nobody-here', other)).code], ['not-found']);
