@@ -33,13 +33,23 @@ const GENERATION_BYTES_MAX = 3_000_000;
 const FILE_BYTES_MAX = 400_000;
 const RECORDS_PER_FSYNC = 25;
 
-/** Workers that make the calls of a model, by name. */
+/**
+ * Workers that make the calls of a model, by name. By the seed they are all of them; or those that never wait, because
+ * groups are larger and later when nobody waits for one; or one alone, which is faster.
+ */
 export function styles(seed: number): Readonly<Record<string, WorkStyle>> {
-  return {
-    'steps-small': { seed: seed * 100, fileBytesMax: 60_000, fsyncEvery: 0 },
-    'steps-large': { seed: seed * 100 + 1, fileBytesMax: 6_000_000, fsyncEvery: 0 },
-    'steps-fsync': { seed: seed * 100 + 2, fileBytesMax: 300_000, fsyncEvery: 40 },
-  };
+  const small = { 'steps-small': { seed: seed * 100, fileBytesMax: 60_000, fsyncEvery: 0 } };
+  const large = { 'steps-large': { seed: seed * 100 + 1, fileBytesMax: 6_000_000, fsyncEvery: 0 } };
+  if (seed % 4 === 2) return small;
+  if (seed % 4 === 3) return large;
+  if (seed % 4 === 0) return { ...small, ...large };
+  return { ...small, ...large, 'steps-fsync': { seed: seed * 100 + 2, fileBytesMax: 300_000, fsyncEvery: 40 } };
+}
+
+/** Other workers; those that wait for what is durable come with all. */
+function others(seed: number): Readonly<Record<string, Work>> {
+  if (seed % 4 === 1) return { replace: replaceOf(15), journal, durable };
+  return seed % 4 === 0 ? { replace: replaceOf(0) } : {};
 }
 
 /** The bytes of a generation, record or file: nobody else's. */
@@ -128,20 +138,22 @@ async function perform(step: Step, folder: string, open: fs.FileHandle[]): Promi
   }
 }
 
-/** A file that is only ever replaced whole, now and then waiting until that is durable. */
-const replace: Work = async (folder, seed, progress) => {
-  const random = seededRandom(seed);
-  for (let number = 1; ; number++) {
-    await fs.writeFile(join(folder, 'next'), generationBytes(seed, number));
-    await fs.rename(join(folder, 'next'), join(folder, 'current'));
-    progress.done = number;
-    if (random.below(15) !== 0) continue;
-    const opened = await fs.open(random.below(2) === 0 ? folder : join(folder, 'current'));
-    await opened.sync();
-    progress.floor = number;
-    await opened.close();
-  }
-};
+/** A file that is only ever replaced whole; one time in so many it waits until that is durable, with 0 never. */
+function replaceOf(syncEvery: number): Work {
+  return async (folder, seed, progress) => {
+    const random = seededRandom(seed);
+    for (let number = 1; ; number++) {
+      await fs.writeFile(join(folder, 'next'), generationBytes(seed, number));
+      await fs.rename(join(folder, 'next'), join(folder, 'current'));
+      progress.done = number;
+      if (syncEvery === 0 || random.below(syncEvery) !== 0) continue;
+      const opened = await fs.open(random.below(2) === 0 ? folder : join(folder, 'current'));
+      await opened.sync();
+      progress.floor = number;
+      await opened.close();
+    }
+  };
+}
 
 /** A log that grows record by record, durable every so many. */
 const journal: Work = async (folder, seed, progress) => {
@@ -177,7 +189,7 @@ if (import.meta.main) await main(process.argv[2] ?? '', Number(process.argv[3]))
 
 async function main(folder: string, seed: number): Promise<void> {
   process.umask(0);
-  const works: Record<string, Work> = { replace, journal, durable };
+  const works: Record<string, Work> = { ...others(seed) };
   for (const [name, style] of Object.entries(styles(seed))) works[name] = followModel(style);
   const faults: string[] = [];
   const progress = new Map<string, Progress>();
