@@ -110,8 +110,11 @@ async function perform(step: Step, folder: string, open: fs.FileHandle[]): Promi
       open[step.slot] = await fs.open(at(step.path), step.isCut ? 'w' : 'r+');
       return;
     case 'write': {
-      const { bytesWritten } = await slot(step.slot).write(step.bytes, 0, step.bytes.length, step.offset);
-      if (bytesWritten !== step.bytes.length) throw new Error(`a write took ${bytesWritten} of ${step.bytes.length}`);
+      // The kernel hands a write over in parts, and answers what went through when the mount ends between them.
+      for (let done = 0; done < step.bytes.length; ) {
+        const left = step.bytes.length - done;
+        done += (await slot(step.slot).write(step.bytes, done, left, step.offset + done)).bytesWritten;
+      }
       return;
     }
     case 'truncate':
@@ -159,7 +162,7 @@ function replaceOf(syncEvery: number): Work {
 const journal: Work = async (folder, seed, progress) => {
   const file = await fs.open(join(folder, 'log'), 'a');
   for (let number = 1; ; number++) {
-    await file.write(recordBytes(seed, number));
+    await file.writeFile(recordBytes(seed, number));
     progress.done = number;
     if (number % RECORDS_PER_FSYNC !== 0) continue;
     await file.datasync();

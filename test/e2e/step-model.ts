@@ -44,6 +44,7 @@ interface Node {
 
 /** One call writes at most this: below what the kernel sends at once. */
 const PIECE_BYTES = 100_000;
+const PAGE_BYTES = 4_096;
 const SLOTS_MAX = 4;
 const FOLDER_DEPTH_MAX = 4;
 const NODES_MAX = 150;
@@ -266,6 +267,18 @@ export function digestOf(bytes: Uint8Array): string {
   return createHash('sha1').update(bytes).digest('hex');
 }
 
+/** The requests that the kernel makes of a call: a write that begins within a page may come in two, cut where that ends. */
+function partsOf(step: Step): Step[] {
+  if (step.kind !== 'write') return [step];
+  const head = PAGE_BYTES - (step.offset % PAGE_BYTES);
+  if (head === PAGE_BYTES || head >= step.bytes.length) return [step];
+  const { offset, bytes } = step;
+  return [
+    { ...step, bytes: bytes.subarray(0, head) },
+    { ...step, offset: offset + head, bytes: bytes.subarray(head) },
+  ];
+}
+
 export interface PrefixQuestion {
   readonly style: WorkStyle;
   readonly found: Marks;
@@ -280,16 +293,24 @@ export function prefixOf({ style, found, floor, ceiling }: PrefixQuestion): numb
   const model = new StepModel(style);
   const wrong = new Set(found.keys());
   let nearest = { count: 0, wrong: [...wrong] };
+  const take = (step: Step): void => {
+    for (const path of model.apply(step)) {
+      if (model.looksLike(path, found.get(path))) wrong.delete(path);
+      else wrong.add(path);
+    }
+  };
   for (let count = 0; ; count++) {
     if (count >= floor) {
       if (wrong.size === 0) return count;
       if (count === floor || wrong.size < nearest.wrong.length) nearest = { count, wrong: [...wrong] };
     }
     if (count === ceiling) break;
-    for (const path of model.apply(model.next())) {
-      if (model.looksLike(path, found.get(path))) wrong.delete(path);
-      else wrong.add(path);
+    const [last, ...first] = partsOf(model.next()).reverse();
+    for (const part of first) {
+      take(part);
+      if (count >= floor && wrong.size === 0) return count;
     }
+    if (last !== undefined) take(last);
   }
   return `no prefix of ${floor} to ${ceiling} calls is what was found; nearest is ${sayMiss(style, found, nearest)}`;
 }
