@@ -29,8 +29,8 @@ export function mountExt4(): Mount {
   });
 }
 
-export function mountTmpfs(): Mount {
-  return mounted((_, path) => command('mount', ['-t', 'tmpfs', '-o', 'size=512m', 'holdfast-test', path]));
+export function mountTmpfs(mebibytes: number = 512): Mount {
+  return mounted((_, path) => command('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'holdfast-test', path]));
 }
 
 /** Why a test that mounts cannot run here; nothing when it can. */
