@@ -360,7 +360,8 @@ export class PendingPosixTree implements PosixTree {
           puts: [{ table: 'entries', mode: 'insert', row: entry }],
           deletes: isOrphan ? [{ table: 'orphans', key: [this.#space.space, node] }] : [],
           items: [itemOf(row, CHANGE_KIND.link, { after: { parent, name: kept } })],
-          liveBytes: isOrphan ? row.size : 0,
+          // What is not saved yet is counted when it is.
+          liveBytes: isOrphan ? (file?.saved ?? row).size : 0,
         },
       );
       if (file !== undefined) file.isUnlinked = false;
