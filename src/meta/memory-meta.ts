@@ -9,6 +9,7 @@
 import { assert, Fault, type Maybe, type Moment } from '../base/index.ts';
 import { decideChanges } from './commit-changes.ts';
 import { checkCounts, recountRows } from './counts.ts';
+import { leaseOf } from './leases.ts';
 import {
   assertScanLimit,
   type Change,
@@ -85,15 +86,11 @@ export class MemoryMeta implements MetaStore {
   }
 
   leaseIds(kind: string, count: number): Maybe<number> {
-    assert(Number.isSafeInteger(count) && count >= 1, 'at least one id is leased', { count });
-    return this.#answerLater(() =>
-      this.#transaction(() => {
-        const first = (this.#get('counters', [kind])?.next as number | undefined) ?? 1;
-        assert(Number.isSafeInteger(first + count), 'ids stay below 2^53', { kind });
-        this.#put('counters', { name: kind, next: first + count }, false);
-        return first;
-      }),
-    );
+    return this.#answerLater(() => {
+      const { first, write } = leaseOf(this.rows, kind, count);
+      this.#transaction(() => this.#write([write]));
+      return first;
+    });
   }
 
   async *check(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<MetaProblem> {

@@ -1,30 +1,22 @@
 /**
- * The SQLite inside Node as a SqlDatabase. One file, one connection, one process: the exclusive lock is held while it
- * is open and dies with the process, and no shared-memory file is needed.
+ * The SQLite inside Node as a SqlDatabase. One file, one process: an exclusive lock on it is held while it is open and
+ * dies with the process, and no shared-memory file is needed. One connection takes that lock for itself; where several
+ * threads of the process have one each, SQLite's `unix-excl` takes it for all of them and keeps the log's index in
+ * memory that they share.
  */
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { Fault } from '../base/index.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
 import { faultOfSql } from './sql-fault.ts';
-import { openSqliteMeta, type SqliteMeta, type SqliteMetaOptions } from './sqlite-meta.ts';
 
-/** Opens the metadata in a file, which is made when it is absent; `:memory:` lives as long as the object. */
-export function openSqliteFile(path: string, options: SqliteMetaOptions = {}): SqliteMeta {
-  const db = openNodeSqlite(path);
-  try {
-    return openSqliteMeta(db, options);
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
-
-/** @throws Fault `io` when the file cannot be opened. */
-export function openNodeSqlite(path: string): SqlDatabase {
+/** `isShared`: other connections of this process may be opened beside it, all of them so. @throws Fault `io` when the file cannot be opened. */
+export function openNodeSqlite(path: string, options: { readonly isShared?: boolean } = {}): SqlDatabase {
   let db: DatabaseSync;
   try {
-    db = new DatabaseSync(path, { enableForeignKeyConstraints: false, defensive: true });
+    const place = options.isShared === true ? sharedPlace(path) : path;
+    db = new DatabaseSync(place, { enableForeignKeyConstraints: false, defensive: true });
   } catch (error) {
     throw faultOfSql(error, `open ${path}`);
   }
@@ -36,6 +28,12 @@ export function openNodeSqlite(path: string): SqlDatabase {
       if (db.isOpen) db.close();
     },
   };
+}
+
+function sharedPlace(path: string): URL {
+  const url = pathToFileURL(path);
+  url.search = '?vfs=unix-excl';
+  return url;
 }
 
 function prepare(db: DatabaseSync, sql: string): SqlStatement {

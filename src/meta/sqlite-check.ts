@@ -35,7 +35,18 @@ export async function* checkSqlite(db: SqlDatabase, signal: AbortSignal | undefi
   for (const name of TABLE_NAMES) yield* checkChecksums(db, table(name), signal);
   for (const count of [countContents, countChunks, countPacks, compareHeads]) {
     await turn(signal);
-    yield* guarded(() => count(db));
+    yield* guarded(() => ofOneMoment(db, () => count(db)));
+  }
+}
+
+/** Where a thread writes meanwhile, every statement would see a moment of its own. */
+function ofOneMoment<T>(db: SqlDatabase, step: () => T): T {
+  db.exec('BEGIN');
+  try {
+    return step();
+  } finally {
+    // Nothing but the temporary table was written, which each step drops or the next one makes anew.
+    db.exec('ROLLBACK');
   }
 }
 

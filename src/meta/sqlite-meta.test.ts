@@ -19,9 +19,10 @@ import {
   RECORD,
 } from './contract-rows.ts';
 import { type Change, type MetaProblem, type MetaStore, SCAN_ROWS_MAX } from './meta-store.ts';
-import { openNodeSqlite, openSqliteFile } from './node-sqlite.ts';
+import { openNodeSqlite } from './node-sqlite.ts';
 import { APPLICATION_ID, CURRENT_SCHEMA, type Schema } from './schema.ts';
 import type { SqlDatabase } from './sql.ts';
+import { openSqliteFile } from './sqlite-file.ts';
 import { openSqliteMeta, type SqliteMeta } from './sqlite-meta.ts';
 import { TABLE_NAMES } from './tables.ts';
 

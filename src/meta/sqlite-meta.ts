@@ -8,6 +8,7 @@
 
 import { assert, Fault, type Moment } from '../base/index.ts';
 import { decideChanges } from './commit-changes.ts';
+import { leaseOf } from './leases.ts';
 import {
   assertScanLimit,
   type Change,
@@ -21,37 +22,34 @@ import { checksumOf } from './row-checksum.ts';
 import type { AnyRange, RowSource, RowWrite } from './row-source.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { openSchema, type Schema } from './schema.ts';
-import { shownPlace } from './show.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
-import { faultOfSql, ours, sqlCodeOf } from './sql-fault.ts';
-import { deleteSql, getSql, insertSql, scanSql } from './sql-text.ts';
+import { faultOfSql, ours } from './sql-fault.ts';
+import { getSql, scanSql } from './sql-text.ts';
 import { checkSqlite } from './sqlite-check.ts';
 import { type RecountEngine, recountSqlite } from './sqlite-counts.ts';
+import { configure, SqliteWriting } from './sqlite-writing.ts';
 import { rowOf } from './stored-row.ts';
-import { type Key, keyOf, type Row, type Table, table, wayOf } from './tables.ts';
+import { type Key, type Row, type Table, table, wayOf } from './tables.ts';
 
 export interface SqliteMetaOptions {
   /** Bytes of pages kept in memory; 16 MiB when absent. */
   readonly cacheBytes?: number;
   /** Log bytes after which pages are moved into the database; 16 MiB when absent. */
   readonly logBytes?: number;
+  /** Other connections of this process have the file open too. */
+  readonly isShared?: boolean;
   /** For tests of upgrades. */
   readonly schema?: Schema;
 }
 
-const PAGE_BYTES = 4_096;
-const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
-const LOG_BYTES_DEFAULT = 16 * 1024 * 1024;
-/** A log that a large group made longer than this is cut when it is next reused. */
-const LOG_BYTES_KEPT = 64 * 1024 * 1024;
-
-const SQLITE_CONSTRAINT = 19;
-const SQLITE_IOERR = 10;
+export const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
+export const LOG_BYTES_DEFAULT = 16 * 1024 * 1024;
 
 /** Opens or creates the metadata; closes `db` when it is closed itself. @throws Fault `incompatible`, `corrupt`, `io`, `locked`. */
 export function openSqliteMeta(db: SqlDatabase, options: SqliteMetaOptions = {}): SqliteMeta {
   try {
-    configure(db, options);
+    const { cacheBytes = CACHE_BYTES_DEFAULT, logBytes = LOG_BYTES_DEFAULT, isShared = false } = options;
+    configure(db, { cacheBytes, logBytes, isShared });
     openSchema(db, options.schema);
     return new SqliteMeta(db);
   } catch (error) {
@@ -59,36 +57,17 @@ export function openSqliteMeta(db: SqlDatabase, options: SqliteMetaOptions = {})
   }
 }
 
-function configure(db: SqlDatabase, options: SqliteMetaOptions): void {
-  const cacheKib = Math.ceil((options.cacheBytes ?? CACHE_BYTES_DEFAULT) / 1024);
-  const logPages = Math.ceil((options.logBytes ?? LOG_BYTES_DEFAULT) / PAGE_BYTES);
-  // Exclusive locking comes first: then the log's index lives in memory instead of a third file.
-  db.exec(`
-    PRAGMA page_size = ${PAGE_BYTES};
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA cache_size = -${cacheKib};
-    PRAGMA wal_autocheckpoint = ${logPages};
-    PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};
-    PRAGMA trusted_schema = OFF;
-    PRAGMA cell_size_check = ON;
-  `);
-}
-
-/** A table's statements, and the array its values travel in. */
+/** How a table's rows are read, and the array in which the values of one that is put travel. */
 interface Prepared {
   readonly table: Table;
   readonly get: SqlStatement;
-  readonly insert: SqlStatement;
-  readonly replace: SqlStatement;
-  readonly delete: SqlStatement;
   readonly values: SqlValue[];
 }
 
 export class SqliteMeta implements MetaStore {
   readonly abilities = { synchronousReads: true };
   readonly #db: SqlDatabase;
+  readonly #writing: SqliteWriting;
   readonly #tables = new Map<TableName, Prepared>();
   /** By the shape of the scan: tables and indexes × prefix × bound × direction, so it is bounded. */
   readonly #scans = new Map<string, SqlStatement>();
@@ -96,16 +75,16 @@ export class SqliteMeta implements MetaStore {
     get: (name, key) => this.#get(name, key),
     scan: (name, range) => this.#scan(name, range),
   };
-  readonly #begin: SqlStatement;
-  readonly #commit: SqlStatement;
-  /** Set when a commit failed on the disk. */
-  #broken: Fault | undefined;
   #isClosed = false;
 
   constructor(db: SqlDatabase) {
     this.#db = db;
-    this.#begin = db.prepare('BEGIN IMMEDIATE');
-    this.#commit = db.prepare('COMMIT');
+    this.#writing = new SqliteWriting(db);
+  }
+
+  /** Set when a commit failed on the disk: nothing more is taken. */
+  get broken(): Fault | undefined {
+    return this.#writing.broken;
   }
 
   get<T extends TableName>(name: T, key: Keys[T]): Rows[T] | undefined {
@@ -139,7 +118,7 @@ export class SqliteMeta implements MetaStore {
   write(writes: Iterable<RowWrite>): void {
     this.#transaction(() => {
       for (const { table: name, key, row, isNew } of writes) {
-        if (row === undefined) this.#prepared(name).delete.run(key);
+        if (row === undefined) this.#writing.delete(table(name), key);
         else this.#put(name, row, isNew);
       }
     });
@@ -151,40 +130,7 @@ export class SqliteMeta implements MetaStore {
 
   #transaction<T>(act: () => T): T {
     if (this.#isClosed) throw this.#faultOf(undefined, 'commit');
-    if (this.#broken !== undefined) throw this.#broken;
-    try {
-      this.#begin.run([]);
-      const answer = act();
-      this.#commitDurably();
-      return answer;
-    } catch (error) {
-      this.#rollBack(error);
-      throw faultOfSql(error, 'commit');
-    }
-  }
-
-  #commitDurably(): void {
-    try {
-      this.#commit.run([]);
-    } catch (error) {
-      if (((sqlCodeOf(error) ?? 0) & 0xff) === SQLITE_IOERR) {
-        const sentence =
-          'The disk refused to make a metadata commit durable. What it kept is unknown until the store is opened anew; ' +
-          'nothing more is taken until then.';
-        this.#broken = new Fault('io', sentence, { sqlite: sqlCodeOf(error) }, error);
-        throw this.#broken;
-      }
-      throw error;
-    }
-  }
-
-  #rollBack(cause: unknown): void {
-    try {
-      this.#db.exec('ROLLBACK');
-    } catch (error) {
-      // SQLite rolls back on its own after some errors, and says then that no transaction is active.
-      if (sqlCodeOf(error) === undefined) throw new AggregateError([cause, error], 'Rolling back failed as well.');
-    }
+    return this.#writing.transaction(act);
   }
 
   #get(name: TableName, key: Key): Row | undefined {
@@ -201,13 +147,7 @@ export class SqliteMeta implements MetaStore {
     const checksum = checksumOf(of, values);
     assert(checksum !== undefined, 'a row has the columns of its table', { table: of.name, row });
     values[count] = checksum;
-    try {
-      (isNew ? prepared.insert : prepared.replace).run(values);
-    } catch (error) {
-      const isThere = ((sqlCodeOf(error) ?? 0) & 0xff) === SQLITE_CONSTRAINT;
-      assert(!isThere, 'a row that is inserted is not there yet', { place: shownPlace(of, keyOf(of, row)) });
-      throw error;
-    }
+    this.#writing.put(of, values, isNew);
   }
 
   #scan(name: TableName | IndexName, range: AnyRange): readonly Row[] {
@@ -237,13 +177,9 @@ export class SqliteMeta implements MetaStore {
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
     const of = table(name);
-    const prepare = (sql: string): SqlStatement => ours(() => this.#db.prepare(sql));
     const prepared: Prepared = {
       table: of,
-      get: prepare(getSql(of)),
-      insert: prepare(insertSql(of, false)),
-      replace: prepare(insertSql(of, true)),
-      delete: prepare(deleteSql(of)),
+      get: ours(() => this.#db.prepare(getSql(of))),
       values: new Array<SqlValue>(of.columns.length + 1).fill(null),
     };
     this.#tables.set(name, prepared);
@@ -251,13 +187,14 @@ export class SqliteMeta implements MetaStore {
   }
 
   leaseIds(kind: string, count: number): number {
-    assert(Number.isSafeInteger(count) && count >= 1, 'at least one id is leased', { count });
-    return this.#transaction(() => {
-      const first = (this.#get('counters', [kind])?.next as number | undefined) ?? 1;
-      assert(Number.isSafeInteger(first + count), 'ids stay below 2^53', { kind });
-      this.#put('counters', { name: kind, next: first + count }, false);
+    if (this.#isClosed) throw this.#faultOf(undefined, 'lease');
+    try {
+      const { first, write } = leaseOf(this.rows, kind, count);
+      this.write([write]);
       return first;
-    });
+    } catch (error) {
+      throw this.#faultOf(error, 'lease');
+    }
   }
 
   async *check(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<MetaProblem> {

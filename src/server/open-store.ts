@@ -36,7 +36,7 @@ import {
   openFiles,
   type PosixTree,
 } from '../files/index.ts';
-import { Groups, openSqliteFile } from '../meta/index.ts';
+import { Groups, SqliteFile } from '../meta/index.ts';
 import { DiskObjects, NodeDisk } from '../objects/index.ts';
 import type { FormatRecord } from './format-record.ts';
 import type { ServerOptions } from './options-table.ts';
@@ -152,7 +152,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
   await requireMetadata(disk, folder, `${META_FOLDER}/${META_FILE}`);
   const objects = building.use(await DiskObjects.open(disk, { folder: OBJECTS_FOLDER }));
   const meta = building.use(
-    openSqliteFile(join(folder, META_FOLDER, META_FILE), {
+    SqliteFile.open(join(folder, META_FOLDER, META_FILE), {
       cacheBytes: options['meta.cache'] ?? META_CACHE_BYTES[options.memory],
     }),
   );

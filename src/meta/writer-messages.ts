@@ -1,0 +1,55 @@
+/** What the thread that writes SQLite metadata is told, and what it answers. One write at a time. */
+import { Fault, type FaultAbout, type FaultCode } from '../base/index.ts';
+import type { SqliteSettings } from './sqlite-writing.ts';
+
+/** Handed over once, when the thread starts. */
+export interface WriterStart {
+  readonly path: string;
+  readonly settings: SqliteSettings;
+}
+
+/**
+ * `rows`: a part of a write, which begins with the first after the last `end` (row-runs.ts). `end`: no more rows of it;
+ * they become durable, or are forgotten when it is `isGivenUp`; this is what is answered. `close`: lets go of the file.
+ */
+export type WriterRequest =
+  | { readonly kind: 'rows'; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'end'; readonly isGivenUp: boolean }
+  | { readonly kind: 'close' };
+
+/** `ready` comes unasked when the thread has opened the file; `done` answers `end` and `close`. */
+export type WriterAnswer =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done' }
+  | {
+      readonly kind: 'failed';
+      readonly error: SentError;
+      /** The same, kept: nothing more will be taken. */
+      readonly isBroken: boolean;
+    };
+
+/** An error on its way between threads: a clone of one keeps neither its class nor what Faults are about. */
+export interface SentError {
+  /** Absent for what is no Fault. */
+  readonly code?: FaultCode;
+  readonly name: string;
+  readonly message: string;
+  readonly about: FaultAbout;
+  readonly stack: string;
+  /** Cloned as errors are. */
+  readonly cause: unknown;
+}
+
+export function sentOf(error: unknown): SentError {
+  if (!(error instanceof Error)) return sentOf(new Error(String(error)));
+  const { name, message, stack = '', cause } = error;
+  const kept = { name, message, stack, cause: cause instanceof Error ? cause : undefined };
+  return Fault.is(error) ? { ...kept, code: error.code, about: error.about } : { ...kept, about: {} };
+}
+
+export function errorOf({ code, name, message, about, stack, cause }: SentError): Error {
+  const error = code === undefined ? new Error(message, { cause }) : new Fault(code, message, about, cause);
+  if (code === undefined) error.name = name;
+  error.stack = stack;
+  return error;
+}
