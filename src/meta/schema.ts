@@ -8,7 +8,7 @@
  */
 import { assert, Fault } from '../base/index.ts';
 import type { SqlDatabase } from './sql.ts';
-import { sqlCodeOf } from './sql-fault.ts';
+import { rollBack } from './sql-fault.ts';
 import { schemaSql } from './sql-text.ts';
 
 /** "HFmd" in ASCII. */
@@ -50,17 +50,8 @@ function inTransaction(db: SqlDatabase, act: () => void): void {
     act();
     db.exec('COMMIT');
   } catch (error) {
-    rollBack(db);
+    rollBack(db, error);
     throw error;
-  }
-}
-
-/** The error before this one is what counts: SQLite rolls back on its own after some, and says then that there is nothing. */
-function rollBack(db: SqlDatabase): void {
-  try {
-    db.exec('ROLLBACK');
-  } catch (error) {
-    if (sqlCodeOf(error) === undefined) throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 /** What SQLite refuses, as Faults with a sentence that says what to do. Anything unknown passes as it is: a bug. */
 import { Fault, type FaultCode } from '../base/index.ts';
+import type { SqlDatabase } from './sql.ts';
 
 const SENTENCES: Readonly<Record<number, readonly [FaultCode, string]>> = {
   3: ['denied', 'The metadata may not be opened by this user. Check who owns the store folder.'],
@@ -43,5 +44,15 @@ export function ours<T>(act: () => T): T {
     if (sqlCodeOf(error) !== SQLITE_ERROR) throw error;
     const sentence = 'The definitions of the metadata tables are damaged. Restore the metadata from a backup.';
     throw new Fault('corrupt', sentence, { message: (error as Error).message }, error);
+  }
+}
+
+/** After `cause`, which is what counts. */
+export function rollBack(db: SqlDatabase, cause: unknown): void {
+  try {
+    db.exec('ROLLBACK');
+  } catch (error) {
+    // SQLite rolls back on its own after some errors, and says then that no transaction is active.
+    if (sqlCodeOf(error) === undefined) throw new AggregateError([cause, error], 'Rolling back failed as well.');
   }
 }

@@ -8,7 +8,7 @@ import type { MetaProblem } from './meta-store.ts';
 import { missingRow, ODD, oddRow, wrongCount } from './problems.ts';
 import type { TableName } from './rows.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
-import { faultOfSql, ours } from './sql-fault.ts';
+import { faultOfSql, ours, rollBack } from './sql-fault.ts';
 import { scanSql } from './sql-text.ts';
 import {
   comparedSql,
@@ -43,10 +43,12 @@ export async function* checkSqlite(db: SqlDatabase, signal: AbortSignal | undefi
 function ofOneMoment<T>(db: SqlDatabase, step: () => T): T {
   db.exec('BEGIN');
   try {
-    return step();
-  } finally {
-    // Nothing but the temporary table was written, which each step drops or the next one makes anew.
-    db.exec('ROLLBACK');
+    const answer = step();
+    db.exec('COMMIT');
+    return answer;
+  } catch (error) {
+    rollBack(db, error);
+    throw error;
   }
 }
 

@@ -11,7 +11,7 @@
  * Both connections share the log's index in the memory of this process (SQLite's `unix-excl`): no file beside database
  * and log, and every other process is refused. docs/decisions/sqlite-writer.md.
  */
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { Fault, isPromise, type Maybe, type Moment, then } from '../base/index.ts';
 import { decideChanges } from './commit-changes.ts';
 import { leaseOf } from './leases.ts';
@@ -54,10 +54,15 @@ export function openSqliteFile(path: string, options: Omit<SqliteMetaOptions, 'i
 /** Files that are open here: SQLite keeps other processes away from them, not others in this one. */
 const openPaths = new Set<string>();
 
+interface OpenFile {
+  readonly path: string;
+  readonly inode: number;
+}
+
 export class SqliteFile implements MetaStore {
   readonly abilities = { synchronousReads: true };
   readonly rows: RowSource;
-  readonly #path: string;
+  readonly #file: OpenFile;
   readonly #db: SqlDatabase;
   readonly #here: SqliteMeta;
   readonly #options: SqliteFileOptions;
@@ -77,15 +82,15 @@ export class SqliteFile implements MetaStore {
       if (openPaths.has(real)) throw new Fault('locked', 'This process has the metadata open already.', { path });
       const here = openSqliteMeta(db, { ...options, isShared: true });
       openPaths.add(real);
-      return new SqliteFile(real, db, here, options);
+      return new SqliteFile({ path: real, inode: statSync(real).ino }, db, here, options);
     } catch (error) {
       db.close();
       throw error;
     }
   }
 
-  private constructor(path: string, db: SqlDatabase, here: SqliteMeta, options: SqliteFileOptions) {
-    this.#path = path;
+  private constructor(file: OpenFile, db: SqlDatabase, here: SqliteMeta, options: SqliteFileOptions) {
+    this.#file = file;
     this.#db = db;
     this.#here = here;
     this.#options = options;
@@ -150,7 +155,7 @@ export class SqliteFile implements MetaStore {
     const { cacheBytes = CACHE_BYTES_DEFAULT, logBytes = LOG_BYTES_DEFAULT } = this.#options;
     // Together the two connections keep what one did.
     const settings = { cacheBytes: Math.ceil(cacheBytes / 2), logBytes, isShared: true };
-    const thread = new WriterThread({ path: this.#path, settings });
+    const thread = new WriterThread({ ...this.#file, settings });
     this.#thread = thread;
     thread.ready.then(
       () => keepCache(this.#db, settings.cacheBytes),
@@ -197,7 +202,7 @@ export class SqliteFile implements MetaStore {
     await this.#thread?.close();
     // The last to close moves the log and removes it.
     await this.#here.close();
-    openPaths.delete(this.#path);
+    openPaths.delete(this.#file.path);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

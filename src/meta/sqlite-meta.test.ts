@@ -1,4 +1,4 @@
-/** The SQLite engine keeps the contract, on a file and in memory, and notices damage, refusals and foreign files. */
+/** The SQLite engine keeps the contract (on a file: sqlite-file.test.ts), and notices damage, refusals and foreign files. */
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,6 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 let number = 0;
 const freshPath = (): string => join(folder, `${number++}.db`);
 
-testMetaStore('SQLite metadata in a file', () => openSqliteFile(freshPath()));
 testMetaStore('SQLite metadata in memory', () => openSqliteFile(':memory:'));
 
 const isFault =

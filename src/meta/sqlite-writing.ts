@@ -10,7 +10,7 @@ import { assert, Fault } from '../base/index.ts';
 import type { TableName } from './rows.ts';
 import { shownPlace } from './show.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
-import { faultOfSql, ours, sqlCodeOf } from './sql-fault.ts';
+import { faultOfSql, ours, rollBack, sqlCodeOf } from './sql-fault.ts';
 import { deleteSql, insertSql } from './sql-text.ts';
 import { type Key, type Table, table } from './tables.ts';
 
@@ -112,12 +112,7 @@ export class SqliteWriting {
   }
 
   rollBack(cause: unknown): void {
-    try {
-      this.#db.exec('ROLLBACK');
-    } catch (error) {
-      // SQLite rolls back on its own after some errors, and says then that no transaction is active.
-      if (sqlCodeOf(error) === undefined) throw new AggregateError([cause, error], 'Rolling back failed as well.');
-    }
+    rollBack(this.#db, cause);
   }
 
   /** `values` in column order, then the row's checksum. */

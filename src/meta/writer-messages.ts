@@ -5,6 +5,8 @@ import type { SqliteSettings } from './sqlite-writing.ts';
 /** Handed over once, when the thread starts. */
 export interface WriterStart {
   readonly path: string;
+  /** Of the file that is meant. */
+  readonly inode: number;
   readonly settings: SqliteSettings;
 }
 

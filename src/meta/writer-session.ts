@@ -1,0 +1,73 @@
+/**
+ * What the thread that writes SQLite metadata does, one request after the other. Rows are written as they come in, and
+ * become durable with the end of their write; when one is refused, the rest of its write is passed over, the end says
+ * why, and nothing of it is there.
+ */
+import { readRowRuns } from './row-runs.ts';
+import type { SqlDatabase } from './sql.ts';
+import { faultOfSql } from './sql-fault.ts';
+import { SqliteWriting } from './sqlite-writing.ts';
+import { sentOf, type WriterAnswer, type WriterRequest } from './writer-messages.ts';
+
+export class WriterSession {
+  readonly #db: SqlDatabase;
+  readonly #writing: SqliteWriting;
+  /** Of the write that has begun. */
+  #state: 'none' | 'open' | { readonly refusal: unknown } = 'none';
+
+  /** `close` closes `db` too. */
+  constructor(db: SqlDatabase) {
+    this.#db = db;
+    this.#writing = new SqliteWriting(db);
+  }
+
+  /** Undefined: nothing is answered to this. */
+  take(request: WriterRequest): WriterAnswer | undefined {
+    switch (request.kind) {
+      case 'rows':
+        return this.#takeRows(request.bytes);
+      case 'end':
+        return this.#end(request.isGivenUp);
+      default:
+        this.#db.close();
+        return { kind: 'done' };
+    }
+  }
+
+  #takeRows(bytes: Uint8Array<ArrayBuffer>): undefined {
+    if (this.#state === 'none') this.#begin();
+    if (this.#state !== 'open') return;
+    try {
+      readRowRuns(bytes, this.#writing);
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  #begin(): void {
+    try {
+      this.#writing.begin();
+      this.#state = 'open';
+    } catch (error) {
+      this.#state = { refusal: error };
+    }
+  }
+
+  #end(isGivenUp: boolean): WriterAnswer {
+    try {
+      if (this.#state === 'open' && !isGivenUp) this.#writing.commit();
+      else if (this.#state === 'open') this.#writing.rollBack(undefined);
+    } catch (error) {
+      this.#refuse(error);
+    }
+    const state = this.#state;
+    this.#state = 'none';
+    if (typeof state === 'string') return { kind: 'done' };
+    return { kind: 'failed', error: sentOf(state.refusal), isBroken: this.#writing.broken !== undefined };
+  }
+
+  #refuse(error: unknown): void {
+    this.#state = { refusal: faultOfSql(error, 'commit') };
+    this.#writing.rollBack(error);
+  }
+}
