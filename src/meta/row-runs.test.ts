@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { EMPTY_BYTES } from '../base/index.ts';
 import { checksumOf } from './row-checksum.ts';
 import { RowRunWriter, readRowRuns } from './row-runs.ts';
 import type { RowWrite } from './row-source.ts';
 import type { SqlValue } from './sql.ts';
 import { type ColumnType, keyOf, type Row, TABLE_NAMES, table, type Value } from './tables.ts';
-
-const START_BYTES = 64;
 
 const long = fc.uint8Array({ maxLength: 2_000 });
 const int = fc.oneof(
@@ -61,7 +60,7 @@ function meantBy({ table: name, key, row, isNew }: RowWrite): Seen {
 test('rows come out of a run as they went in, in order, with their checksums', () => {
   fc.assert(
     fc.property(fc.array(anyWrite, { maxLength: 20 }), fc.nat(20), (writes, cut) => {
-      const run = new RowRunWriter(START_BYTES);
+      const run = new RowRunWriter();
       for (const write of writes.slice(0, cut)) run.put(write);
       const first = run.take();
       for (const write of writes.slice(cut)) run.put(write);
@@ -73,7 +72,7 @@ test('rows come out of a run as they went in, in order, with their checksums', (
 });
 
 test('a short view of much memory takes only its own bytes along', () => {
-  const run = new RowRunWriter(START_BYTES);
+  const run = new RowRunWriter();
   const view = new Uint8Array(1024 * 1024).subarray(7, 10);
   run.put({ table: 'attributes', key: [1, 2, view], row: undefined, isNew: false });
   assert.ok(run.lengthBytes < 100);
@@ -84,7 +83,7 @@ test('a row that does not fit its table is noticed where it is packed', () => {
   for (const bad of [{ next: 2 ** 53 }, { next: 0.5 }, { next: null }, { next: '1' }, { name: 1 }, { name: '\ud800' }])
     assert.throws(
       () =>
-        new RowRunWriter(START_BYTES).put({
+        new RowRunWriter().put({
           table: 'counters',
           key: ['a'],
           row: { ...good, ...bad } as Row,
@@ -94,5 +93,13 @@ test('a row that does not fit its table is noticed where it is packed', () => {
       JSON.stringify(bad),
     );
   const missing = { table: 'counters', key: ['a'], row: { name: 'a' }, isNew: true } as const;
-  assert.throws(() => new RowRunWriter(START_BYTES).put(missing), /InvariantError/);
+  assert.throws(() => new RowRunWriter().put(missing), /InvariantError/);
+});
+
+test('what is taken shares no memory with anybody, also when it is nothing', () => {
+  const run = new RowRunWriter();
+  const taken = [run.take(), run.take()];
+  run.put({ table: 'counters', key: ['a'], row: undefined, isNew: false });
+  taken.push(run.take(), run.take());
+  assert.equal(new Set([EMPTY_BYTES, ...taken].map(({ buffer }) => buffer)).size, 5);
 });

@@ -22,6 +22,8 @@ const NUMBER_BYTES = 8;
 /** A unit of text takes three bytes of UTF-8 at most. */
 const UNIT_BYTES_MAX = 3;
 const HIGH = 0x1_0000_0000;
+/** Memory that a run begins with; it grows with the rows. */
+const BYTES_START = 2_048;
 
 interface Columns {
   readonly of: Table;
@@ -46,17 +48,11 @@ for (const name of TABLE_NAMES) {
 
 /** Gathers rows until somebody takes them. */
 export class RowRunWriter {
-  readonly #bytesStart: number;
-  #bytes: Uint8Array<ArrayBuffer>;
-  #view: DataView;
+  // Of its own even when it is empty: what is taken goes to another thread, memory and all.
+  #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #view = new DataView(this.#bytes.buffer);
   #at = 0;
-
-  /** Memory for so many bytes is made at once; one long row may make it more. */
-  constructor(bytesStart: number) {
-    this.#bytesStart = bytesStart;
-    this.#bytes = new Uint8Array(bytesStart);
-    this.#view = new DataView(this.#bytes.buffer);
-  }
+  #bytesBefore = 0;
 
   get lengthBytes(): number {
     return this.#at;
@@ -65,8 +61,8 @@ export class RowRunWriter {
   /** The rows so far; from now on others are gathered, in memory of their own. */
   take(): Uint8Array<ArrayBuffer> {
     const taken = this.#bytes.subarray(0, this.#at);
-    this.#bytes = new Uint8Array(this.#bytesStart);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#bytesBefore = this.#at;
+    this.#bytes = new Uint8Array(0);
     this.#at = 0;
     return taken;
   }
@@ -149,7 +145,9 @@ export class RowRunWriter {
 
   #reserve(more: number): void {
     if (this.#at + more <= this.#bytes.length) return;
-    const bytes = new Uint8Array(Math.max(2 * this.#bytes.length, this.#at + more));
+    // The next slice is mostly about as long as the one before.
+    const least = this.#at === 0 ? this.#bytesBefore : 2 * this.#bytes.length;
+    const bytes = new Uint8Array(Math.max(BYTES_START, least, this.#at + more));
     bytes.set(this.#bytes.subarray(0, this.#at));
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);

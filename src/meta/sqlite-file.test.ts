@@ -1,10 +1,12 @@
 /** Metadata in a file that a thread writes: the contract, what readers see meanwhile, order, refusals, kills, the log. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { Fault, type Maybe } from '../base/index.ts';
 import { testMetaStore } from './contract.ts';
 import { at, contentRow, fileNode, firstChanges } from './contract-rows.ts';
@@ -214,6 +216,26 @@ test('closing waits for what was handed in and takes nothing more', async () => 
   assert.throws(() => meta.get('settings', ['a']), isFault('unavailable'));
   await using again = openSqliteFile(path);
   assert.equal(again.scan('settings', { prefix: [], limit: SCAN_ROWS_MAX }).length, 1_001);
+});
+
+test('a thread that ends in the middle is believed to have left the unknown, until the store is opened anew', async () => {
+  const path = freshPath();
+  const meta = openThreaded(path);
+  const started = once(process, 'worker');
+  const first = meta.write([setting('a', '1')]);
+  const [worker] = (await started) as [Worker];
+  await first;
+  const cut = meta.write(settings(10_000, 'x'));
+  await turn();
+  await worker.terminate();
+  await assert.rejects(async () => cut, isFault('io'));
+  assert.throws(() => meta.write([setting('b', '1')]), isFault('io'));
+  assert.throws(() => meta.leaseIds('node', 1), isFault('io'));
+  assert.deepEqual(valuesOf(meta), ['1'], 'reads go on');
+  await meta.close();
+  await using again = openThreaded(path);
+  await again.write([setting('b', '2')]);
+  assert.deepEqual(valuesOf(again), ['1', '2']);
 });
 
 test('where no thread can be started, everything is written here', async () => {

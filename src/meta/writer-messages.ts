@@ -11,15 +11,15 @@ export interface WriterStart {
 }
 
 /**
- * `rows`: a part of a write, which begins with the first after the last `end` (row-runs.ts). `end`: no more rows of it;
- * they become durable, or are forgotten when it is `isGivenUp`; this is what is answered. `close`: lets go of the file.
+ * `rows`: a part of a write (row-runs.ts), which begins with the first after the last one of the write before. With the
+ * last one they become durable. `drop`: they are forgotten. `close`: lets go of the file.
  */
 export type WriterRequest =
-  | { readonly kind: 'rows'; readonly bytes: Uint8Array<ArrayBuffer> }
-  | { readonly kind: 'end'; readonly isGivenUp: boolean }
+  | { readonly kind: 'rows'; readonly bytes: Uint8Array<ArrayBuffer>; readonly isLast: boolean }
+  | { readonly kind: 'drop' }
   | { readonly kind: 'close' };
 
-/** `ready` comes unasked when the thread has opened the file; `done` answers `end` and `close`. */
+/** `ready` comes unasked when the thread has opened the file; `done` or `failed` answer the last rows, `drop`, `close`. */
 export type WriterAnswer =
   | { readonly kind: 'ready' }
   | { readonly kind: 'done' }

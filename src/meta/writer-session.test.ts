@@ -17,6 +17,9 @@ const folder = mkdtempSync(join(tmpdir(), 'holdfast-meta-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 let number = 0;
 
+/** Nothing more comes. */
+const LAST = { kind: 'rows', bytes: new Uint8Array(0), isLast: true } as const;
+
 function setting(name: string, value = 'x', isNew = false): RowWrite {
   return { table: 'settings', key: [name], row: { name, value }, isNew };
 }
@@ -49,12 +52,12 @@ function stand(): {
   // As messages do.
   const ask = (request: WriterRequest): WriterAnswer | undefined => structuredClone(session.take(request));
   const write = (...slices: readonly (readonly RowWrite[])[]): Error | undefined => {
-    const run = new RowRunWriter(1024);
+    const run = new RowRunWriter();
     for (const slice of slices) {
       for (const each of slice) run.put(each);
-      assert.equal(ask({ kind: 'rows', bytes: run.take() }), undefined);
+      assert.equal(ask({ kind: 'rows', bytes: run.take(), isLast: false }), undefined);
     }
-    const answer = ask({ kind: 'end', isGivenUp: false });
+    const answer = ask(LAST);
     return answer?.kind === 'failed' ? errorOf(answer.error) : undefined;
   };
   return {
@@ -74,13 +77,13 @@ function stand(): {
 
 test('the slices of a write become visible with its end, together', () => {
   using session = stand();
-  const run = new RowRunWriter(1024);
+  const run = new RowRunWriter();
   for (const name of ['a', 'b']) {
     run.put(setting(name));
-    session.ask({ kind: 'rows', bytes: run.take() });
+    session.ask({ kind: 'rows', bytes: run.take(), isLast: false });
     assert.deepEqual(session.names(), []);
   }
-  assert.deepEqual(session.ask({ kind: 'end', isGivenUp: false }), { kind: 'done' });
+  assert.deepEqual(session.ask(LAST), { kind: 'done' });
   assert.deepEqual(session.names(), ['a', 'b']);
   assert.equal(session.write([{ table: 'settings', key: ['a'], row: undefined, isNew: false }]), undefined);
   assert.deepEqual(session.names(), ['b']);
@@ -89,10 +92,10 @@ test('the slices of a write become visible with its end, together', () => {
 
 test('a write that is given up leaves nothing', () => {
   using session = stand();
-  const run = new RowRunWriter(1024);
+  const run = new RowRunWriter();
   run.put(setting('a'));
-  session.ask({ kind: 'rows', bytes: run.take() });
-  assert.deepEqual(session.ask({ kind: 'end', isGivenUp: true }), { kind: 'done' });
+  session.ask({ kind: 'rows', bytes: run.take(), isLast: false });
+  assert.deepEqual(session.ask({ kind: 'drop' }), { kind: 'done' });
   assert.equal(session.write([setting('b')]), undefined);
   assert.deepEqual(session.names(), ['b']);
 });
@@ -141,10 +144,10 @@ test('what SQLite refuses keeps its kind, and a failed sync stays', () => {
   }
   assert.equal(session.write([setting('a')]), undefined);
   session.fail(/^COMMIT/, 10 | (4 << 8));
-  const run = new RowRunWriter(1024);
+  const run = new RowRunWriter();
   run.put(setting('b'));
-  session.ask({ kind: 'rows', bytes: run.take() });
-  const answer = session.ask({ kind: 'end', isGivenUp: false });
+  session.ask({ kind: 'rows', bytes: run.take(), isLast: false });
+  const answer = session.ask(LAST);
   assert.ok(answer?.kind === 'failed' && answer.isBroken && answer.error.code === 'io');
   session.fail(/^$/, 0);
   assert.ok(Fault.is(session.write([setting('c')]), 'io'), 'what the disk kept is unknown, so nothing more is taken');

@@ -25,16 +25,17 @@ export class WriterSession {
   take(request: WriterRequest): WriterAnswer | undefined {
     switch (request.kind) {
       case 'rows':
-        return this.#takeRows(request.bytes);
-      case 'end':
-        return this.#end(request.isGivenUp);
+        if (request.bytes.length > 0) this.#takeRows(request.bytes);
+        return request.isLast ? this.#end((writing) => writing.commit()) : undefined;
+      case 'drop':
+        return this.#end((writing) => writing.rollBack(undefined));
       default:
         this.#db.close();
         return { kind: 'done' };
     }
   }
 
-  #takeRows(bytes: Uint8Array<ArrayBuffer>): undefined {
+  #takeRows(bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#state === 'none') this.#begin();
     if (this.#state !== 'open') return;
     try {
@@ -53,10 +54,9 @@ export class WriterSession {
     }
   }
 
-  #end(isGivenUp: boolean): WriterAnswer {
+  #end(act: (writing: SqliteWriting) => void): WriterAnswer {
     try {
-      if (this.#state === 'open' && !isGivenUp) this.#writing.commit();
-      else if (this.#state === 'open') this.#writing.rollBack(undefined);
+      if (this.#state === 'open') act(this.#writing);
     } catch (error) {
       this.#refuse(error);
     }

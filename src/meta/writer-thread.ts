@@ -16,11 +16,11 @@ const SLICE_ROWS = 500;
 const SLICE_BYTES = 128 * 1024;
 
 /** Heap of the thread: slices and the values of a row at a time; pages are SQLite's own. */
-const WORKER_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 } as const;
+const WORKER_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 } as const;
 
 export class WriterThread {
   readonly #worker: Worker;
-  readonly #run = new RowRunWriter(SLICE_BYTES);
+  readonly #run = new RowRunWriter();
   /** What the next answer settles. */
   #awaited: PromiseWithResolvers<void> | undefined;
   #isReady = false;
@@ -58,45 +58,36 @@ export class WriterThread {
     try {
       await this.#sendSlices(writes);
     } catch (error) {
-      await this.#end(true);
+      this.#run.take();
+      await this.#ask({ kind: 'drop' });
       throw error;
     }
-    await this.#end(false);
+    await this.#ask({ kind: 'rows', bytes: this.#run.take(), isLast: true });
   }
 
+  /** All but the last. */
   async #sendSlices(writes: Iterable<RowWrite>): Promise<void> {
     const run = this.#run;
     let rowCount = 0;
     for (const write of writes) {
       run.put(write);
       if (++rowCount % SLICE_ROWS !== 0 && run.lengthBytes < SLICE_BYTES) continue;
-      this.#sendRun();
+      this.#send({ kind: 'rows', bytes: run.take(), isLast: false });
       await turn();
     }
-    if (run.lengthBytes > 0) this.#sendRun();
   }
 
-  #sendRun(): void {
-    const bytes = this.#run.take();
-    this.#send({ kind: 'rows', bytes }, [bytes.buffer]);
-  }
-
-  #end(isGivenUp: boolean): Promise<void> {
-    if (isGivenUp) this.#run.take();
+  #ask(request: WriterRequest): Promise<void> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
     const answered = this.#answer();
-    this.#send({ kind: 'end', isGivenUp });
+    this.#send(request);
     return answered;
   }
 
   /** Lets go of the file. Never rejects: what was awaited was answered before, and what is durable stays. */
   async close(): Promise<void> {
     await this.ready.catch(() => undefined);
-    if (this.#broken === undefined) {
-      const answered = this.#answer();
-      this.#send({ kind: 'close' });
-      await answered.catch(() => undefined);
-    }
+    await this.#ask({ kind: 'close' }).catch(() => undefined);
     this.#worker.removeAllListeners();
     await this.#worker.terminate();
   }
@@ -107,8 +98,8 @@ export class WriterThread {
     return this.#awaited.promise;
   }
 
-  #send(request: WriterRequest, transferred: readonly ArrayBuffer[] = []): void {
-    this.#worker.postMessage(request, transferred);
+  #send(request: WriterRequest): void {
+    this.#worker.postMessage(request, request.kind === 'rows' ? [request.bytes.buffer] : []);
   }
 
   #take(answer: WriterAnswer): void {
