@@ -6,7 +6,8 @@
  * neighbours go through. What a change means (commit numbers, history, references, quota) is written once, in apply.ts,
  * for all engines. Nobody outside an engine ever has a transaction open.
  *
- * Reads see committed rows only, never wait for a writer, and no read outlives one call.
+ * Reads see committed rows only, never wait for a writer, and no read outlives one call. While something is under way,
+ * two reads of one turn may see two states, each of them whole; what has answered is seen by every read after.
  */
 
 import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
@@ -175,13 +176,15 @@ export interface MetaStore extends MetaReader, AsyncDisposable {
     readonly synchronousReads: boolean;
   };
   /**
-   * Committed rows, answered at once, for those who decide and apply in one turn (Groups). An engine that must wait for
-   * its rows has other means to keep changes apart, and a Groups of its own.
+   * Committed rows, answered at once, for those who decide and apply in one turn (Groups). What a `write` under way puts
+   * may be among them before it has answered, all of it or nothing to one read. An engine that must wait for its rows
+   * has other means to keep changes apart, and a Groups of its own.
    */
   readonly rows: RowSource;
   /**
    * Writes rows in one durable transaction; all of them or, when it rejects (`full`, `io`, `read-only`), none. What
-   * they mean was decided before. One call at a time.
+   * they mean was decided before. The rows stay as they are until it has answered. Writes, leases, commits and recounts
+   * take effect in the order in which they were asked for.
    */
   write(writes: Iterable<RowWrite>): Maybe<void>;
   /**

@@ -1,9 +1,9 @@
 /**
- * Metadata in SQLite: the engine of a store that one process keeps. A group is one transaction, begun and committed
- * within one synchronous call, so that reads on the same connection never see half of one; a commit has synced the log
- * when it answers (WAL, synchronous FULL). Every row carries a checksum, written with it and checked on every read.
+ * Metadata in SQLite, over one connection, on one thread: a group is one transaction, begun and committed within one
+ * synchronous call, durable when it answers. Every row carries a checksum, written with it and checked on every read.
+ * Where a thread writes beside it (sqlite-file.ts), this is how the main thread reads.
  *
- * What changes mean is decided before, on rows read here; a transaction only writes rows. When the commit itself fails on the disk, what reached it is unknown and stays so: the engine takes no more commits.
+ * What changes mean is decided before, on rows read here; a transaction only writes rows (sqlite-writing.ts).
  */
 
 import { assert, Fault, type Moment } from '../base/index.ts';
