@@ -299,11 +299,12 @@ export class OpenFiles implements FileHost {
   }
 
   #beforeClose(): Maybe<void> {
-    if (this.#dirty.size === 0 && this.#draining.size === 0) return undefined;
+    // Also with nothing to store: another tree may take its time, and meanwhile a name made here would join the group
+    // that is closed, but bytes written before it would not.
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#barrier = { promise, resolve };
     this.#barrierBegins.resolve();
-    return this.#drainAll().catch(() => {});
+    return this.#dirty.size === 0 && this.#draining.size === 0 ? undefined : this.#drainAll().catch(() => {});
   }
 
   #endBarrier(): void {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, openStand, type Stand } from '../../test/stand.ts';
-import { seededRandom, systemClock } from '../base/index.ts';
+import { isPromise, type Maybe, seededRandom, systemClock } from '../base/index.ts';
+import type { NodeId, SpaceId } from '../meta/index.ts';
 import { ALLOCATE, type Handle, type OpenFlags, type PosixCaller, type PosixTree } from './posix.ts';
 
 const ROOT: PosixCaller = { uid: 0, gid: 0, pid: 1 };
@@ -132,3 +133,40 @@ test('the bytes of a space are right after a file was unlinked while it was open
   }
   await tree[Symbol.asyncDispose]();
 });
+
+test('what one tree does while another one stores its bytes becomes durable in order', async () => {
+  await using stand = await openStand({ groupClock: systemClock });
+  // Asked first, the quiet one has nothing to store when the group is closed.
+  await using quiet = await openTree(stand);
+  await using busy = await openTree(stand);
+  const make = (tree: PosixTree, name: string): ReturnType<PosixTree['create']> =>
+    tree.create(tree.root, bytes(name), { mode: 0o644, umask: 0 }, RW, ROOT);
+  const log = await make(quiet, 'log');
+  const large = await make(busy, 'large');
+  const other = await make(busy, 'other');
+  await quiet.syncFs();
+  await busy.write(large.handle, 0, seededRandom(1).bytes(900_000));
+  const touch = (): Maybe<unknown> => busy.setAttributes(other.node.node, { mode: 0o600 }, ROOT);
+  touch();
+  const synced = Promise.resolve(busy.fsync(other.handle, false)).then(() => committedOf(stand, log.node.node));
+  // The busy one stores its bytes once it lets nobody change anything.
+  while (!isPromise(touch())) await new Promise((resolve) => setImmediate(resolve));
+  let isSynced = false;
+  void synced.then(() => (isSynced = true));
+  for (let number = 0; !isSynced && number < 300; number++) {
+    await quiet.write(log.handle, number, bytes('x'));
+    await quiet.release((await make(quiet, `after-${number}`)).handle);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { size, after } = await synced;
+  assert.ok(size >= after, `${after} files are durable, and ${size} of the bytes that were written before them`);
+});
+
+/** What a crash would leave now: bytes of the node, and how many names begin with `after-`. */
+async function committedOf(stand: Stand, node: NodeId): Promise<{ readonly size: number; readonly after: number }> {
+  const [row] = await stand.meta.scan('spaces', { prefix: [], limit: 1 });
+  const space = row?.space ?? (0 as SpaceId);
+  const size = (await stand.meta.get('nodes', [space, node]))?.size ?? 0;
+  const entries = await stand.meta.scan('entries', { prefix: [space], limit: 1_000 });
+  return { size, after: entries.filter(({ name }) => Buffer.from(name).toString().startsWith('after-')).length };
+}
