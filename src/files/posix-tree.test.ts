@@ -10,18 +10,18 @@ const ROOT: PosixCaller = { uid: 0, gid: 0, pid: 1 };
 const RW: OpenFlags = { read: true, write: true, append: false, truncate: false, sync: false };
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
-function openTree(stand: Stand): Promise<PosixTree> {
-  return stand.files.openTree({ user: 'owner', diskSpace: () => ({ totalBytes: 1, freeBytes: 1 }) });
+function openTree(stand: Stand, freeBytes: number = 2 ** 40): Promise<PosixTree> {
+  return stand.files.openTree({ user: 'owner', diskSpace: () => ({ totalBytes: 2 ** 40, freeBytes }) });
 }
 
 async function readAll(tree: PosixTree, handle: Handle, offset: number, length: number): Promise<Buffer> {
   return Buffer.concat(await tree.read(handle, offset, length));
 }
 
-async function exercise(seed: number, steps: number, sizeMax: number): Promise<void> {
+async function exercise(seed: number, steps: number, sizeMax: number, freeBytes?: number): Promise<void> {
   await using stand = await openStand({ seed, groupClock: systemClock, options: { versionsKeptSeconds: 0 } });
   const random = seededRandom(seed);
-  let tree = await openTree(stand);
+  let tree = await openTree(stand, freeBytes);
   const made = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
   let handle = made.handle;
   const { node } = made.node;
@@ -79,7 +79,7 @@ async function exercise(seed: number, steps: number, sizeMax: number): Promise<v
       await tree[Symbol.asyncDispose]();
       const outside = await bytesOf((await stand.service.read({ path: '/f' }, {})).bytes);
       assert.ok(outside.equals(model), `${what}: another door`);
-      tree = await openTree(stand);
+      tree = await openTree(stand, freeBytes);
       handle = await tree.open(node, RW);
     } else if (roll < 97) {
       const found = await (async () => tree.seek(handle, offset, 'data'))().catch(() => undefined);
@@ -104,6 +104,10 @@ for (const seed of [1, 2, 3, 4]) {
     await exercise(seed, 400, seed % 2 === 0 ? 20_000 : 400_000);
   });
 }
+
+test('a file that is written at random reads right also while the disk is nearly full', async () => {
+  await exercise(5, 400, 400_000, 1);
+});
 
 test('the bytes of a space are right after a file was unlinked while it was open and changed', async () => {
   await using stand = await openStand({ seed: 5, groupClock: systemClock, options: { versionsKeptSeconds: 0 } });
