@@ -38,6 +38,11 @@ const BYTES_MAX = 48 * 1024 * 1024;
 const DIRTY_FILES_MAX = 4_096;
 /** Files that are drained at once. */
 const DRAINS_MAX = 16;
+/**
+ * With less room on the disk, a writer hears it before its call answers when what it writes does not fit. Far more than
+ * what waits to be stored, so that nothing is taken on that cannot be kept.
+ */
+const DISK_BYTES_MIN = 2 * BYTES_MAX;
 /** What was written becomes durable after this long at the latest. */
 const SYNC_MS = 500;
 
@@ -50,6 +55,8 @@ export interface OpenFilesOptions {
   readonly user: string;
   /** Tells this door's changes from everybody else's; unique in the process. */
   readonly joint: string;
+  /** What the store's disk has. */
+  readonly diskSpace: () => Maybe<{ readonly freeBytes: number }>;
   /** Another door changed an attribute of the node. */
   readonly onAttributes: (node: NodeId) => void;
   /** Another door's changes became durable. */
@@ -74,6 +81,9 @@ export class OpenFiles implements FileHost {
   readonly #toPublish = new Set<OpenFile>();
   #publishing = 0;
   #timer: Disposable | undefined;
+  /** Free on the disk when it was last asked, less what was written since. */
+  #diskBytes = Number.POSITIVE_INFINITY;
+  #isAsking = false;
   #isAdding = false;
   /** A folder was unlinked whole, now or before, and may not be taken apart yet. */
   #hasReaps: boolean;
@@ -86,6 +96,7 @@ export class OpenFiles implements FileHost {
     this.#groups = options.context.groups;
     this.rows = this.#groups.pending;
     const prefix = [this.space.space, REAP_KIND.folder] as const;
+    this.#askDisk();
     this.#hasReaps = this.rows.scan('reaps', { prefix, limit: 1 }).length > 0;
     this.#listening = this.#groups.listen({
       beforeClose: () => this.#beforeClose(),
@@ -218,9 +229,33 @@ export class OpenFiles implements FileHost {
     throw posixFault('EFBIG', `A file may have ${bytesMax} bytes here.`, { size, bytesMax });
   }
 
+  /** The disk is nearly full: whoever writes waits until that is stored, as nothing else would tell that it is not. */
+  get isTight(): boolean {
+    if (this.#diskBytes >= DISK_BYTES_MIN) return false;
+    this.#askDisk();
+    return true;
+  }
+
+  #askDisk(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    void this.#learnSpace().finally(() => (this.#isAsking = false));
+  }
+
+  async #learnSpace(): Promise<void> {
+    try {
+      this.#diskBytes = (await this.#options.diskSpace()).freeBytes;
+    } catch (error) {
+      // Then the disk says itself when it is full, only later.
+      this.context.log.warn('files.disk-space-unknown', { error: String(error) });
+    }
+  }
+
   onDirty(file: OpenFile): void {
     this.#dirty.add(file);
-    this.#dirtyBytes += file.buffer.heldBytes - file.countedBytes;
+    const moreBytes = file.buffer.heldBytes - file.countedBytes;
+    this.#dirtyBytes += moreBytes;
+    this.#diskBytes -= Math.max(0, moreBytes);
     file.countedBytes = file.buffer.heldBytes;
     this.#timer ??= this.context.clock.after(SYNC_MS, () => this.#syncSoon());
     if (file.buffer.heldBytes >= DRAIN_BYTES && !this.#draining.has(file)) this.#drainBehind(file);
@@ -228,6 +263,7 @@ export class OpenFiles implements FileHost {
 
   #syncSoon(): void {
     this.#timer = undefined;
+    this.#askDisk();
     // A fault stays with the file, or reaches onLost.
     void this.sync().catch(() => {});
   }
@@ -299,11 +335,12 @@ export class OpenFiles implements FileHost {
   }
 
   #beforeClose(): Maybe<void> {
-    if (this.#dirty.size === 0 && this.#draining.size === 0) return undefined;
+    // Also with nothing to store: another tree may take its time, and meanwhile a name made here would join the group
+    // that is closed, but bytes written before it would not.
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#barrier = { promise, resolve };
     this.#barrierBegins.resolve();
-    return this.#drainAll().catch(() => {});
+    return this.#dirty.size === 0 && this.#draining.size === 0 ? undefined : this.#drainAll().catch(() => {});
   }
 
   #endBarrier(): void {

@@ -106,6 +106,7 @@ export class PendingPosixTree implements PosixTree {
     this.root = options.root ?? options.space.root;
     this.#files = new OpenFiles({
       ...{ context: options.context, space: options.space, user: options.user, joint: options.joint },
+      diskSpace: options.diskSpace,
       onAttributes: (node) => this.#bare.delete(node),
       onOutside: (durables) => this.#tell(durables),
       onLost: (durables) => {
@@ -771,7 +772,8 @@ export class PendingPosixTree implements PosixTree {
       });
     });
     const isSync = open.flags.sync || flags.sync === true;
-    return isSync ? then(done, (count) => then(this.fsync(handle, true), () => count)) : done;
+    if (isSync) return then(done, (count) => then(this.fsync(handle, true), () => count));
+    return this.#files.isTight ? then(done, (count) => then(this.#store(open, false), () => count)) : done;
   }
 
   /** @throws the fault of what was written before, once. */
@@ -781,8 +783,14 @@ export class PendingPosixTree implements PosixTree {
     throw open.file.fault;
   }
 
-  flush(handle: Handle): void {
+  /** What was written is stored, if not durable; `isLast`: up to the last byte. @throws the fault when it is not. */
+  #store(open: OpenHandle, isLast: boolean): Maybe<void> {
+    return then(open.file.drain(isLast), () => this.#checkFaults(open));
+  }
+
+  flush(handle: Handle): Maybe<void> {
     const open = this.#handle(handle);
+    if (open.file.isDirty && this.#files.isTight) return this.#store(open, true);
     if (open.file.isDirty) this.#files.publishSoon(open.file);
     this.#checkFaults(open);
   }

@@ -78,6 +78,43 @@ test(
   },
 );
 
+test('a file replaced by renaming, with nobody waiting, is whole also when the disk is full', limits, async () => {
+  using disk = mountTmpfs(96);
+  using place = new Place();
+  const at = place.folder('m');
+  const words = ['mount', '--store', join(disk.path, 'store'), at];
+  const isWhole = async (): Promise<boolean> => {
+    const found = await fs.readFile(join(at, 'current'));
+    const number = Number(found.subarray(0, 10).toString());
+    return found.equals(generation(number));
+  };
+  {
+    await using mount = await startRunning(words);
+    await writeSynced(join(at, 'current'), generation(0));
+    let faults = 0;
+    for (let number = 1; number <= 200 && faults < 20; number++) {
+      try {
+        await fs.writeFile(join(at, 'next'), generation(number));
+        await fs.rename(join(at, 'next'), join(at, 'current'));
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
+        faults++;
+      }
+    }
+    assert.ok(faults > 0, 'the disk is full');
+    assert.ok(await isWhole(), mount.output());
+    assert.equal(await mount.stop('SIGKILL'), 'SIGKILL');
+  }
+  await using _again = await startRunning(words);
+  assert.ok(await isWhole());
+  await checkIsClean(join(disk.path, 'store'));
+});
+
+/** Says which it is in its first ten bytes. */
+function generation(number: number): Buffer {
+  return Buffer.concat([Buffer.from(String(number).padStart(10)), noise(number, 1_000_000)]);
+}
+
 /** Writes until that fails; answers how. */
 async function fillUp(at: string, kept: Map<string, Buffer>): Promise<string | undefined> {
   for (let number = 1; number <= 200; number++) {
