@@ -6,6 +6,7 @@
  *   mixedStream    generated: source, logs, records, machine-code-like and incompressible parts, no file twice
  *   smallFiles     files of 1–100 KiB in folders like a project's (log-uniform sizes)
  *   nodeModulesLike many packages with small sources, some files the same in many of them
+ *   sourceTree     a source tree of very small files
  *   logFile        one log
  *   incompressible a stream cipher's output
  */
@@ -219,6 +220,10 @@ export function* incompressible(bytes: number, seed: number): Generator<Buffer, 
     yield cipher.update(zeros.subarray(0, Math.min(left, PIECE_BYTES)));
 }
 
+export function mixedFile(path: string, bytes: number, seed: number): void {
+  writeAll(path, mixedStream(bytes, seed));
+}
+
 export function incompressibleFile(path: string, bytes: number, seed: number): void {
   writeAll(path, incompressible(bytes, seed));
 }
@@ -246,6 +251,20 @@ export function smallFiles(folder: string, count: number): TreeFacts {
       content: contentOf(kind, random.below(2 ** 32), logUniform(random, { min: 1024, max: 100 * 1024 })),
     };
   });
+}
+
+const SOURCE_FOLDERS = 300;
+
+/** `count` files of a source tree, about 8 KiB each, log-uniform; another seed makes other bytes in every file. */
+export function sourceTree(folder: string, count: number, seed: number): TreeFacts {
+  const random = seededRandom(seed);
+  const homes = Array.from({ length: Math.min(SOURCE_FOLDERS, count) }, () =>
+    join(...Array.from({ length: 1 + random.below(5) }, () => nameFrom(random))),
+  );
+  return writeTree(folder, count, (at) => ({
+    path: join(homes[random.below(homes.length)] ?? '', `${nameFrom(random)}-${at}.${['c', 'h', 'ts'][at % 3]}`),
+    content: textOf('source', random.below(2 ** 32), logUniform(random, { min: 256, max: 44 * 1024 })),
+  }));
 }
 
 const PACKAGE_FILES = 40;

@@ -11,6 +11,10 @@ export interface BenchOptions {
   readonly rounds: number;
   /** About a tenth of everything: shows that the bench works, decides nothing. */
   readonly isSmall: boolean;
+  /** Of `mount` only: MiB of the big files, how many small files, and whether clients and servers get a processor each. */
+  readonly sizeMiB?: number | undefined;
+  readonly fileCount?: number | undefined;
+  readonly isPinned?: boolean;
 }
 
 export interface Comparison {

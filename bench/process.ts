@@ -27,6 +27,8 @@ export interface Command {
   readonly environment?: Readonly<Record<string, string>> | undefined;
   /** Standard input; nothing when absent. */
   readonly input?: Iterable<Uint8Array> | AsyncIterable<Uint8Array> | undefined;
+  /** False: its memory is looked at only when somebody asks, so that looking disturbs nothing. */
+  readonly isWatched?: boolean;
 }
 
 export interface Run {
@@ -45,7 +47,7 @@ export async function run(command: Command): Promise<Run> {
   const started = performance.now();
   const child = start(command, command.input === undefined ? 'ignore' : 'pipe');
   const ended = once(child, 'close');
-  using watch = watchTree(child);
+  using watch = watchTree(child, command.isWatched);
   const said = keepEnd(child.stdout);
   const complained = keepEnd(child.stderr);
   // A process that ends early closes its input; its own words say why.
@@ -61,6 +63,9 @@ export async function run(command: Command): Promise<Run> {
 
 /** A process that goes on until it is stopped. */
 export interface Service extends AsyncDisposable {
+  readonly pid: number;
+  /** Processor time so far of the process and those it has waited for. */
+  cpuSeconds(): number;
   /** Largest resident set so far of any process of its tree. */
   peakBytes(): number;
   /** Why it ended although nobody stopped it, or undefined while it runs. */
@@ -70,11 +75,14 @@ export interface Service extends AsyncDisposable {
 export function serve(command: Command): Service {
   const child = start(command, 'ignore');
   const ended = once(child, 'exit');
-  const watch = watchTree(child);
+  const watch = watchTree(child, command.isWatched);
   const complained = keepEnd(child.stderr);
   keepEnd(child.stdout);
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  const pid = child.pid ?? 0;
   return {
+    pid,
+    cpuSeconds: () => cpuSecondsOf(pid),
     peakBytes: () => watch.peakBytes(),
     failure: () =>
       hasEnded() ? `${command.words[0]} ended with ${child.signalCode ?? child.exitCode}: ${complained()}` : undefined,
@@ -142,13 +150,13 @@ interface Watch extends Disposable {
   peakBytes(): number;
 }
 
-function watchTree(child: ChildProcess): Watch {
+function watchTree(child: ChildProcess, isWatched = true): Watch {
   let peak = 0;
   const look = (): void => {
     if (child.pid !== undefined)
       for (const processId of treeOf(child.pid)) peak = Math.max(peak, peakBytesOf(processId));
   };
-  const timer = setInterval(look, WATCH_INTERVAL_MS);
+  const timer = isWatched ? setInterval(look, WATCH_INTERVAL_MS) : undefined;
   return {
     peakBytes() {
       look();
@@ -175,6 +183,14 @@ function childrenCpuSeconds(): number {
     .replace(/^.*\) /, '')
     .split(' ');
   return (Number(fields[13] ?? 0) + Number(fields[14] ?? 0)) / TICKS_PER_SECOND;
+}
+
+/** Its own and that of its children that have ended; 0 when it has ended itself. */
+function cpuSecondsOf(processId: number): number {
+  const fields = readProc(`/proc/${processId}/stat`)
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_SECOND;
 }
 
 function readProc(path: string): string {

@@ -1,5 +1,6 @@
 /**
- * `npm run bench`: lists the comparisons. `npm run bench -- NAME [--rounds N] [--small] [--json FILE]` runs one.
+ * `npm run bench`: lists the comparisons. `npm run bench -- NAME [--rounds N] [--small] [--json FILE]` runs one;
+ * `mount` takes also `--size MIB`, `--files N` and `--pin`.
  * The exit code says whether it could run, never how fast anything was. docs/operating/benchmarks.md explains them all.
  */
 import { spawnSync } from 'node:child_process';
@@ -13,6 +14,7 @@ const folder = resolve(import.meta.dirname, '../bench');
 /** Loaded on demand: listing them must not need what one of them needs. */
 const COMPARISONS: Readonly<Record<string, () => Promise<Comparison>>> = {
   ingest: async () => (await import('../bench/ingest.ts')).ingest,
+  mount: async () => (await import('../bench/mount.ts')).mount,
   http: async () => (await import('../bench/http.ts')).http,
   codec: async () => (await import('../bench/codec.ts')).codec,
   chunking: async () => (await import('../bench/chunking.ts')).chunking,
@@ -21,7 +23,8 @@ const COMPARISONS: Readonly<Record<string, () => Promise<Comparison>>> = {
 // Ending by a signal must still unmount and end what was started; that is done when the process exits.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 
-const { name, rounds, isSmall, json } = readWords();
+const { name, json, options } = readWords();
+const { rounds, isSmall } = options;
 const load = COMPARISONS[name ?? ''];
 if (load === undefined) await list(name);
 else await compare(name ?? '', await load());
@@ -33,7 +36,7 @@ async function compare(name: string, comparison: Comparison): Promise<void> {
   report.note(`machine: ${machineSays()}`);
   if (isSmall) report.note('SMALL: shows that the bench works; the figures decide nothing');
   const started = new Date().toISOString();
-  await comparison.run(report, { rounds, isSmall });
+  await comparison.run(report, options);
   if (json === undefined) return;
   writeFileSync(json, `${JSON.stringify({ name, started, rounds, isSmall, ...report.toData() }, undefined, 2)}\n`);
 }
@@ -43,25 +46,35 @@ async function list(wanted: string | undefined): Promise<void> {
     process.stderr.write(`There is no comparison named ${wanted}.\n`);
     process.exitCode = 2;
   }
-  process.stdout.write('npm run bench -- NAME [--rounds N] [--small] [--json FILE]\n\n');
+  process.stdout.write('npm run bench -- NAME [--rounds N] [--small] [--json FILE]\n');
+  process.stdout.write('mount takes also: [--size MIB] [--files N] [--pin]\n\n');
   for (const [name, load] of Object.entries(COMPARISONS)) {
     process.stdout.write(`  ${name.padEnd(10)} ${(await load()).summary}\n`);
   }
 }
 
 function readWords() {
-  const options = { rounds: { type: 'string' }, small: { type: 'boolean' }, json: { type: 'string' } } as const;
+  const [text, flag] = [{ type: 'string' }, { type: 'boolean' }] as const;
+  const options = { rounds: text, small: flag, json: text, size: text, files: text, pin: flag };
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const isSmall = values.small === true;
-    const rounds = Number(values.rounds ?? (isSmall ? 1 : 3));
-    if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds takes a whole number from 1.');
+    const rounds = countOf('--rounds', values.rounds) ?? (isSmall ? 1 : 3);
+    const sizes = { sizeMiB: countOf('--size', values.size), fileCount: countOf('--files', values.files) };
     if (positionals.length > 1) throw new Error('One comparison at a time: they would disturb each other.');
-    return { name: positionals[0], rounds, isSmall, json: values.json };
+    const isPinned = values.pin === true;
+    return { name: positionals[0], json: values.json, options: { rounds, isSmall, isPinned, ...sizes } };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
     process.exit(2);
   }
+}
+
+function countOf(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1) throw new Error(`${option} takes a whole number from 1.`);
+  return count;
 }
 
 /** Packages that only comparisons need have a lock of their own, so that neither product nor tests carry them. */

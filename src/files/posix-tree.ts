@@ -40,6 +40,7 @@ import {
   type WriteFlags,
 } from './posix.ts';
 import { ATTRIBUTES_MAX } from './record.ts';
+import { type SequentialReader, SequentialReaders } from './sequential-reading.ts';
 
 const NAME_BYTES_MAX = 255;
 const TARGET_BYTES_MAX = 4_095;
@@ -77,6 +78,8 @@ interface OpenHandle {
   readonly flags: OpenFlags;
   /** Faults of the file that were told through this handle, or happened before it. */
   faultsSeen: number;
+  /** From the first read of a long file on. */
+  reader: SequentialReader | undefined;
 }
 
 interface Place {
@@ -92,6 +95,7 @@ export class PendingPosixTree implements PosixTree {
   readonly #files: OpenFiles;
   readonly #handles = new Map<Handle, OpenHandle>();
   readonly #folders = new Map<Handle, FolderReading>();
+  readonly #readers: SequentialReaders;
   readonly #freeHandles: Handle[] = [];
   #lastHandle = 0;
   /** Nodes without a name that the kernel may still ask about; until it forgets them. */
@@ -115,6 +119,7 @@ export class PendingPosixTree implements PosixTree {
       },
     });
     this.#rows = this.#files.rows;
+    this.#readers = new SequentialReaders({ context: options.context, space: options.space, rows: this.#rows });
   }
 
   /** Whether something was done here that other doors cannot see yet. */
@@ -721,7 +726,7 @@ export class PendingPosixTree implements PosixTree {
   #openHandle(file: OpenFile, flags: OpenFlags): Handle {
     file.handleCount++;
     const handle = this.#newHandle();
-    this.#handles.set(handle, { file, flags, faultsSeen: file.faultCount });
+    this.#handles.set(handle, { file, flags, faultsSeen: file.faultCount, reader: undefined });
     return handle;
   }
 
@@ -757,7 +762,9 @@ export class PendingPosixTree implements PosixTree {
   }
 
   read(handle: Handle, offset: number, length: number): Maybe<readonly Uint8Array[]> {
-    return this.#handle(handle).file.read(offset, length);
+    const open = this.#handle(handle);
+    open.reader ??= this.#readers.of(open.file);
+    return (open.reader ?? open.file).read(offset, length);
   }
 
   write(handle: Handle, offset: number, bytes: Uint8Array, flags: WriteFlags = {}): Maybe<number> {
@@ -809,7 +816,8 @@ export class PendingPosixTree implements PosixTree {
   }
 
   #close(handle: Handle): void {
-    const { file } = this.#handle(handle);
+    const { file, reader } = this.#handle(handle);
+    reader?.[Symbol.dispose]();
     this.#handles.delete(handle);
     this.#freeHandles.push(handle);
     file.handleCount--;
@@ -949,6 +957,7 @@ export class PendingPosixTree implements PosixTree {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const { reader } of this.#handles.values()) reader?.[Symbol.dispose]();
     for (const [handle, { file }] of [...this.#handles]) if (file.isUnlinked) this.#close(handle);
     try {
       await this.#files.close();
