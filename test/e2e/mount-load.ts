@@ -102,7 +102,7 @@ function followModel(style: WorkStyle): Work {
       model.apply(step);
       progress.done++;
       progress.endedMs.push(Math.round(performance.now()));
-      if (step.kind === 'fsync') progress.floor = progress.done;
+      if (step.kind === 'fsync') progress.floor = Math.max(progress.floor, model.durableWith(step.slot));
     }
   };
 }
