@@ -34,22 +34,34 @@ const FILE_BYTES_MAX = 400_000;
 const RECORDS_PER_FSYNC = 25;
 
 /**
- * Workers that make the calls of a model, by name. By the seed they are all of them; or those that never wait, because
- * groups are larger and later when nobody waits for one; or one alone, which is faster.
+ * Workers that make the calls of a model, by name. By the seed they are all of them; one that waits often, alone, because
+ * a wait that is too short shows only where nobody else makes things durable; or those that never wait, because groups
+ * are larger and later then: one alone, which is faster, or several.
  */
 export function styles(seed: number): Readonly<Record<string, WorkStyle>> {
   const small = { 'steps-small': { seed: seed * 100, fileBytesMax: 60_000, fsyncEvery: 0 } };
   const large = { 'steps-large': { seed: seed * 100 + 1, fileBytesMax: 6_000_000, fsyncEvery: 0 } };
-  if (seed % 4 === 2) return small;
-  if (seed % 4 === 3) return large;
-  if (seed % 4 === 0) return { ...small, ...large };
-  return { ...small, ...large, 'steps-fsync': { seed: seed * 100 + 2, fileBytesMax: 300_000, fsyncEvery: 40 } };
+  const waiting = (fsyncEvery: number): Readonly<Record<string, WorkStyle>> => ({
+    'steps-fsync': { seed: seed * 100 + 2, fileBytesMax: 300_000, fsyncEvery },
+  });
+  switch (seed % 5) {
+    case 1:
+      return { ...small, ...large, ...waiting(40) };
+    case 2:
+      return waiting(3);
+    case 3:
+      return large;
+    case 4:
+      return small;
+    default:
+      return { ...small, ...large };
+  }
 }
 
 /** Other workers; those that wait for what is durable come with all. */
 function others(seed: number): Readonly<Record<string, Work>> {
-  if (seed % 4 === 1) return { replace: replaceOf(15), journal, durable };
-  return seed % 4 === 0 ? { replace: replaceOf(0) } : {};
+  if (seed % 5 === 1) return { replace: replaceOf(15), journal, durable };
+  return seed % 5 === 0 ? { replace: replaceOf(0) } : {};
 }
 
 /** The bytes of a generation, record or file: nobody else's. */
@@ -90,7 +102,7 @@ function followModel(style: WorkStyle): Work {
       model.apply(step);
       progress.done++;
       progress.endedMs.push(Math.round(performance.now()));
-      if (step.kind === 'fsync') progress.floor = progress.done;
+      if (step.kind === 'fsync') progress.floor = Math.max(progress.floor, model.durableWith(step.slot));
     }
   };
 }

@@ -40,6 +40,8 @@ interface Node {
   bytes: Buffer;
   size: number;
   links: number;
+  /** The last call that changed it. */
+  touched: number;
 }
 
 /** One call writes at most this: below what the kernel sends at once. */
@@ -142,6 +144,20 @@ export class StepModel {
 
   /** Answers the paths whose marks may be others now. */
   apply(step: Step): readonly string[] {
+    const paths = this.#apply(step);
+    for (const path of paths) {
+      const node = this.#tree.get(path);
+      if (node !== undefined) node.touched = this.#count;
+    }
+    return paths;
+  }
+
+  /** How many calls are durable once the file in the slot is: up to the last that changed it. Others may come later. */
+  durableWith(slot: number): number {
+    return this.#opened(slot).touched;
+  }
+
+  #apply(step: Step): readonly string[] {
     switch (step.kind) {
       case 'create':
         this.#open[step.slot] = newNode('file', 0o644);
@@ -253,7 +269,7 @@ export class StepModel {
 }
 
 function newNode(kind: Node['kind'], mode: number): Node {
-  return { kind, mode, target: '', bytes: Buffer.alloc(0), size: 0, links: 1 };
+  return { kind, mode, target: '', bytes: Buffer.alloc(0), size: 0, links: 1, touched: 0 };
 }
 
 /** All of a mark but the digest of a file's bytes. */
