@@ -92,7 +92,7 @@ export class OpenFile {
   #hash: Uint8Array | null = null;
   handleCount = 0;
   /** Made in this session: nobody else has ever seen it whole. */
-  readonly isNew: boolean;
+  isNew: boolean;
   /** What the buffer held when the host last counted. */
   countedBytes = 0;
   /** No name leads to it any more. */
@@ -106,6 +106,8 @@ export class OpenFile {
   /** Nothing of the content lies behind the size (a crash may have left some that was being taken away). */
   #isEndClean: boolean;
 
+  /** The content as it is must be kept as a version before it is changed. */
+  #mustKeep = false;
   /** No extent of the content reaches behind this. */
   #extentEnd: number;
 
@@ -142,14 +144,17 @@ export class OpenFile {
   /** What the mount knows of the node is no longer so: another door changed it. Bytes not yet stored stay. */
   refresh(row: NodeRow): void {
     const isSameContent = row.content === this.row.content;
-    this.row = row;
+    const size = Math.max(row.size, this.buffer.endOffset);
+    this.row = size === row.size ? row : { ...row, size };
     this.#saved = row;
+    this.#isContentChanged = !this.buffer.isEmpty;
     if (isSameContent) return;
     this.#isOwn = false;
+    // Somebody wrote it whole: that state is kept whatever comes.
+    this.#mustKeep = true;
     this.#isEndClean = false;
     this.#extentEnd = Number.POSITIVE_INFINITY;
     this.#hash = null;
-    void this.#dropStream();
   }
 
   /** One after the other with everything else that moves bytes about; at once when nothing does. */
@@ -244,18 +249,18 @@ export class OpenFile {
 
   /** Makes the content one that may be changed in place. `isWhole`: nothing of it will be left. */
   own(isWhole: boolean): Maybe<void> {
+    return this.#isOwn ? undefined : this.exclusive(() => this.#ownNow(isWhole));
+  }
+
+  /** The same, for who is alone with the file already. */
+  #ownNow(isWhole: boolean): Maybe<void> {
     if (this.#isOwn) return undefined;
-    return this.exclusive(() => {
-      if (this.#isOwn) return undefined;
-      const content = this.#host.rows.get('contents', [this.row.space, this.#content]);
-      const isKept = this.row.size > 0 && (isWhole || this.#isVersionDue());
-      const isShared = content !== undefined && content.refs > 1;
-      if (!isKept && !isShared) {
-        this.#isOwn = true;
-        return undefined;
-      }
-      return this.#fork(isWhole, isKept);
-    });
+    const content = this.#host.rows.get('contents', [this.row.space, this.#content]);
+    const isKept = this.#saved.size > 0 && !this.isUnlinked && (isWhole || this.#mustKeep || this.#isVersionDue());
+    const isShared = content !== undefined && content.refs > 1;
+    if (isKept || isShared) return this.#fork(isWhole, isKept);
+    this.#isOwn = true;
+    return undefined;
   }
 
   /** The state before is kept when the last kept one is old enough: a minute, longer the busier the file is. */
@@ -316,6 +321,7 @@ export class OpenFile {
     const versions = kept.map((version): Put => ({ table: 'versions', mode: 'replace', row: version }));
     this.save({ puts: [...puts, ...versions], deletes, historyBytes: kept.length > 0 ? before.size : 0 });
     this.#isOwn = true;
+    this.#mustKeep = false;
     this.#hash = null;
   }
 
@@ -371,6 +377,8 @@ export class OpenFile {
       await this.#dropStream();
       return;
     }
+    // Another door, or a removal, may have taken the content since these bytes were written.
+    await this.#ownNow(false);
     const runs = this.buffer.freeze();
     for (const run of runs) {
       if (this.#stream !== undefined && this.#stream.end !== run.offset) await this.#endStream();
@@ -440,6 +448,7 @@ export class OpenFile {
   async #storeReady(stream: Stream): Promise<void> {
     while (stream.writer.readyCount > 0) {
       await this.#host.room();
+      await this.#ownNow(false);
       const { drafts, puts } = stream.writer.take();
       const last = drafts.at(-1);
       if (last === undefined) return;
@@ -462,7 +471,9 @@ export class OpenFile {
   /** Ends a session of changes: all bytes stored, the row saved. The next change decides anew what is kept. */
   publish(): Maybe<void> {
     return then(this.drain(true), () => {
-      if (!this.isDirty) this.#isOwn = this.#isOwn && this.isUnlinked;
+      if (this.isDirty) return;
+      this.#isOwn = this.#isOwn && this.isUnlinked;
+      this.isNew = this.isNew && this.isUnlinked;
     });
   }
 

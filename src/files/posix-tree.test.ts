@@ -174,3 +174,58 @@ async function committedOf(stand: Stand, node: NodeId): Promise<{ readonly size:
   const entries = await stand.meta.scan('entries', { prefix: [space], limit: 1_000 });
   return { size, after: entries.filter(({ name }) => Buffer.from(name).toString().startsWith('after-')).length };
 }
+
+test('what is written after another door replaced an open file leaves that state as a version, and loses nothing', async () => {
+  await using stand = await openStand({ seed: 6, groupClock: systemClock });
+  const tree = await openTree(stand);
+  const { handle, node } = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  const old = Buffer.alloc(300_000, 'old ');
+  await tree.write(handle, 0, old);
+  await tree.fsync(handle, false);
+  const fresh = Buffer.from(seededRandom(6).bytes(200_000));
+  const late = Buffer.alloc(100_000, 'late');
+  const put = stand.service.write('/f', [fresh], { mode: 'put' });
+  await tree.write(handle, 250_000, late);
+  await put;
+  await tree.write(handle, 10, bytes('here'));
+  const wanted = Buffer.concat([fresh, Buffer.alloc(150_000)]);
+  wanted.write('here', 10);
+  const found = await readAll(tree, handle, 0, 400_000);
+  assert.ok(found.subarray(0, 200_000).equals(wanted.subarray(0, 200_000)));
+  await tree.release(handle);
+  await tree.syncFs();
+  const after = await bytesOf((await stand.service.read({ path: '/f' }, {})).bytes);
+  assert.ok(after.subarray(0, 200_000).equals(wanted.subarray(0, 200_000)));
+  const { versions } = await stand.service.versions({ path: '/f' }, {});
+  const kept = await Promise.all(
+    versions.map(async ({ version }) => bytesOf((await stand.service.read({ path: '/f' }, { version })).bytes)),
+  );
+  assert.ok(
+    kept.some((each) => each.equals(fresh)),
+    'what was put stands among the versions',
+  );
+  assert.equal((await tree.stat(node.node)).size, after.length);
+  await tree[Symbol.asyncDispose]();
+  assert.deepEqual((await stand.service.check({})).problems, []);
+});
+
+test('bytes that wait in a file whose name is taken away do not reach the version that is kept', async () => {
+  await using stand = await openStand({ seed: 7, groupClock: systemClock });
+  const tree = await openTree(stand);
+  const first = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  const kept = Buffer.from(seededRandom(7).bytes(100_000));
+  await tree.write(first.handle, 0, kept);
+  await tree.release(first.handle);
+  await tree.syncFs();
+  const handle = await tree.open(first.node.node, RW);
+  await tree.write(handle, 0, Buffer.alloc(50_000, 1));
+  await tree.unlink(tree.root, bytes('f'));
+  await tree.fsync(handle, false);
+  assert.equal((await readAll(tree, handle, 0, 1))[0], 1);
+  await tree.release(handle);
+  await tree[Symbol.asyncDispose]();
+  const { versions } = await stand.service.versions({ id: first.node.node }, {});
+  const restored = await stand.service.restore({ id: first.node.node }, versions[0]?.version ?? 0, {});
+  assert.ok((await bytesOf((await stand.service.read({ path: restored.path }, {})).bytes)).equals(kept));
+  assert.deepEqual((await stand.service.check({})).problems, []);
+});

@@ -33,6 +33,12 @@ export class WriteBuffer {
     return this.#bytes.fresh + this.#bytes.frozen + this.#bytes.held;
   }
 
+  /** Behind the last byte that is here; 0 for none. */
+  get endOffset(): number {
+    const ends = [this.#runs, this.#frozen, this.#held].map((runs) => runs.at(-1)).filter((run) => run !== undefined);
+    return ends.reduce((end, run) => Math.max(end, run.offset + run.length), 0);
+  }
+
   get isEmpty(): boolean {
     return this.#runs.length === 0 && this.#frozen.length === 0 && this.#held.length === 0;
   }
