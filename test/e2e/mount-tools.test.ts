@@ -9,6 +9,7 @@ import {
   existsSync,
   linkSync,
   lstatSync,
+  lutimesSync,
   mkdirSync,
   readdirSync,
   readlinkSync,
@@ -104,6 +105,8 @@ function makeSource(folder: string, seed: number): void {
   writeFileSync(join(folder, 'empty'), '');
   writeFileSync(join(folder, 'ünïcode name 🙂'), text(random, 5_000));
   symlinkSync('nowhere', join(folder, 'dangling'));
+  // Not of this very second: rsync takes times of one second for equal, and would leave the copy's as it is.
+  lutimesSync(join(folder, 'dangling'), 1_200_000_000.5, 1_200_000_000.25);
   linkSync(join(folder, 'large.bin'), join(folder, 'second name'));
   chmodSync(join(folder, 'empty'), 0o4751);
   mkdirSync(join(folder, 'sticky'));
