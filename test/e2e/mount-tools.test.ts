@@ -105,13 +105,21 @@ function makeSource(folder: string, seed: number): void {
   writeFileSync(join(folder, 'empty'), '');
   writeFileSync(join(folder, 'ünïcode name 🙂'), text(random, 5_000));
   symlinkSync('nowhere', join(folder, 'dangling'));
-  // Not of this very second: rsync takes times of one second for equal, and would leave the copy's as it is.
-  lutimesSync(join(folder, 'dangling'), 1_200_000_000.5, 1_200_000_000.25);
   linkSync(join(folder, 'large.bin'), join(folder, 'second name'));
   chmodSync(join(folder, 'empty'), 0o4751);
   mkdirSync(join(folder, 'sticky'));
   chmodSync(join(folder, 'sticky'), 0o1777);
   utimesSync(join(folder, 'sticky'), 1_000_000_000.5, 1_000_000_000.25);
+  age(folder);
+}
+
+/** Nothing is of this very second: rsync takes times of one second for equal, and leaves the copy's as it is. */
+function age(folder: string): void {
+  const recent = Date.now() - 60_000;
+  for (const [index, name] of ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })].entries()) {
+    const path = join(folder, name);
+    if (lstatSync(path).mtimeMs > recent) lutimesSync(path, 1_200_000_000.5, 1_200_000_000.25 + index);
+  }
 }
 
 /** Extended attributes on a file and a folder, and a named user in the ACL of another file. */
