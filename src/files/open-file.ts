@@ -12,12 +12,13 @@
  * as it is must be kept as a version, or another file shares the content, the file gets a content of its own first.
  */
 import { Fault, isPromise, type Maybe, type Moment, then } from '../base/index.ts';
-import type { CompressionLevel, ContentWriter } from '../chunks/index.ts';
+import { type CompressionLevel, type ContentWriter, INLINE_BYTES_MAX } from '../chunks/index.ts';
 import {
   CHANGE_KIND,
   type ContentId,
   type ContentRow,
   type Delete,
+  EXTENT_KIND,
   type ExtentRow,
   type NodeRow,
   type Put,
@@ -39,6 +40,10 @@ const PIECE_BYTES = 512 * 1024;
 const STEP_DRAFTS = 500;
 /** Neighbours shorter than this are stored together with what is written beside them. */
 const SMALL_BYTES = 16 * 1024;
+/** Pieces of chunks shorter than this are always stored together with what is written beside them. */
+const TINY_BYTES = 2 * 1024;
+/** Runs in rows that lie one behind the other are stored together when they are this many. */
+const TOGETHER_EXTENTS = 8;
 /** Least time between two kept versions of a file that is busy, and how far it grows. */
 const DEBOUNCE_SECONDS = 60;
 const DEBOUNCE_SECONDS_MAX = 3_600;
@@ -395,16 +400,38 @@ export class OpenFile {
     this.save();
   }
 
-  /** A stream that begins with this run, and with a small extent that ends where it begins. */
+  /** A stream that begins with this run, and with what is stored together with it. */
   async #beginStream(run: Written): Promise<Stream> {
-    const [before] = run.offset === 0 ? [] : this.#extents(run.offset - 1, run.offset);
-    const isSmall = before !== undefined && before.length < SMALL_BYTES && before.offset + before.length <= run.offset;
-    const start = isSmall ? before.offset : run.offset;
+    const before = this.#beforeOf(run);
+    const start = before[0]?.offset ?? run.offset;
     const level = this.#host.levelOf(this.row);
     const writer = this.#host.context.chunks.newWriter({ level });
     const stream: Stream = { writer, start, end: start, stored: start };
-    if (isSmall) await this.#feed(stream, await this.#host.bytesOf(before, 0, before.length));
+    for (const extent of before) await this.#feed(stream, await this.#host.bytesOf(extent, 0, extent.length));
     return stream;
+  }
+
+  /**
+   * Small extents one behind the other that end where the run begins and are stored again together with it. A run that
+   * fits into its row is durable with one sync, so it is left alone until there are several such.
+   */
+  #beforeOf(run: Written): readonly ExtentRow[] {
+    if (run.offset === 0 || run.offset > this.#extentEnd) return [];
+    const prefix = [this.row.space, this.#content] as const;
+    const limit = TOGETHER_EXTENTS;
+    const chain: ExtentRow[] = [];
+    let end = run.offset;
+    for (const extent of this.#host.rows.scan('extents', { prefix, from: [end - 1], limit, reverse: true })) {
+      if (extent.offset + extent.length !== end || extent.length >= SMALL_BYTES) break;
+      chain.unshift(extent);
+      end = extent.offset;
+    }
+    const last = chain.at(-1);
+    if (last === undefined) return [];
+    if (run.bytes.length > INLINE_BYTES_MAX) return [last];
+    if (last.kind !== EXTENT_KIND.inline) return last.length < TINY_BYTES ? [last] : [];
+    const inline = chain.slice(chain.findLastIndex(({ kind }) => kind !== EXTENT_KIND.inline) + 1);
+    return inline.length < TOGETHER_EXTENTS ? [] : inline;
   }
 
   async #feed(stream: Stream, bytes: Uint8Array): Promise<void> {
@@ -422,7 +449,9 @@ export class OpenFile {
     if (stream === undefined) return;
     const [after] = this.#extents(stream.end, stream.end + 1);
     // A small extent that begins where the stream ends is stored with it, unless newer bytes are to come there.
-    if (after?.offset === stream.end && after.length < SMALL_BYTES && stream.end - stream.start < 4 * SMALL_BYTES)
+    const ownBytes = stream.end - stream.start;
+    const isLoneRow = ownBytes <= INLINE_BYTES_MAX && (after?.length ?? 0) >= TINY_BYTES;
+    if (after?.offset === stream.end && after.length < SMALL_BYTES && ownBytes < 4 * SMALL_BYTES && !isLoneRow)
       await this.#feed(stream, await this.#host.bytesOf(after, 0, after.length));
     const { size, hash } = await stream.writer.finish();
     await this.#storeReady(stream);

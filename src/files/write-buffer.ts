@@ -119,6 +119,7 @@ export class WriteBuffer {
     const pieces = tail === undefined ? [] : over(this.#frozen, this.#held, tail.offset, tail.end);
     const held = pieces.map(({ offset, bytes }): Run => ({ offset, bytes: copyOf(bytes), length: bytes.length }));
     this.#held = held;
+    giveMemory(this.#frozen);
     this.#frozen = [];
     this.#bytes = { fresh: this.#bytes.fresh, frozen: 0, held: held.reduce((sum, { length }) => sum + length, 0) };
   }
@@ -195,7 +196,34 @@ function append(run: Run, bytes: Uint8Array): void {
 }
 
 function copyOf(bytes: Uint8Array): Uint8Array {
-  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  const copy = takeMemory(bytes.length);
   copy.set(bytes);
   return copy;
+}
+
+/**
+ * Memory of large runs that are stored, for the next ones: fresh memory for each write costs the kernel a clearing and
+ * the collector a look. Only whole memories of runs that were frozen come here; nobody holds a view of those any more.
+ */
+const spare = new Map<number, Uint8Array[]>();
+let spareBytes = 0;
+const SPARE_BYTES_MAX = 8 * 1024 * 1024;
+const SPARE_RUN_BYTES_MIN = 64 * 1024;
+
+function takeMemory(length: number): Uint8Array {
+  const found = spare.get(length)?.pop();
+  if (found === undefined) return Buffer.allocUnsafeSlow(length);
+  spareBytes -= length;
+  return found;
+}
+
+function giveMemory(runs: readonly Run[]): void {
+  for (const { bytes } of runs) {
+    const isWhole = bytes.length >= SPARE_RUN_BYTES_MIN && bytes.length === bytes.buffer.byteLength;
+    if (!isWhole || spareBytes + bytes.length > SPARE_BYTES_MAX) continue;
+    const same = spare.get(bytes.length);
+    if (same === undefined) spare.set(bytes.length, [bytes]);
+    else same.push(bytes);
+    spareBytes += bytes.length;
+  }
 }
