@@ -88,6 +88,19 @@ interface Progress {
   endedMs?: number[];
 }
 
+/**
+ * Handles that are not closed: when the mount dies under them, nothing may collect them before the report is out, since
+ * closing one that way ends the process.
+ */
+const kept = new Set<fs.FileHandle>();
+
+async function openKept(...words: Parameters<typeof fs.open>): Promise<fs.FileHandle> {
+  const handle = await fs.open(...words);
+  kept.add(handle);
+  handle.once('close', () => kept.delete(handle));
+  return handle;
+}
+
 type Work = (folder: string, seed: number, progress: Progress) => Promise<never>;
 
 /** Calls of a model, one after the other. */
@@ -116,10 +129,10 @@ async function perform(step: Step, folder: string, open: fs.FileHandle[]): Promi
   };
   switch (step.kind) {
     case 'create':
-      open[step.slot] = await fs.open(at(step.path), 'wx', 0o644);
+      open[step.slot] = await openKept(at(step.path), 'wx', 0o644);
       return;
     case 'open':
-      open[step.slot] = await fs.open(at(step.path), step.isCut ? 'w' : 'r+');
+      open[step.slot] = await openKept(at(step.path), step.isCut ? 'w' : 'r+');
       return;
     case 'write': {
       // The kernel hands a write over in parts, and answers what went through when the mount ends between them.
@@ -162,7 +175,7 @@ function replaceOf(syncEvery: number): Work {
       await fs.rename(join(folder, 'next'), join(folder, 'current'));
       progress.done = number;
       if (syncEvery === 0 || random.below(syncEvery) !== 0) continue;
-      const opened = await fs.open(random.below(2) === 0 ? folder : join(folder, 'current'));
+      const opened = await openKept(random.below(2) === 0 ? folder : join(folder, 'current'));
       await opened.sync();
       progress.floor = number;
       await opened.close();
@@ -172,7 +185,7 @@ function replaceOf(syncEvery: number): Work {
 
 /** A log that grows record by record, durable every so many. */
 const journal: Work = async (folder, seed, progress) => {
-  const file = await fs.open(join(folder, 'log'), 'a');
+  const file = await openKept(join(folder, 'log'), 'a');
   for (let number = 1; ; number++) {
     await file.writeFile(recordBytes(seed, number));
     progress.done = number;
@@ -186,12 +199,12 @@ const journal: Work = async (folder, seed, progress) => {
 const durable: Work = async (folder, seed, progress) => {
   for (let number = 1; ; number++) {
     const path = join(folder, `file-${number}`);
-    const file = await fs.open(path, number % 3 === 1 ? 'as' : 'w');
+    const file = await openKept(path, number % 3 === 1 ? 'as' : 'w');
     await file.writeFile(fileBytes(seed, number));
     if (number % 3 === 0) await file.sync();
     await file.close();
     if (number % 3 === 2) {
-      const opened = await fs.open(folder);
+      const opened = await openKept(folder);
       await opened.sync();
       await opened.close();
     }
