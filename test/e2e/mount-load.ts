@@ -4,6 +4,7 @@
  *
  *   node mount-load.ts FOLDER SEED     one line `ready` when all have begun; at the end one line of JSON, a LoadReport
  */
+import type { EventEmitter } from 'node:events';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { seededRandom } from '../../src/base/index.ts';
@@ -97,7 +98,8 @@ const kept = new Set<fs.FileHandle>();
 async function openKept(...words: Parameters<typeof fs.open>): Promise<fs.FileHandle> {
   const handle = await fs.open(...words);
   kept.add(handle);
-  handle.once('close', () => kept.delete(handle));
+  // It emits, which its type does not say.
+  (handle as unknown as EventEmitter).once('close', () => kept.delete(handle));
   return handle;
 }
 
