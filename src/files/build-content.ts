@@ -7,8 +7,9 @@
 import type { ByteSource } from '../api/index.ts';
 import { assert, Fault } from '../base/index.ts';
 import type { CompressionLevel, ContentWriter, Draft } from '../chunks/index.ts';
-import { type ContentId, type Delete, EXTENT_KIND, type Put, REAP_KIND } from '../meta/index.ts';
+import { type ContentId, type Delete, type Put, REAP_KIND } from '../meta/index.ts';
 import { type Context, commit, type Space } from './context.ts';
+import { extentsOfDrafts } from './extents.ts';
 
 /** Drafts that one hidden step commits; a content with fewer needs none. */
 export const STEP_DRAFTS = 1_000;
@@ -173,23 +174,7 @@ class ContentBuilder implements AsyncDisposable {
   }
 
   #extents(drafts: readonly Draft[]): readonly Put[] {
-    return drafts.flatMap((draft): readonly Put[] => {
-      if (draft.kind === 'hole') return [];
-      const isChunk = draft.kind === 'chunk';
-      const row = {
-        space: this.#space.space,
-        content: this.#content,
-        offset: draft.offset,
-        length: draft.length,
-        kind: isChunk ? EXTENT_KIND.chunk : EXTENT_KIND.inline,
-        chunk: isChunk ? draft.id : null,
-        chunkOffset: 0,
-        unsettled: 0,
-        data: isChunk ? null : draft.record,
-        born: 0,
-      };
-      return [{ table: 'extents', mode: 'insert', row }];
-    });
+    return extentsOfDrafts(this.#space, this.#content, drafts, 0, 'insert');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * Extents of a content that is changed in place, as rows that go and rows that come: a range is taken out, what sticks
- * out on either side keeps naming its chunk. Nothing here reads bytes.
+ * Extents as rows that go and rows that come: drafts as the rows of a content, and a range that is taken out of one that
+ * is changed in place, where what sticks out on either side keeps naming its chunk. Nothing here reads bytes.
  */
 import type { Draft } from '../chunks/index.ts';
 import {
@@ -79,12 +79,13 @@ export function cutOut(
   return { deletes, puts };
 }
 
-/** Rows of drafts that lie from `base` on in the content. */
+/** Rows of drafts that lie from `base` on in the content; `insert` where nothing was there before. */
 export function extentsOfDrafts(
   space: Space,
   content: ContentId,
   drafts: readonly Draft[],
   base: number,
+  mode: 'insert' | 'replace',
 ): readonly Put[] {
   return drafts.flatMap((draft): readonly Put[] => {
     if (draft.kind === 'hole') return [];
@@ -101,7 +102,7 @@ export function extentsOfDrafts(
       data: isChunk ? null : draft.record,
       born: 0,
     };
-    return [{ table: 'extents', mode: 'replace', row }];
+    return [{ table: 'extents', mode, row }];
   });
 }
 

@@ -484,7 +484,7 @@ export class OpenFile {
       const end = stream.start + last.offset + last.length;
       const covered = this.#extents(stream.stored, end);
       const cut = cutOut(covered, stream.stored, end);
-      const extents = extentsOfDrafts(this.#host.space, this.#content, drafts, stream.start);
+      const extents = extentsOfDrafts(this.#host.space, this.#content, drafts, stream.start, 'replace');
       this.#addExtents({ puts: [...puts, ...cut.puts, ...extents], deletes: cut.deletes });
       stream.stored = end;
       this.#extentEnd = Math.max(this.#extentEnd, end);

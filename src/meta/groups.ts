@@ -95,9 +95,6 @@ interface Group {
   bytes: number;
   /** Whether somebody waits for it. */
   isAwaited: boolean;
-  /** Resolves in either case. */
-  readonly settled: Promise<void>;
-  readonly settle: () => void;
   isFailed: boolean;
 }
 
@@ -403,7 +400,6 @@ export class Groups {
       this.#closing.shift();
       for (const listener of this.#listeners) listener.onDurable?.(group.durables);
       for (const settled of group.onSettled) settled();
-      group.settle();
     } catch (error) {
       this.#fail(group, error);
     }
@@ -423,7 +419,6 @@ export class Groups {
       each.isFailed = true;
       for (const settled of each.onSettled) settled(fault);
       if (each.durables.length > 0) for (const listener of this.#listeners) listener.onLost?.(each.durables, fault);
-      each.settle();
     }
     this.#admit();
   }
@@ -454,7 +449,6 @@ export interface GroupListener {
 }
 
 function newGroup(layer: Layer): Group {
-  const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
   const empty = {
     durables: [],
     onSettled: [],
@@ -465,7 +459,7 @@ function newGroup(layer: Layer): Group {
     isAwaited: false,
     isFailed: false,
   };
-  return { layer, ...empty, settled, settle };
+  return { layer, ...empty };
 }
 
 function isEmpty(group: Group): boolean {
