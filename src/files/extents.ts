@@ -109,13 +109,15 @@ export function extentsOfDrafts(
 /** Extents that are added up to tell what is allocated; a file with more is taken for one without holes. */
 const COUNTED_EXTENTS_MAX = 64;
 
-/** Bytes of a file that are no holes, as far as that is cheap to say. */
-export function allocatedIn(rows: SyncReader, space: Space, row: Pick<NodeRow, 'content' | 'size'>): number {
-  if (row.content === null) return row.size;
+/** Bytes of a file that are no holes, as far as that is cheap to say; `isMany`: it has too many extents to tell. */
+export function allocatedIn(
+  rows: SyncReader,
+  space: Space,
+  row: Pick<NodeRow, 'content' | 'size'>,
+): { readonly bytes: number; readonly isMany: boolean } {
+  if (row.content === null) return { bytes: row.size, isMany: false };
   const extents = rows.scan('extents', { prefix: [space.space, row.content], limit: COUNTED_EXTENTS_MAX });
-  if (extents.length === COUNTED_EXTENTS_MAX) return row.size;
-  return Math.min(
-    row.size,
-    extents.reduce((sum, { length }) => sum + length, 0),
-  );
+  if (extents.length === COUNTED_EXTENTS_MAX) return { bytes: row.size, isMany: true };
+  const sum = extents.reduce((bytes, { length }) => bytes + length, 0);
+  return { bytes: Math.min(row.size, sum), isMany: false };
 }

@@ -113,6 +113,11 @@ export class OpenFile {
 
   /** The content as it is must be kept as a version before it is changed. */
   #mustKeep = false;
+  /**
+   * It was too many extents to add up when it was last asked what is allocated, and nothing was taken out since. Asked
+   * after every synced write of a small piece, adding them up again cost more than the write.
+   */
+  #hasManyExtents = false;
   /** No extent of the content reaches behind this. */
   #extentEnd: number;
 
@@ -132,8 +137,10 @@ export class OpenFile {
 
   /** Bytes that are no holes, about: what is not stored yet counts as written. */
   get allocatedBytes(): number {
-    const stored = allocatedIn(this.#host.rows, this.#host.space, this.row);
-    return Math.min(this.row.size, stored + this.buffer.heldBytes);
+    if (this.#hasManyExtents) return this.row.size;
+    const { bytes, isMany } = allocatedIn(this.#host.rows, this.#host.space, this.row);
+    this.#hasManyExtents = isMany;
+    return Math.min(this.row.size, bytes + this.buffer.heldBytes);
   }
 
   get isBusy(): boolean {
@@ -155,6 +162,7 @@ export class OpenFile {
     this.#isContentChanged = !this.buffer.isEmpty;
     if (isSameContent) return;
     this.#isOwn = false;
+    this.#hasManyExtents = false;
     // Somebody wrote it whole: that state is kept whatever comes.
     this.#mustKeep = true;
     this.#isEndClean = false;
@@ -521,6 +529,7 @@ export class OpenFile {
 
   /** Nothing is left: a fresh content instead of taking the old one apart here. */
   #empty(): Maybe<void> {
+    this.#hasManyExtents = false;
     const hasExtents = this.#stream !== undefined || this.#extents(0, Number.MAX_SAFE_INTEGER, 1).length > 0;
     this.buffer.clear();
     const dropped = this.#dropStream();
@@ -538,6 +547,7 @@ export class OpenFile {
   }
 
   #cut(size: number): Maybe<void> {
+    this.#hasManyExtents = false;
     this.buffer.truncate(size);
     this.#changed({ size });
     const beyond = this.#extents(size, Number.MAX_SAFE_INTEGER, STEP_EXTENTS);
@@ -588,6 +598,7 @@ export class OpenFile {
   }
 
   #takeOut(offset: number, end: number): Maybe<void> {
+    this.#hasManyExtents = false;
     const covered = this.#extents(offset, end, STEP_EXTENTS);
     if (covered.length > 0) {
       const last = covered.at(-1);

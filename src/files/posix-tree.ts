@@ -143,7 +143,7 @@ export class PendingPosixTree implements PosixTree {
   #shown(row: NodeRow): PosixNode {
     if (row.size < SPARSE_BYTES_MIN || row.kind !== NODE_KIND.file) return row;
     const file = this.#files.find(row.node);
-    const allocatedBytes = file?.allocatedBytes ?? allocatedIn(this.#rows, this.#space, row);
+    const allocatedBytes = file?.allocatedBytes ?? allocatedIn(this.#rows, this.#space, row).bytes;
     return { ...row, allocatedBytes };
   }
 

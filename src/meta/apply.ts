@@ -1,6 +1,6 @@
 /**
- * What a change means, written once for all engines: a generator that reads rows, decides, and then writes rows. All
- * reads and refusals come before the first write, so that a refused change has done nothing and needs no undoing.
+ * What a change means, written once for all engines: it reads rows through an overlay, decides, and leaves there what
+ * every row becomes. Nothing is written before all is decided, so a refused change has done nothing and needs no undoing.
  *
  * Numbers. A change with a record draws head + 1 and becomes a commit. A change without one is an inner step: it shows
  * users nothing, so it counts as part of the head commit. Its rows are born at the head, and what it displaces dies at
@@ -18,12 +18,15 @@ import { settleChunks, settleContents } from './counting.ts';
 import { checkExpect, staleFault } from './expects.ts';
 import type { CommitNumber, SpaceId } from './ids.ts';
 import { CHANGE_ROWS_MAX, type Change, type CommitRecord, type Put, THIS_COMMIT, type Touch } from './meta-store.ts';
-import { Overlay, type Slot } from './overlay.ts';
+import type { Overlay, Slot } from './overlay.ts';
 import { isPinned, type PinCache } from './pins.ts';
-import type { Steps } from './requests.ts';
 import { NODE_KIND, type NodeRow, type PinRow, type SpaceRow } from './rows.ts';
 import type { Run } from './run.ts';
 import { keyOf, type Row, type Table, table } from './tables.ts';
+
+const COMMITS = table('commits');
+const CHANGES = table('changes');
+const EXTENTS = table('extents');
 
 export interface Applied {
   /** The space's head after the change; 0 for a change outside any space. */
@@ -41,37 +44,37 @@ export interface Joint {
   readonly itemCount: number;
 }
 
-/** @throws Fault `conflict`, `gone`, `quota`: then no write was yielded. */
-export function* applyChange(change: Change, pins: PinCache, joint?: Joint): Steps<Applied> {
+/** Leaves in the fresh `overlay` what rows become. @throws Fault `conflict`, `gone`, `quota`: then it counts for nothing. */
+export function applyChange(change: Change, overlay: Overlay, pins: PinCache, joint?: Joint): Applied {
   assertBounded(change);
-  const overlay = new Overlay();
-  for (const expect of change.expects ?? []) yield* checkExpect(expect, overlay);
-  const run = yield* beginRun(change, overlay, joint);
-  for (const touch of change.touches ?? []) yield* applyTouch(run, touch);
+  for (const expect of change.expects ?? []) checkExpect(expect, overlay);
+  const run = beginRun(change, overlay, joint);
+  for (const touch of change.touches ?? []) applyTouch(run, touch);
   for (const gone of change.deletes ?? []) {
-    assertOwnSpace(run, table(gone.table), gone.key[0]);
-    yield* overlay.delete(gone.table, gone.key);
+    const of = table(gone.table);
+    assertOwnSpace(run, of, gone.key[0]);
+    overlay.delete(of, gone.key);
   }
-  for (const put of change.puts ?? []) yield* applyPut(run, put);
-  if (change.record !== undefined) yield* writeRecord(run, change.record, joint);
-  yield* settleSpace(run);
-  yield* settleLives(run, pins);
-  yield* overlay.writes();
+  for (const put of change.puts ?? []) applyPut(run, put);
+  if (change.record !== undefined) writeRecord(run, change.record, joint);
+  settleSpace(run);
+  settleLives(run, pins);
   forgetPins(change, pins);
   return { commit: run.number, time: run.time };
 }
 
 function assertBounded(change: Change): void {
   const rows = (change.puts?.length ?? 0) + (change.deletes?.length ?? 0);
-  assert(rows <= CHANGE_ROWS_MAX, 'a change puts and deletes no more rows than it may', { rows, CHANGE_ROWS_MAX });
+  if (rows > CHANGE_ROWS_MAX)
+    assert(false, 'a change puts and deletes no more rows than it may', { rows, CHANGE_ROWS_MAX });
 }
 
-function* beginRun(change: Change, overlay: Overlay, joint: Joint | undefined): Steps<Run> {
+function beginRun(change: Change, overlay: Overlay, joint: Joint | undefined): Run {
   if (change.space === undefined) {
     assert(change.record === undefined, 'a change with a record has a space');
     return { change, overlay, space: undefined, number: 0, died: 0, time: change.now };
   }
-  const space = (yield* overlay.read('spaces', [change.space])) ?? spaceOfPuts(change, change.space);
+  const space = overlay.read('spaces', [change.space]) ?? spaceOfPuts(change, change.space);
   if (space === undefined) throw staleFault('row', 'spaces', [change.space], null);
   const headTime: Moment = { seconds: space.headSeconds, nanoseconds: space.headNanoseconds };
   if (change.record === undefined)
@@ -93,12 +96,13 @@ function spaceOfPuts(change: Change, space: SpaceId): SpaceRow | undefined {
 /** Rows with a life or with references are counted and numbered by their own space, so they change with it only. */
 function assertOwnSpace(run: Run, of: Table, space: unknown): void {
   if (!of.minds || of.key[0] !== 'space' || of.name === 'spaces') return;
-  assert(run.space?.space === space, 'a change touches rows of its own space only', { table: of.name, space });
+  if (run.space?.space !== space)
+    assert(false, 'a change touches rows of its own space only', { table: of.name, space });
 }
 
-function* applyTouch(run: Run, touch: Touch): Steps<void> {
+function applyTouch(run: Run, touch: Touch): void {
   assertOwnSpace(run, table('nodes'), touch.space);
-  const slot = yield* run.overlay.slot('nodes', [touch.space, touch.folder]);
+  const slot = run.overlay.slot('nodes', [touch.space, touch.folder]);
   const row = slot.after as NodeRow | undefined;
   if (row?.kind !== NODE_KIND.folder) throw staleFault('touch', 'nodes', [touch.space, touch.folder], null);
   const { now } = run.change;
@@ -120,29 +124,29 @@ function laterOf(a: Moment, b: Moment): Moment {
   return compareMoments(a, b) >= 0 ? a : b;
 }
 
-function* applyPut(run: Run, put: Put): Steps<void> {
+function applyPut(run: Run, put: Put): void {
   const of = table(put.table);
   const row: Record<string, Row[string]> = { ...(put.row as unknown as Row) };
   assertOwnSpace(run, of, row.space);
   for (const column of of.commitColumns) if (row[column] === THIS_COMMIT) row[column] = run.number;
   if (of.hasBorn) row.born = run.number;
-  if (of.counted.length > 0 && put.mode !== 'insert') yield* keepCounted(run, of, row);
-  yield* run.overlay.put(put.table, row, put.mode);
+  if (of.counted.length > 0 && put.mode !== 'insert') keepCounted(run, of, row);
+  run.overlay.put(of, row, put.mode);
 }
 
 /** Whoever replaces a counted row has read it some time ago, if at all; the figures of now stay. */
-function* keepCounted(run: Run, of: Table, row: Record<string, Row[string]>): Steps<void> {
-  const slot = yield* run.overlay.slot(of.name, keyOf(of, row) as never);
+function keepCounted(run: Run, of: Table, row: Record<string, Row[string]>): void {
+  const slot = run.overlay.slot(of.name, keyOf(of, row) as never);
   const current = slot.after ?? slot.before;
   if (current !== undefined) for (const column of of.counted) row[column] = current[column] ?? null;
 }
 
-function* writeRecord(run: Run, record: CommitRecord, joint: Joint | undefined): Steps<void> {
+function writeRecord(run: Run, record: CommitRecord, joint: Joint | undefined): void {
   const { overlay, number: commit, time } = run;
   const space = run.space?.space ?? 0;
   const { actor, door, request, kind, operation = '' } = record;
   const row: Row = { space, commit, ...time, actor, door, request, kind, operation };
-  if (joint === undefined) yield* overlay.put('commits', row, 'insert');
+  if (joint === undefined) overlay.put(COMMITS, row, 'insert');
   for (const [index, item] of record.items.entries()) {
     const sequence = (joint?.itemCount ?? 0) + index;
     const line: Row = {
@@ -157,25 +161,23 @@ function* writeRecord(run: Run, record: CommitRecord, joint: Joint | undefined):
       nameAfter: item.after?.name ?? null,
       version: item.version ?? null,
     };
-    yield* overlay.put('changes', line, 'insert');
+    overlay.put(CHANGES, line, 'insert');
   }
 }
 
 /** Moves the head, adds to the counters, refuses what passes the quota. */
-function* settleSpace(run: Run): Steps<void> {
+function settleSpace(run: Run): void {
   const { change, overlay } = run;
   if (run.space === undefined || (change.record === undefined && change.bytes === undefined)) return;
-  const slot = yield* overlay.slot('spaces', [run.space.space]);
+  const slot = overlay.slot('spaces', [run.space.space]);
   const row = slot.after as SpaceRow | undefined;
   assert(row !== undefined, 'a space is not removed by a change that adds to it', { space: run.space.space });
   const live = change.bytes?.live ?? 0;
   const history = change.bytes?.history ?? 0;
   const liveBytes = row.liveBytes + live;
   const historyBytes = row.historyBytes + history;
-  assert(liveBytes >= 0 && historyBytes >= 0, 'the bytes of a space never fall below zero', {
-    liveBytes,
-    historyBytes,
-  });
+  if (liveBytes < 0 || historyBytes < 0)
+    assert(false, 'the bytes of a space never fall below zero', { liveBytes, historyBytes });
   if (row.quotaBytes !== null && live + history > 0 && liveBytes + historyBytes > row.quotaBytes)
     throw quotaFault(row, { quotaBytes: row.quotaBytes, liveBytes, historyBytes });
   const head = { head: run.number, headSeconds: run.time.seconds, headNanoseconds: run.time.nanoseconds };
@@ -195,32 +197,32 @@ function quotaFault(
 }
 
 /** Decides for every displaced row whether it goes to history or is gone, and counts what rows name. */
-function* settleLives(run: Run, pins: PinCache): Steps<void> {
+function settleLives(run: Run, pins: PinCache): void {
   const slots = run.overlay.changed();
-  const displaced = slots.some((slot) => slot.before !== undefined && table(slot.table).history !== undefined);
-  const held = displaced && run.space !== undefined ? yield* pins.of(run.space.space) : [];
+  const displaced = slots.some(({ before, of }) => before !== undefined && of.history !== undefined);
+  const held = displaced && run.space !== undefined ? pins.of(run.space.space, run.overlay) : [];
   const kept = new Set<Slot>();
-  for (const slot of slots) if (slot.table !== 'extents' && isNeeded(run, slot, held)) yield* keepPast(run, slot, kept);
+  for (const slot of slots) if (slot.of !== EXTENTS && isNeeded(run, slot, held)) keepPast(run, slot, kept);
   // Contents are counted first: extents of one that nobody names any more need no history.
-  yield* settleContents(run, slots, kept);
+  settleContents(run, slots, kept);
   for (const slot of slots) {
-    if (slot.table !== 'extents' || !isNeeded(run, slot, held)) continue;
-    const content = yield* run.overlay.read('contents', [slot.before?.space as number, slot.before?.content as number]);
-    if (content !== undefined && content.refs > 0) yield* keepPast(run, slot, kept);
+    if (slot.of !== EXTENTS || !isNeeded(run, slot, held)) continue;
+    const content = run.overlay.read('contents', [slot.before?.space as number, slot.before?.content as number]);
+    if (content !== undefined && content.refs > 0) keepPast(run, slot, kept);
   }
-  yield* settleChunks(run, slots, kept);
+  settleChunks(run, slots, kept);
 }
 
 function isNeeded(run: Run, slot: Slot, held: readonly PinRow[]): boolean {
-  if (slot.before === undefined || table(slot.table).history === undefined) return false;
+  if (held.length === 0 || slot.before === undefined || slot.of.history === undefined) return false;
   const born = slot.before.born as number;
   return isPinned(held, { born, died: run.died, nowSeconds: run.change.now.seconds });
 }
 
-function* keepPast(run: Run, slot: Slot, kept: Set<Slot>): Steps<void> {
-  const history = table(slot.table).history;
+function keepPast(run: Run, slot: Slot, kept: Set<Slot>): void {
+  const { history } = slot.of;
   assert(history !== undefined && slot.before !== undefined, 'only rows with a past go to history');
-  yield* run.overlay.put(history, { ...slot.before, died: run.died }, 'insert');
+  run.overlay.put(table(history), { ...slot.before, died: run.died }, 'insert');
   kept.add(slot);
 }
 

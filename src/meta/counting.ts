@@ -11,12 +11,11 @@ import { assert, Fault, hexOf } from '../base/index.ts';
 import { staleFault } from './expects.ts';
 import type { ChunkId, ContentId, PackId, RealmId, SpaceId } from './ids.ts';
 import type { Slot } from './overlay.ts';
-import type { Steps } from './requests.ts';
 import { keyString } from './row-key.ts';
 import { type ChunkRow, type ContentRow, type PackRow, REAP_KIND, type TableName } from './rows.ts';
 import type { Run } from './run.ts';
 import { shownKey, shownPlace } from './show.ts';
-import { type Key, type Row, table } from './tables.ts';
+import { type Key, type Row, type Table, table } from './tables.ts';
 
 interface Delta {
   readonly key: Key;
@@ -46,35 +45,39 @@ class Tally {
   }
 }
 
+const CHUNKS = table('chunks');
+const PACKS = table('packs');
+const REAPS = table('reaps');
+
 /** What the changed rows no longer name and newly name; `kept` are those whose row before went to history. */
 function tallyOf(to: 'chunks' | 'contents', slots: readonly Slot[], kept: ReadonlySet<Slot>, run: Run): Tally {
   const tally = new Tally();
   for (const slot of slots) {
-    if (slot.table === to) tally.at(slot.key).isChanged = true;
-    if (table(slot.table).references?.to !== to) continue;
-    const before = kept.has(slot) ? undefined : namedKey(slot.table, slot.before, run);
-    const after = namedKey(slot.table, slot.after, run);
+    if (slot.of.name === to) tally.at(slot.key).isChanged = true;
+    if (slot.of.references?.to !== to) continue;
+    const before = kept.has(slot) ? undefined : namedKey(slot.of, slot.before, run);
+    const after = namedKey(slot.of, slot.after, run);
     if (before !== undefined) tally.at(before).refs--;
     if (after !== undefined) tally.at(after).refs++;
   }
   return tally;
 }
 
-function namedKey(name: TableName, row: Row | undefined, run: Run): Key | undefined {
-  const references = table(name).references;
+function namedKey(of: Table, row: Row | undefined, run: Run): Key | undefined {
+  const { references } = of;
   const target = references === undefined ? null : (row?.[references.column] ?? null);
   if (row === undefined || target === null) return undefined;
-  const owner = name === 'chunks' ? row.realm : references?.to === 'chunks' ? run.space?.realm : row.space;
+  const owner = of === CHUNKS ? row.realm : references?.to === 'chunks' ? run.space?.realm : row.space;
   return [owner as number, target];
 }
 
-export function* settleContents(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): Steps<void> {
-  for (const delta of tallyOf('contents', slots, kept, run).differing()) yield* settleContent(run, delta);
+export function settleContents(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): void {
+  for (const delta of tallyOf('contents', slots, kept, run).differing()) settleContent(run, delta);
 }
 
-function* settleContent(run: Run, delta: Delta): Steps<void> {
+function settleContent(run: Run, delta: Delta): void {
   const key = delta.key as readonly [SpaceId, ContentId];
-  const slot = yield* run.overlay.slot('contents', key);
+  const slot = run.overlay.slot('contents', key);
   const before = slot.before as ContentRow | undefined;
   const row = (slot.after ?? before) as ContentRow | undefined;
   if (row === undefined) {
@@ -83,24 +86,27 @@ function* settleContent(run: Run, delta: Delta): Steps<void> {
   }
   const refs = row.refs + delta.refs;
   if (refs < 0) throw countFault('contents', key, { refs });
-  if (slot.after === undefined) return mustBeUnnamed('contents', key, refs);
-  if (refs > 0 && before?.refs === 0) yield* mustNotBeQueued(run, key);
-  if (refs === 0) yield* queueContent(run, key);
+  if (slot.after === undefined) {
+    mustBeUnnamed('contents', key, refs);
+    return;
+  }
+  if (refs > 0 && before?.refs === 0) mustNotBeQueued(run, key);
+  if (refs === 0) queueContent(run, key);
   if (refs !== row.refs) run.overlay.set(slot, { ...row, refs } as unknown as Row);
 }
 
 /** A queued content may be half taken apart already; whoever built it hidden removes the note in the same change. */
-function* mustNotBeQueued(run: Run, key: readonly [SpaceId, ContentId]): Steps<void> {
-  const reap = yield* run.overlay.read('reaps', [key[0], REAP_KIND.content, key[1]]);
+function mustNotBeQueued(run: Run, key: readonly [SpaceId, ContentId]): void {
+  const reap = run.overlay.read('reaps', [key[0], REAP_KIND.content, key[1]]);
   if (reap !== undefined) throw staleFault('row', 'contents', key, { refs: 0, reaped: true, owner: reap.owner });
 }
 
 /** One that is being built has the note of its builder already. */
-function* queueContent(run: Run, key: readonly [SpaceId, ContentId]): Steps<void> {
+function queueContent(run: Run, key: readonly [SpaceId, ContentId]): void {
   const [space, target] = key;
-  if ((yield* run.overlay.read('reaps', [space, REAP_KIND.content, target])) !== undefined) return;
+  if (run.overlay.read('reaps', [space, REAP_KIND.content, target]) !== undefined) return;
   const row = { space, kind: REAP_KIND.content, target, owner: '', died: run.died };
-  yield* run.overlay.put('reaps', row, 'insert');
+  run.overlay.put(REAPS, row, 'insert');
 }
 
 /** What chunks of one pack add to its living share. */
@@ -112,18 +118,18 @@ interface PackDelta {
   readonly raised: ChunkId[];
 }
 
-export function* settleChunks(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): Steps<void> {
+export function settleChunks(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): void {
   const packs = new Map<string, PackDelta>();
   const gone: ChunkId[] = [];
-  for (const delta of tallyOf('chunks', slots, kept, run).differing()) yield* settleChunk(run, delta, packs, gone);
+  for (const delta of tallyOf('chunks', slots, kept, run).differing()) settleChunk(run, delta, packs, gone);
   if (gone.length > 0) throw goneFault(gone, {});
-  for (const slot of slots) if (slot.table === 'packs') packAt(packs, slot.key as PackDelta['key']);
-  for (const delta of packs.values()) yield* settlePack(run, delta);
+  for (const slot of slots) if (slot.of === PACKS) packAt(packs, slot.key as PackDelta['key']);
+  for (const delta of packs.values()) settlePack(run, delta);
 }
 
-function* settleChunk(run: Run, delta: Delta, packs: Map<string, PackDelta>, gone: ChunkId[]): Steps<void> {
+function settleChunk(run: Run, delta: Delta, packs: Map<string, PackDelta>, gone: ChunkId[]): void {
   const key = delta.key as readonly [RealmId, ChunkId];
-  const slot = yield* run.overlay.slot('chunks', key);
+  const slot = run.overlay.slot('chunks', key);
   const before = slot.before as ChunkRow | undefined;
   const row = (slot.after ?? before) as ChunkRow | undefined;
   if (row === undefined) {
@@ -133,19 +139,22 @@ function* settleChunk(run: Run, delta: Delta, packs: Map<string, PackDelta>, gon
   const refs = row.refs + delta.refs;
   if (refs < 0) throw countFault('chunks', key, { refs });
   addLiving(packs, before, -1);
-  if (slot.after === undefined) return mustBeUnnamed('chunks', key, refs);
+  if (slot.after === undefined) {
+    mustBeUnnamed('chunks', key, refs);
+    return;
+  }
   // Dependants are not looked up here; a base that got deeper could close a circle.
   assert(before === undefined || row.depth <= before.depth, 'a chunk that is replaced gets no deeper', { refs });
   const after = { ...row, refs, zeroSeconds: refs > 0 ? null : (row.zeroSeconds ?? run.change.now.seconds) };
   addLiving(packs, after, 1);
-  if (before === undefined || before.base !== after.base || delta.isChanged) yield* mustHaveBase(run, after, gone);
+  if (before === undefined || before.base !== after.base || delta.isChanged) mustHaveBase(run, after, gone);
   run.overlay.set(slot, after as unknown as Row);
 }
 
 /** The base may have been removed, or stored anew with another depth, since the record was written against it. */
-function* mustHaveBase(run: Run, row: ChunkRow, gone: ChunkId[]): Steps<void> {
+function mustHaveBase(run: Run, row: ChunkRow, gone: ChunkId[]): void {
   if (row.base === null) return;
-  const base = yield* run.overlay.read('chunks', [row.realm, row.base]);
+  const base = run.overlay.read('chunks', [row.realm, row.base]);
   if (base === undefined || base.depth >= row.depth) gone.push(row.base);
 }
 
@@ -164,8 +173,8 @@ function addLiving(packs: Map<string, PackDelta>, row: ChunkRow | undefined, sig
   if (sign === 1) delta.raised.push(row.id);
 }
 
-function* settlePack(run: Run, delta: PackDelta): Steps<void> {
-  const slot = yield* run.overlay.slot('packs', delta.key);
+function settlePack(run: Run, delta: PackDelta): void {
+  const slot = run.overlay.slot('packs', delta.key);
   const row = (slot.after ?? slot.before) as PackRow | undefined;
   if (row === undefined) {
     // Its bytes went away between the append and this commit, or it was never committed: they must be stored anew.
@@ -175,7 +184,10 @@ function* settlePack(run: Run, delta: PackDelta): Steps<void> {
   const liveBytes = row.liveBytes + delta.bytes;
   const liveCount = row.liveCount + delta.count;
   if (liveBytes < 0 || liveCount < 0) throw countFault('packs', delta.key, { liveBytes, liveCount });
-  if (slot.after === undefined) return mustBeUnnamed('packs', delta.key, liveCount);
+  if (slot.after === undefined) {
+    mustBeUnnamed('packs', delta.key, liveCount);
+    return;
+  }
   if (delta.bytes === 0 && delta.count === 0) return;
   run.overlay.set(slot, { ...row, liveBytes, liveCount } as unknown as Row);
 }

@@ -6,7 +6,6 @@ import { equalBytes, Fault, never } from '../base/index.ts';
 import type { NodeId, SpaceId } from './ids.ts';
 import type { Expect } from './meta-store.ts';
 import type { Overlay } from './overlay.ts';
-import { type Steps, scan } from './requests.ts';
 import { NODE_KIND, REAP_KIND, type TableName } from './rows.ts';
 import { shownKey, shownPlace, shownValue } from './show.ts';
 import { type Key, type Row, table, type Value } from './tables.ts';
@@ -14,23 +13,27 @@ import { type Key, type Row, table, type Value } from './tables.ts';
 /** Folders above one another; more is a circle, which only damage can make. */
 export const FOLDER_DEPTH_MAX = 100_000;
 
-export function* checkExpect(expect: Expect, overlay: Overlay): Steps<void> {
+export function checkExpect(expect: Expect, overlay: Overlay): void {
   switch (expect.kind) {
     case 'row':
-      return yield* checkRow(expect, overlay);
+      checkRow(expect, overlay);
+      break;
     case 'absent':
-      return yield* checkAbsent(expect, overlay);
+      checkAbsent(expect, overlay);
+      break;
     case 'empty':
-      return yield* checkEmpty(expect.space, expect.folder);
+      checkEmpty(expect.space, expect.folder, overlay);
+      break;
     case 'reachable':
-      return yield* checkReachable(expect.space, expect.folder, overlay);
+      checkReachable(expect.space, expect.folder, overlay);
+      break;
     default:
       never(expect, 'expectation');
   }
 }
 
-function* checkRow(expect: Extract<Expect, { kind: 'row' }>, overlay: Overlay): Steps<void> {
-  const row = (yield* overlay.read(expect.table, expect.key as never)) as Row | undefined;
+function checkRow(expect: Extract<Expect, { kind: 'row' }>, overlay: Overlay): void {
+  const row = overlay.read(expect.table, expect.key as never) as Row | undefined;
   if (row === undefined) throw staleFault('row', expect.table, expect.key, null);
   if (expect.equals === undefined) return;
   const different = Object.entries(expect.equals).filter(
@@ -41,15 +44,15 @@ function* checkRow(expect: Extract<Expect, { kind: 'row' }>, overlay: Overlay): 
   throw staleFault('row', expect.table, expect.key, found);
 }
 
-function* checkAbsent(expect: Extract<Expect, { kind: 'absent' }>, overlay: Overlay): Steps<void> {
-  const row = (yield* overlay.read(expect.table, expect.key as never)) as Row | undefined;
+function checkAbsent(expect: Extract<Expect, { kind: 'absent' }>, overlay: Overlay): void {
+  const row = overlay.read(expect.table, expect.key as never) as Row | undefined;
   if (row === undefined) return;
   const found = Object.fromEntries(Object.entries(row).map(([column, value]) => [column, shownValue(column, value)]));
   throw staleFault('absent', expect.table, expect.key, found);
 }
 
-function* checkEmpty(space: SpaceId, folder: NodeId): Steps<void> {
-  const [first] = yield* scan('entries', { prefix: [space, folder], limit: 1 });
+function checkEmpty(space: SpaceId, folder: NodeId, overlay: Overlay): void {
+  const [first] = overlay.scan('entries', { prefix: [space, folder], limit: 1 });
   if (first === undefined) return;
   const found = { name: shownValue('name', first.name), node: first.node };
   throw staleFault('empty', 'nodes', [space, folder], found);
@@ -59,15 +62,15 @@ function* checkEmpty(space: SpaceId, folder: NodeId): Steps<void> {
  * A folder can be reached when it has a row, and neither it nor a folder above it is being taken apart: a folder that
  * is unlinked whole has a reaps row until its last row is gone. So without such a row in the space, a row is enough.
  */
-function* checkReachable(space: SpaceId, folder: NodeId, overlay: Overlay): Steps<void> {
-  const [reap] = yield* scan('reaps', { prefix: [space, REAP_KIND.folder], limit: 1 });
+function checkReachable(space: SpaceId, folder: NodeId, overlay: Overlay): void {
+  const [reap] = overlay.scan('reaps', { prefix: [space, REAP_KIND.folder], limit: 1 });
   let at = folder;
   for (let depth = 0; depth <= FOLDER_DEPTH_MAX; depth++) {
-    const row = yield* overlay.read('nodes', [space, at]);
+    const row = overlay.read('nodes', [space, at]);
     if (row?.kind !== NODE_KIND.folder || row.parent === null)
       throw staleFault('reachable', 'nodes', [space, folder], row === undefined ? null : { node: at, kind: row.kind });
     if (reap === undefined) return;
-    const pending = yield* overlay.read('reaps', [space, REAP_KIND.folder, at]);
+    const pending = overlay.read('reaps', [space, REAP_KIND.folder, at]);
     if (pending !== undefined) throw staleFault('reachable', 'nodes', [space, folder], { node: at, reaped: true });
     if (row.parent === at) return;
     at = row.parent;

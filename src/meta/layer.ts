@@ -5,13 +5,12 @@
  */
 
 import { assert } from '../base/index.ts';
-import type { RowRequest } from './requests.ts';
-import { keyString } from './row-key.ts';
+import type { Slot } from './overlay.ts';
 import type { RowWrite } from './row-source.ts';
 import type { TableName } from './rows.ts';
 import { shownPlace } from './show.ts';
 import { type KeySpan, SortedRows } from './sorted-rows.ts';
-import { type Key, keyOf, type Row, table } from './tables.ts';
+import type { Key, Row } from './tables.ts';
 
 export interface LayerRow {
   readonly key: Key;
@@ -62,39 +61,32 @@ export class Layer {
     return of.sorted.scan({ ...span, limit: Number.POSITIVE_INFINITY, isReverse: false });
   }
 
-  /** Takes the writes of one change, all or (when a broken invariant shows) none. */
-  take(writes: readonly RowRequest[]): void {
-    for (const write of writes) if (write.kind === 'put' && write.mode === 'insert') this.#checkFree(write);
-    for (const write of writes) {
-      if (write.kind === 'put') {
-        const key = keyOf(table(write.table), write.row);
-        this.#set(write.table, key, write.row, write.mode === 'insert');
-      } else if (write.kind === 'delete') this.#set(write.table, write.key, undefined, false);
-    }
+  /** Takes what one change made of rows, all of it or (when a broken invariant shows) nothing. */
+  take(slots: readonly Slot[]): void {
+    for (const slot of slots) if (isInsert(slot)) this.#checkFree(slot);
+    for (const slot of slots) if (slot.after !== undefined || !isAbsentBefore(slot)) this.#set(slot);
   }
 
-  #checkFree({ table: name, row }: Extract<RowRequest, { kind: 'put' }>): void {
-    const of = table(name);
-    const key = keyOf(of, row);
-    const isFree = this.get(name, keyString(key))?.row === undefined;
-    assert(isFree, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
+  #checkFree({ of, id, key }: Slot): void {
+    if (this.get(of.name, id)?.row === undefined) return;
+    assert(false, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
   }
 
-  #set(name: TableName, key: Key, row: Row | undefined, isNew: boolean): void {
-    let of = this.#tables.get(name);
-    if (of === undefined) {
-      of = { rows: new Map(), sorted: undefined };
-      this.#tables.set(name, of);
+  #set(slot: Slot): void {
+    const { of, id, key, after: row } = slot;
+    let rows = this.#tables.get(of.name);
+    if (rows === undefined) {
+      rows = { rows: new Map(), sorted: undefined };
+      this.#tables.set(of.name, rows);
     }
-    const id = keyString(key);
-    const known = of.rows.get(id);
+    const known = rows.rows.get(id);
     if (known !== undefined) {
       known.row = row;
       return;
     }
-    const fresh = { key, row, isNew };
-    of.rows.set(id, fresh);
-    of.sorted?.set(id, fresh);
+    const fresh = { key, row, isNew: isInsert(slot) };
+    rows.rows.set(id, fresh);
+    rows.sorted?.set(id, fresh);
     this.#rowCount++;
   }
 
@@ -107,4 +99,12 @@ export class Layer {
       }
     }
   }
+}
+
+function isAbsentBefore({ isKnown, before }: Slot): boolean {
+  return isKnown && before === undefined;
+}
+
+function isInsert(slot: Slot): boolean {
+  return slot.after !== undefined && isAbsentBefore(slot);
 }

@@ -3,18 +3,23 @@
  * before the change and after it; what happens to a row several times within one change (deleted and put again, touched
  * and replaced, counted up and down) ends as one difference between before and after, and one write.
  *
+ * Nothing is written here: a change that is refused half-way has done nothing. Whoever applies it takes the slots that
+ * changed when it is through (layer.ts). A row's key string is made once, with its slot, and goes along.
+ *
  * Bounded by CHANGE_ROWS_MAX rows that the change names and the rows they refer to.
  */
 import { assert } from '../base/index.ts';
-import type { PutMode } from './meta-store.ts';
-import type { RowRequest, Steps, WriteMode } from './requests.ts';
+import type { PutMode, RowOf, ScanRange } from './meta-store.ts';
 import { keyString } from './row-key.ts';
-import type { Keys, Rows, TableName } from './rows.ts';
-import { type Key, keyOf, type Row, table } from './tables.ts';
+import type { AnyRange, KeyedSource } from './row-source.ts';
+import type { IndexName, Keys, Rows, TableName } from './rows.ts';
+import { type Key, keyOf, type Row, type Table, table } from './tables.ts';
 
 export interface Slot {
-  readonly table: TableName;
+  readonly of: Table;
   readonly key: Key;
+  /** The key as a string. */
+  readonly id: string;
   /** The row before this change; meaningless unless `isKnown`. */
   readonly before: Row | undefined;
   /** False for rows of tables without a past that were put or deleted unread. */
@@ -24,52 +29,75 @@ export interface Slot {
 }
 
 export class Overlay {
-  readonly #slots = new Map<string, Slot>();
+  readonly #below: KeyedSource;
+  /** By table number. */
+  readonly #tables: (Map<string, Slot> | undefined)[] = [];
+  readonly #slots: Slot[] = [];
+
+  /** `below`: what was before the change. */
+  constructor(below: KeyedSource) {
+    this.#below = below;
+  }
 
   /** The row as this change has it so far. */
-  *read<T extends TableName>(name: T, key: Keys[T]): Steps<Rows[T] | undefined> {
-    const id = idOf(name, key);
-    const slot = this.#slots.get(id) ?? (yield* this.#fetch(name, key, id));
-    return slot.after as Rows[T] | undefined;
+  read<T extends TableName>(name: T, key: Keys[T]): Rows[T] | undefined {
+    return this.slot(name, key).after as Rows[T] | undefined;
   }
 
-  *slot<T extends TableName>(name: T, key: Keys[T]): Steps<Slot> {
-    const id = idOf(name, key);
-    return this.#slots.get(id) ?? (yield* this.#fetch(name, key, id));
+  /** Rows as they were before the change. */
+  scan<Name extends TableName | IndexName>(name: Name, range: ScanRange<Name>): readonly RowOf<Name>[] {
+    return this.#below.scan(name, range as AnyRange) as unknown as readonly RowOf<Name>[];
   }
 
-  *#fetch(name: TableName, key: Key, id: string): Steps<Slot> {
-    const before = (yield { kind: 'get', table: name, key }) as Row | undefined;
-    const slot: Slot = { table: name, key, before, isKnown: true, after: before, isChanged: false };
-    this.#slots.set(id, slot);
+  slot<T extends TableName>(name: T, key: Keys[T]): Slot {
+    const of = table(name);
+    const id = keyString(key);
+    return this.#slotsOf(of).get(id) ?? this.#fetch(of, key, id);
+  }
+
+  #slotsOf(of: Table): Map<string, Slot> {
+    let slots = this.#tables[of.number];
+    if (slots === undefined) {
+      slots = new Map();
+      this.#tables[of.number] = slots;
+    }
+    return slots;
+  }
+
+  #fetch(of: Table, key: Key, id: string): Slot {
+    const before = this.#below.get(of.name, key, id);
+    return this.#add({ of, key, id, before, isKnown: true, after: before, isChanged: false });
+  }
+
+  #add(slot: Slot): Slot {
+    this.#slotsOf(slot.of).set(slot.id, slot);
+    this.#slots.push(slot);
     return slot;
   }
 
-  *put(name: TableName, row: Row, mode: PutMode): Steps<void> {
-    const of = table(name);
+  put(of: Table, row: Row, mode: PutMode): void {
     const key = keyOf(of, row);
-    const id = idOf(name, key);
-    let slot = this.#slots.get(id);
+    const id = keyString(key);
+    let slot = this.#slotsOf(of).get(id);
     const isRead = mode === 'keep' || (mode === 'replace' && of.minds);
-    if (slot === undefined && isRead) slot = yield* this.#fetch(name, key, id);
+    if (slot === undefined && isRead) slot = this.#fetch(of, key, id);
     if (slot === undefined) {
-      // An insert is not read first: the engine asserts that there was none when it is written.
-      const isKnown = mode === 'insert';
-      this.#slots.set(id, { table: name, key, before: undefined, isKnown, after: row, isChanged: true });
+      // An insert is not read first: whoever takes it asserts that there was none.
+      this.#add({ of, key, id, before: undefined, isKnown: mode === 'insert', after: row, isChanged: true });
       return;
     }
     if (mode === 'keep' && slot.after !== undefined) return;
-    assert(mode !== 'insert' || slot.after === undefined, 'a row that is inserted is not there yet', { table: name });
+    if (mode === 'insert' && slot.after !== undefined)
+      assert(false, 'a row that is inserted is not there yet', { table: of.name });
     this.set(slot, row);
   }
 
-  *delete(name: TableName, key: Key): Steps<void> {
-    const id = idOf(name, key);
-    let slot = this.#slots.get(id);
-    if (slot === undefined && table(name).minds) slot = yield* this.#fetch(name, key, id);
+  delete(of: Table, key: Key): void {
+    const id = keyString(key);
+    let slot = this.#slotsOf(of).get(id);
+    if (slot === undefined && of.minds) slot = this.#fetch(of, key, id);
     if (slot !== undefined) this.set(slot, undefined);
-    else
-      this.#slots.set(id, { table: name, key, before: undefined, isKnown: false, after: undefined, isChanged: true });
+    else this.#add({ of, key, id, before: undefined, isKnown: false, after: undefined, isChanged: true });
   }
 
   /** What a slot's row becomes. */
@@ -80,30 +108,6 @@ export class Overlay {
 
   /** The slots that differ now; slots added later are not among them. */
   changed(): readonly Slot[] {
-    return this.#slots
-      .values()
-      .filter((slot) => slot.isChanged)
-      .toArray();
+    return this.#slots.filter((slot) => slot.isChanged);
   }
-
-  /** One write a changed row. */
-  *writes(): Steps<void> {
-    for (const slot of this.#slots.values()) {
-      const request = slot.isChanged ? writeOf(slot) : undefined;
-      if (request !== undefined) yield request;
-    }
-  }
-}
-
-function writeOf(slot: Slot): RowRequest | undefined {
-  if (slot.after !== undefined) {
-    const mode: WriteMode = !slot.isKnown ? 'either' : slot.before === undefined ? 'insert' : 'update';
-    return { kind: 'put', table: slot.table, row: slot.after, mode };
-  }
-  if (slot.isKnown && slot.before === undefined) return undefined;
-  return { kind: 'delete', table: slot.table, key: slot.key };
-}
-
-function idOf(name: TableName, key: Key): string {
-  return String.fromCharCode(table(name).number) + keyString(key);
 }

@@ -10,8 +10,8 @@ import { assert } from '../base/index.ts';
 import { type Applied, applyChange, type Joint } from './apply.ts';
 import { Layer, type LayerRow } from './layer.ts';
 import type { Change } from './meta-store.ts';
+import { Overlay } from './overlay.ts';
 import { PinCache } from './pins.ts';
-import { drive, type RowRequest } from './requests.ts';
 import { keyString, spanOf } from './row-key.ts';
 import type { AnyRange, RowSource } from './row-source.ts';
 import type { IndexName, TableName } from './rows.ts';
@@ -85,18 +85,17 @@ export class Pending implements RowSource {
   #applyAt(change: Change, depth: number, joint: Joint | undefined): Applied {
     const layer = this.#layers[depth - 1];
     assert(layer !== undefined, 'a layer has begun');
-    const writes: RowRequest[] = [];
-    const applied = drive(applyChange(change, this.#pins, joint), (request) => {
-      if (request.kind === 'get') return this.#get(request.table, request.key, depth);
-      if (request.kind === 'scan') return this.#scan(request.name, request.range, depth);
-      return writes.push(request);
+    const overlay = new Overlay({
+      get: (name, key, id) => this.#get(name, key, depth, id),
+      scan: (name, range) => this.#scan(name, range, depth),
     });
-    layer.take(writes);
+    const applied = applyChange(change, overlay, this.#pins, joint);
+    layer.take(overlay.changed());
     return applied;
   }
 
-  #get(name: TableName, key: Key, depth: number): Row | undefined {
-    let id: string | undefined;
+  #get(name: TableName, key: Key, depth: number, keyId?: string): Row | undefined {
+    let id = keyId;
     for (let at = depth - 1; at >= 0; at--) {
       const layer = this.#layers[at];
       if (layer === undefined || !layer.hasTable(name)) continue;

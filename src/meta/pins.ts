@@ -3,7 +3,7 @@
  * must clear the cache when a group is rolled back or when another process may have written.
  */
 import type { CommitNumber, SpaceId } from './ids.ts';
-import { type Steps, scan } from './requests.ts';
+import type { Overlay } from './overlay.ts';
 import type { PinRow } from './rows.ts';
 
 /** Spaces whose pins are kept at once; beyond, all are forgotten. */
@@ -13,14 +13,14 @@ const PIN_PAGE_ROWS = 1_000;
 export class PinCache {
   readonly #spaces = new Map<SpaceId, readonly PinRow[]>();
 
-  *of(space: SpaceId): Steps<readonly PinRow[]> {
+  of(space: SpaceId, rows: Pick<Overlay, 'scan'>): readonly PinRow[] {
     const known = this.#spaces.get(space);
     if (known !== undefined) return known;
     const pins: PinRow[] = [];
     for (let page: readonly PinRow[] = []; ; ) {
       const last = page.at(-1);
       const after = last === undefined ? {} : { after: [last.pin] };
-      page = yield* scan('pins', { prefix: [space], ...after, limit: PIN_PAGE_ROWS });
+      page = rows.scan('pins', { prefix: [space], ...after, limit: PIN_PAGE_ROWS });
       pins.push(...page);
       if (page.length < PIN_PAGE_ROWS) break;
     }

@@ -1,7 +1,6 @@
 /**
- * What a change asks of an engine, one row request at a time. The meaning of a change is a generator that yields these
- * and is handed the answers. SQLite and memory drive it synchronously; an engine that has to wait would await between.
- * A change makes all its reads before its first write, so a change that is refused has written nothing.
+ * What counting everything anew (counts.ts) asks of an engine, one row request at a time: a generator that yields these
+ * and is handed the answers.
  */
 import type { RowOf, ScanRange } from './meta-store.ts';
 import type { AnyRange } from './row-source.ts';
@@ -19,7 +18,6 @@ export type RowRequest =
 
 export type Steps<T> = Generator<RowRequest, T, unknown>;
 
-/** The committed row, or this group's own. */
 export function* get<T extends TableName>(table: T, key: Keys[T]): Steps<Rows[T] | undefined> {
   return (yield { kind: 'get', table, key }) as Rows[T] | undefined;
 }

@@ -18,6 +18,12 @@ export interface RowSource {
   scan(name: TableName | IndexName, range: AnyRange): readonly Row[];
 }
 
+/** The same for who has the key's string at hand. */
+export interface KeyedSource {
+  get(name: TableName, key: Key, id: string): Row | undefined;
+  scan(name: TableName | IndexName, range: AnyRange): readonly Row[];
+}
+
 /** One row to write in a group's transaction. */
 export interface RowWrite {
   readonly table: TableName;
