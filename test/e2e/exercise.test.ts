@@ -12,7 +12,7 @@ import { exerciseNames } from './posix/exercise-names.ts';
 import { FALLOCATE, Libc, type Path } from './posix/libc.ts';
 
 const skip = whyNoExt4() ?? false;
-const limits = { skip, timeout: 280_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1) };
+const limits = { skip, timeout: 280_000 * Number(process.env.TEST_HOLDFAST_SCALE ?? 1) };
 if (skip !== false) process.stderr.write(`# SKIPPED: the exercisers do not run: ${skip}\n`);
 
 /** Forgets the last byte of a hole. */

@@ -39,7 +39,7 @@ export function run(command: string, args: readonly string[], options: RunOption
         child.kill('SIGKILL');
         fail(new Error(`${command} ${args.join(' ')} took too long:\n${stderr}`));
       },
-      options.timeoutMs ?? 120_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1),
+      options.timeoutMs ?? 120_000 * Number(process.env.TEST_HOLDFAST_SCALE ?? 1),
     );
     child.stdout.on('data', (data: Buffer) => out.push(data));
     child.stderr.on('data', (data: Buffer) => {

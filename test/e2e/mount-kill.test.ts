@@ -7,7 +7,7 @@ const skip = whyNoMount() ?? false;
 
 test('a killed mount leaves what was synced, and of the rest exactly what was done first', {
   skip,
-  timeout: 180_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1),
+  timeout: 180_000 * Number(process.env.TEST_HOLDFAST_SCALE ?? 1),
 }, async () => {
   await mountKillRounds({ seed: 20_260_102, rounds: 3 });
 });

@@ -26,7 +26,7 @@ import { run, temporaryFolder } from './holdfast.ts';
 import { type MountedStore, mountStore } from './mounted.ts';
 import { Libc } from './posix/libc.ts';
 
-const SCALE = Number(process.env.HOLDFAST_TEST_SCALE ?? 1);
+const SCALE = Number(process.env.TEST_HOLDFAST_SCALE ?? 1);
 const TOOL_SECONDS_MAX = 120 * SCALE;
 const skip = whyNoMount() ?? false;
 

@@ -16,7 +16,7 @@ import { holdfast } from './holdfast.ts';
 import { isMounted, Place, startRunning, until } from './running.ts';
 
 const skip = whyNoMount() ?? false;
-const limits = { skip, timeout: 180_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1) } as const;
+const limits = { skip, timeout: 180_000 * Number(process.env.TEST_HOLDFAST_SCALE ?? 1) } as const;
 const PAGE_BYTES = 4_096;
 /** More than the largest chunk. */
 const CHUNK_BYTES_MAX = 1024 * 1024;

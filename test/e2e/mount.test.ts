@@ -10,7 +10,7 @@ import { holdfast } from './holdfast.ts';
 import { isMounted, Place, startRunning, until } from './running.ts';
 
 const skip = whyNoMount() ?? false;
-const limits = { skip, timeout: 120_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1) } as const;
+const limits = { skip, timeout: 120_000 * Number(process.env.TEST_HOLDFAST_SCALE ?? 1) } as const;
 
 const shell = (line: string): Promise<string> => program('sh', '-c', line);
 

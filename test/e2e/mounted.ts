@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { holdfast } from './holdfast.ts';
 import { HOLDFAST } from './server.ts';
 
-const SCALE = Number(process.env.HOLDFAST_TEST_SCALE ?? 1);
+const SCALE = Number(process.env.TEST_HOLDFAST_SCALE ?? 1);
 const READY_MS_MAX = 30_000;
 const STOP_MS_MAX = 60_000 * SCALE;
 /** Says that it is mounted often enough to be seen soon. */

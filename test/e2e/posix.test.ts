@@ -15,7 +15,7 @@ import { differences, type Outcomes, report, runSuite } from './posix/compare.ts
 
 const CASE_COUNT_MIN = 300;
 const skip = whyNoExt4() ?? false;
-const limits = { skip, timeout: 280_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1) };
+const limits = { skip, timeout: 280_000 * Number(process.env.TEST_HOLDFAST_SCALE ?? 1) };
 if (skip !== false) process.stderr.write(`# SKIPPED: the POSIX suite does not run: ${skip}\n`);
 
 let oracle: Promise<Outcomes> | undefined;

@@ -23,7 +23,7 @@ import { holdfast, run, temporaryFolder } from './holdfast.ts';
 import { startServer } from './server.ts';
 
 const MIB = 2 ** 20;
-const SCALE = Number(process.env.HOLDFAST_TEST_SCALE ?? 1);
+const SCALE = Number(process.env.TEST_HOLDFAST_SCALE ?? 1);
 
 test('a large mixed file and a tree come back whole, and again after the server was killed', {
   timeout: 600_000 * SCALE,

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HOLDFAST } from './server.ts';
 
-const SCALE = Number(process.env.HOLDFAST_TEST_SCALE ?? 1);
+const SCALE = Number(process.env.TEST_HOLDFAST_SCALE ?? 1);
 const READY_MS_MAX = 30_000 * SCALE;
 const STOP_MS_MAX = 30_000 * SCALE;
 

@@ -10,7 +10,7 @@ export const soak: Soak = {
   run: async (words) => {
     const scale = words.number('scale', 20);
     const flags = ['--disable-warning=ExperimentalWarning', '--test', '--test-timeout=1800000', TEST];
-    const env = { ...process.env, HOLDFAST_TEST_SCALE: String(scale) };
+    const env = { ...process.env, TEST_HOLDFAST_SCALE: String(scale) };
     const done = spawnSync(process.execPath, flags, { stdio: 'inherit', env });
     if (done.status !== 0) throw new Error(`The round trips failed at scale ${scale}.`);
   },

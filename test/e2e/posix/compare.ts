@@ -11,7 +11,7 @@ import type { Line } from './runner.ts';
 const RUNNER = join(import.meta.dirname, 'runner.ts');
 const ALL_CASES = join(import.meta.dirname, 'cases.ts');
 /** A case takes milliseconds; one that waits for locks some tenths of a second. */
-const CASE_MS_MAX = 15_000 * Number(process.env.HOLDFAST_TEST_SCALE ?? 1);
+const CASE_MS_MAX = 15_000 * Number(process.env.TEST_HOLDFAST_SCALE ?? 1);
 /** A file system on which this many cases hang is not worth further waiting. */
 const HANG_COUNT_MAX = 5;
 const KILLED_MS_MAX = 5_000;
