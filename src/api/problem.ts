@@ -38,6 +38,8 @@ export const FAULT_MEANINGS = {
   gone: { title: 'A chunk is no longer there', status: 503, olderCode: 'server_error' },
   busy: { title: 'Too much at once', status: 503, olderCode: 'server_error' },
   locked: { title: 'Somebody else holds it', status: 423 },
+  deadlock: { title: 'Waiting for it would never end', status: 409 },
+  'lock-lost': { title: 'The lock is not held any more', status: 412 },
   denied: { title: 'Not allowed', status: 403, olderCode: 'permission_denied' },
   'read-only': { title: 'It cannot be written', status: 403, olderCode: 'permission_denied' },
   unsupported: { title: 'This cannot be done here', status: 501 },

@@ -22,6 +22,8 @@ export const FAULT_CODES = [
   'gone', // a chunk that was counted on is no longer there; store it anew
   'busy', // a bounded queue is full, try again
   'locked', // somebody else holds it
+  'deadlock', // waiting for a lock would never end
+  'lock-lost', // the lock that this relies on is not held any more
   'denied', // not allowed
   'read-only', // the place cannot be written
   'unsupported', // this store, door or backend cannot do that

@@ -63,6 +63,8 @@ const EXIT_OF_FAULT = {
   gone: EXIT.unavailable,
   busy: EXIT.unavailable,
   locked: EXIT.unavailable,
+  deadlock: EXIT.conflict,
+  'lock-lost': EXIT.conflict,
   denied: EXIT.denied,
   'read-only': EXIT.denied,
   unsupported: EXIT.incompatible,

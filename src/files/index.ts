@@ -3,6 +3,9 @@ export { type CompressionRule, CompressionRules } from './compression-rules.ts';
 export { type Caller, FILES_OPTIONS_DEFAULT, type FilesOptions } from './context.ts';
 export { Files, type OpenFilesOptions, type OpenTreeOptions, OWNER, openFiles } from './files.ts';
 export { type Glob, globOf } from './glob.ts';
+export { Lock, type LockManager, type LockPlace, type LockRequest } from './lock-manager.ts';
+export { LockTokens } from './lock-tokens.ts';
+export { MemoryLocks } from './memory-locks.ts';
 export {
   ALLOCATE,
   type Errno,

@@ -281,6 +281,8 @@ export const FAULT_ERRNO = {
   gone: ERRNO.EIO,
   busy: ERRNO.EAGAIN,
   locked: ERRNO.EBUSY,
+  deadlock: ERRNO.EBUSY,
+  'lock-lost': ERRNO.EBUSY,
   denied: ERRNO.EACCES,
   'read-only': ERRNO.EROFS,
   unsupported: ERRNO.EOPNOTSUPP,

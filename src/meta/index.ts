@@ -2,6 +2,8 @@
 export type { Applied } from './apply.ts';
 export * from './groups.ts';
 export * from './ids.ts';
+export * from './lock-faults.ts';
+export * from './lock-modes.ts';
 export { MemoryMeta, type MemoryMetaOptions } from './memory-meta.ts';
 export * from './meta-store.ts';
 export { openNodeSqlite } from './node-sqlite.ts';
