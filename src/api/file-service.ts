@@ -65,12 +65,28 @@ export interface WriteOptions extends Expecting {
   readonly idempotencyKey?: string | undefined;
 }
 
+/** A file as it was when it was looked at. */
+export interface LocalSource {
+  /** One character (U+0000 to U+00FF) for each byte. */
+  readonly path: string;
+  readonly size: number;
+  /** Nanoseconds since 1970. */
+  readonly mtimeNs: bigint;
+  /** `device:inode`. */
+  readonly identity: string;
+}
+
 /** One small thing of many: a folder, a file, a symlink. */
 export interface BulkItem {
   readonly path: string;
   readonly kind: 'file' | 'folder' | 'symlink';
   /** Content of a file. */
   readonly source?: () => ByteSource | Promise<ByteSource>;
+  /**
+   * Where the same bytes stand on the disk of this machine, for a service in this very process: it may read them there
+   * itself, faster than `source` hands them out, if the file still is as it was looked at.
+   */
+  readonly local?: LocalSource;
   /** Where a symlink points, text form. */
   readonly target?: string;
   readonly size?: number | undefined;

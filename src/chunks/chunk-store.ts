@@ -87,6 +87,24 @@ export interface ContentWriter extends AsyncDisposable {
   finish(): Promise<ContentSummary>;
 }
 
+/** A file of the caller's own disk, as it was when it was looked at. */
+export interface LocalFile {
+  /** One character (U+0000 to U+00FF) for each byte. */
+  readonly path: string;
+  readonly size: number;
+  readonly mtimeNs: bigint;
+  /** `device:inode`. */
+  readonly identity: string;
+  readonly level: CompressionLevel;
+}
+
+/** A file that is in the store: as a ContentWriter that has finished. */
+export interface TakenFile extends ContentSummary {
+  readonly drafts: Drafts;
+  /** Call after the commit that links it, or instead of it. */
+  release(): void;
+}
+
 /** What to read of one chunk. */
 export interface ChunkSlice {
   readonly id: ChunkId;
@@ -132,6 +150,17 @@ export interface ChunkStore extends AsyncDisposable {
   readonly realm: RealmId;
   readonly format: ChunkFormat;
   newWriter(options: WriterOptions): ContentWriter;
+  /**
+   * Takes small files, at most `filesMax` with at most `bytesMax` bytes in all, without their bytes passing through the
+   * caller: threads read and encode them. Undefined for a file that is not as it was looked at, that cannot be read, or
+   * that needs a closer look than this: hand its bytes to a writer. Absent where there are no threads.
+   */
+  readonly files?: {
+    readonly fileBytesMax: number;
+    readonly filesMax: number;
+    readonly bytesMax: number;
+    take(files: readonly LocalFile[]): Promise<readonly (TakenFile | undefined)[]>;
+  };
   /** Plain, verified bytes of one chunk; shared with the cache, so do not write into them. */
   read(id: ChunkId, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>;
   /**

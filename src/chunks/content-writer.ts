@@ -23,7 +23,7 @@ import { bufferOf, type ContentHash, newContentHash, xxh3Of } from './content-ha
 import type { Encoder, NewChunk } from './encoder.ts';
 import { type IdHasher, keyOfId } from './ids.ts';
 import type { Known, KnownChunks } from './known-chunks.ts';
-import type { OpenPack } from './open-pack.ts';
+import { PackClaims } from './pack-claims.ts';
 import { encodeRecord } from './record.ts';
 
 /** Drafts behind one that is not ready, at which its batch is hurried and waited for. */
@@ -82,7 +82,7 @@ export class StreamWriter implements ContentWriter {
   /** Drafts at the front that are known to be ready. */
   #readyCount = 0;
   /** Packs that hold records of this writer, and up to where. */
-  readonly #claims = new Map<OpenPack, number>();
+  readonly #claims = new PackClaims();
   #isBusy = false;
   #fault: unknown;
   #state: 'open' | 'finished' | 'closed' = 'open';
@@ -155,12 +155,7 @@ export class StreamWriter implements ContentWriter {
 
   /** Why records of this writer cannot be committed any more; undefined while all is well. */
   get lostFault(): unknown {
-    for (const [pack, endBytes] of this.#claims) {
-      if (pack.fault !== undefined && endBytes > pack.durable.lengthBytes) return pack.fault;
-      // Nothing can happen to it any more; a long stream would otherwise hold every pack it filled.
-      if (pack.durable.isSealed) this.#claims.delete(pack);
-    }
-    return undefined;
+    return this.#claims.lostFault;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -411,8 +406,7 @@ export class StreamWriter implements ContentWriter {
   #isReady(pending: PendingDraft | undefined): boolean {
     const chunk = pending?.chunk;
     if (chunk?.pack === undefined) return pending !== undefined && chunk === undefined;
-    const claimed = this.#claims.get(chunk.pack) ?? 0;
-    this.#claims.set(chunk.pack, Math.max(claimed, chunk.endBytes));
+    this.#claims.add(chunk.pack, chunk.endBytes);
     return true;
   }
 

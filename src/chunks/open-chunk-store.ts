@@ -18,12 +18,15 @@ import { Encoder } from './encoder.ts';
 import { ID_BYTES, type IdHasher, keyOfId, newIdHasher } from './ids.ts';
 import { KnownChunks } from './known-chunks.ts';
 import { type ChunkStoreOptions, DEFAULT_CHUNK_STORE_OPTIONS } from './options.ts';
+import type { PackClaims } from './pack-claims.ts';
 import { PackTrust } from './pack-trust.ts';
 import { PackWriter } from './pack-writer.ts';
 import { rebuildIndex } from './rebuild.ts';
 import { decodeRecord, isFlaw, isRecordWhole, RECORD_HEADER_BYTES, readHeader } from './record.ts';
 import { chunkStats } from './stats.ts';
 import { verifyChunks } from './verify.ts';
+import { WHOLE_FILE_BYTES_MAX } from './whole-file.ts';
+import { TAKEN_BYTES_MAX, TAKEN_FILES_MAX, WholeFiles } from './whole-files.ts';
 
 /** A store has one realm unless it is told otherwise. */
 const REALM_DEFAULT: RealmId = 1;
@@ -104,6 +107,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     onFailed: (chunk) => known.forget(chunk),
   });
   const writers = new Set<StreamWriter>();
+  const claimed = new Set<PackClaims>();
   const writerContext: WriterContext = {
     ...{ realm, format, chunker, idOf, known, encoder, nowSeconds, log },
     beginnings: new Compressibility(),
@@ -113,9 +117,20 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     onClosed: (writer) => writers.delete(writer),
   };
 
+  let files: WholeFiles | undefined;
+  const filesOf = (): WholeFiles => {
+    files ??= new WholeFiles({
+      ...{ realm, format, secret, known, encoder, packs, clock, log, isCompared },
+      threadCount: options.workerCount,
+      onClaim: (claims) => claimed.add(claims),
+      onReleased: (claims) => claimed.delete(claims),
+    });
+    return files;
+  };
+
   async function sync(): Promise<readonly Change[]> {
     await packs.sync();
-    for (const { lostFault } of writers) if (lostFault !== undefined) throw lostFault;
+    for (const { lostFault } of [...writers, ...claimed]) if (lostFault !== undefined) throw lostFault;
     return packs.changes();
   }
 
@@ -123,6 +138,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   let closing: Promise<void> | undefined;
   async function closeAll(): Promise<void> {
     await Promise.all([...writers].map((writer) => writer[Symbol.asyncDispose]()));
+    await files?.[Symbol.asyncDispose]();
     await encoder[Symbol.asyncDispose]();
     await threads?.[Symbol.asyncDispose]();
     await trust.close();
@@ -133,11 +149,22 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     realm,
     format,
     newWriter(writerOptions) {
-      if (closing !== undefined) throw new Fault('unavailable', 'The store is closing and takes no more files.');
+      if (closing !== undefined) throw closingFault();
       const writer = new StreamWriter(writerContext, writerOptions);
       writers.add(writer);
       return writer;
     },
+    ...(options.workerCount === 0
+      ? {}
+      : {
+          files: {
+            ...{ fileBytesMax: WHOLE_FILE_BYTES_MAX, filesMax: TAKEN_FILES_MAX, bytesMax: TAKEN_BYTES_MAX },
+            async take(wanted) {
+              if (closing !== undefined) throw closingFault();
+              return filesOf().take(wanted);
+            },
+          },
+        }),
     read: (id, readOptions) => reader.read(id, readOptions),
     readAll: (slices, readOptions) => reader.readAll(slices, readOptions),
     readInline: (record) => readInline(record, idOf),
@@ -159,6 +186,10 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     [Symbol.asyncDispose]: () => store.close(),
   };
   return store;
+}
+
+function closingFault(): Fault {
+  return new Fault('unavailable', 'The store is closing and takes no more files.');
 }
 
 /** Whether the pack's record of the chunk is whole. What cannot be read now can be stored anew, whatever the reason. */

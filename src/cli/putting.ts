@@ -304,7 +304,9 @@ export class Putting {
         return { path: piece.goal, kind: 'symlink', target: textOfRaw(disk.readLink(piece.local)), ...attributes };
       default: {
         const source = (): ByteSource => wholeOf(disk, piece);
-        return { path: piece.goal, kind: 'file', size: piece.stat.size, source, ...attributes };
+        const { size, mtimeNs, identity } = piece.stat;
+        const local = { path: piece.local, size, mtimeNs, identity };
+        return { path: piece.goal, kind: 'file', size, source, local, ...attributes };
       }
     }
   }

@@ -6,7 +6,7 @@
  */
 import type { ByteSource } from '../api/index.ts';
 import { assert, Fault } from '../base/index.ts';
-import type { CompressionLevel, ContentWriter, Draft } from '../chunks/index.ts';
+import type { CompressionLevel, ContentWriter, Draft, TakenFile } from '../chunks/index.ts';
 import { type ContentId, type Delete, type Put, REAP_KIND } from '../meta/index.ts';
 import { type Context, commit, type Space } from './context.ts';
 import { extentsOfDrafts } from './extents.ts';
@@ -64,6 +64,23 @@ export async function buildContent(
     throw error;
   }
 }
+
+/** A file that the chunk store has taken whole, as a content. */
+export function builtOf(space: Space, content: ContentId, file: TakenFile): Built {
+  const { size, hash, drafts } = file;
+  const row = { space: space.space, content, size, refs: 0, base: null, hash };
+  const extents = extentsOfDrafts(space, content, drafts.drafts, 0, 'insert');
+  return {
+    ...{ content, size, hash, reap: NO_DELETES },
+    puts: [{ table: 'contents', mode: 'insert', row }, ...drafts.puts, ...extents],
+    linked: () => undefined,
+    async [Symbol.asyncDispose]() {
+      file.release();
+    },
+  };
+}
+
+const NO_DELETES: readonly Delete[] = [];
 
 function checkSize(context: Context, size: number): void {
   const bytesMax = context.options.fileBytesMax;

@@ -8,14 +8,16 @@ import {
   type BulkResult,
   bytesOfText,
   type FileRecord,
+  type LocalSource,
   type Path,
   pathOfText,
   textOfPath,
 } from '../api/index.ts';
 import { Fault, hexOf, type Moment } from '../base/index.ts';
+import type { TakenFile } from '../chunks/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
 import { makeFolder } from './attributes.ts';
-import { type Built, buildContent } from './build-content.ts';
+import { type Built, buildContent, builtOf } from './build-content.ts';
 import { type Caller, type Context, commit, type Space } from './context.ts';
 import { decide } from './decide.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from './plan.ts';
@@ -28,10 +30,12 @@ import { existsFault, momentOf, placeFor, withContent, withoutUnmade } from './w
  * Contents that are built side by side, and their bytes as announced: with enough of them every thread has a batch and
  * the next one gathers. (With 16 the main thread waited for a quarter of the time.)
  */
-const BUILDS_MAX = 128;
-const BUILD_BYTES_MAX = 4 * 1024 * 1024;
+const BUILDS_MAX = 512;
+const BUILD_BYTES_MAX = 6 * 1024 * 1024;
 /** What a file counts that does not say its size. */
 const UNSAID_BYTES = 256 * 1024;
+/** Files of this machine that are not worth a thread. */
+const USUAL_FILES = 32;
 /** What one commit carries at most: items, bytes of their contents, rows. */
 const BATCH_ITEMS_MAX = 512;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
@@ -39,7 +43,7 @@ const BATCH_ROWS_MAX = 8_000;
 
 /** An item whose content, if it has one, is ready. Without its source, which may hold all its bytes. */
 interface Ready {
-  readonly item: Omit<BulkItem, 'source'>;
+  readonly item: Omit<BulkItem, 'source' | 'local'>;
   readonly path: Path;
   readonly modified: Moment | undefined;
   readonly built: Built | undefined;
@@ -94,11 +98,12 @@ async function* prepareAll(
   signal?: AbortSignal,
 ): AsyncGenerator<Prepared> {
   const ahead: { readonly prepared: Promise<Prepared>; readonly bytes: number }[] = [];
+  const taking = new LocalTaking(context, space, signal);
   let aheadBytes = 0;
   try {
     for await (const item of items) {
       const bytes = item.kind === 'file' ? (item.size ?? UNSAID_BYTES) : 0;
-      ahead.push({ prepared: prepare(context, space, item, signal), bytes });
+      ahead.push({ prepared: taking.add(item) ?? prepare(context, space, item, signal), bytes });
       aheadBytes += bytes;
       while (ahead.length >= BUILDS_MAX || aheadBytes > BUILD_BYTES_MAX) {
         const first = ahead.shift();
@@ -107,10 +112,89 @@ async function* prepareAll(
         yield await first.prepared;
       }
     }
+    taking.flush();
     for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) yield await next.prepared;
   } finally {
+    taking.flush();
     for (const prepared of await Promise.all(ahead.map((item) => item.prepared)))
       if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
+  }
+}
+
+interface ToTake {
+  readonly item: BulkItem & { readonly local: LocalSource };
+  readonly path: Path;
+  readonly done: (prepared: Promise<Prepared>) => void;
+}
+
+/**
+ * Gathers small files of this machine's own disk and has the chunk store take them together, from where they stand. The
+ * first few go the usual way: a thread is not worth starting for them.
+ */
+class LocalTaking {
+  readonly #context: Context;
+  readonly #space: Space;
+  readonly #signal: AbortSignal | undefined;
+  #files: ToTake[] = [];
+  #bytes = 0;
+  #seen = 0;
+
+  constructor(context: Context, space: Space, signal: AbortSignal | undefined) {
+    this.#context = context;
+    this.#space = space;
+    this.#signal = signal;
+  }
+
+  /** Undefined for what is to be prepared the usual way. */
+  add(item: BulkItem): Promise<Prepared> | undefined {
+    const { files } = this.#context.chunks;
+    const { local, kind } = item;
+    if (files === undefined || kind !== 'file' || local === undefined) return undefined;
+    if (local.size > Math.min(files.fileBytesMax, this.#context.options.fileBytesMax)) return undefined;
+    if (this.#seen++ < USUAL_FILES) return undefined;
+    if (this.#files.length === files.filesMax || this.#bytes + local.size > files.bytesMax) this.flush();
+    let path: Path;
+    try {
+      path = pathOfText(item.path);
+    } catch {
+      return undefined;
+    }
+    this.#bytes += local.size;
+    return new Promise((done) => this.#files.push({ item: { ...item, local }, path, done }));
+  }
+
+  /** Has taken what was gathered. */
+  flush(): void {
+    const files = this.#files;
+    this.#files = [];
+    this.#bytes = 0;
+    if (files.length > 0) void this.#take(files);
+  }
+
+  /** Never rejects. */
+  async #take(files: readonly ToTake[]): Promise<void> {
+    const { chunks, options } = this.#context;
+    const wanted = files.map(({ item, path }) => ({ ...item.local, level: options.compression.levelOf(path) }));
+    let taken: readonly (TakenFile | undefined)[] = [];
+    try {
+      if (this.#signal?.aborted !== true) taken = (await chunks.files?.take(wanted)) ?? [];
+    } catch {
+      // Whatever it was, who prepares them one by one meets it too, and says it of each.
+    }
+    for (const [index, file] of files.entries()) file.done(this.#prepared(file, taken[index]));
+  }
+
+  async #prepared({ item, path }: ToTake, file: TakenFile | undefined): Promise<Prepared> {
+    if (file === undefined) return prepare(this.#context, this.#space, item, this.#signal);
+    try {
+      const { source: _, local: __, ...rest } = item;
+      const modified = momentOf(item.modified, 'modified');
+      const content = await this.#context.ids.content(this.#space.space);
+      return { ready: { item: rest, path, modified, built: builtOf(this.#space, content, file) } };
+    } catch (error) {
+      file.release();
+      return { path: item.path, fault: error as Error };
+    }
   }
 }
 
@@ -119,7 +203,7 @@ async function prepare(context: Context, space: Space, item: BulkItem, signal?: 
     const path = pathOfText(item.path);
     const modified = momentOf(item.modified, 'modified');
     if (item.kind !== 'file') return { ready: { item, path, modified, built: undefined } };
-    const { source, ...rest } = item;
+    const { source, local: _, ...rest } = item;
     const level = context.options.compression.levelOf(path);
     const bytes = (await source?.()) ?? [];
     const built = await buildContent(context, space, bytes, { level, announced: { size: item.size }, signal });
