@@ -3,7 +3,7 @@
  * list of what is in it. It is made once for each format that was ever released, kept in test/formats/golden, and must
  * open in every later version; test/formats/golden.test.ts holds that.
  *
- *   node tools/run.mjs --dev tools/golden.ts test/formats/golden/v1
+ *   node tools/run.mjs --dev tools/golden.ts test/formats/golden/v2
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { newIdHasher } from '../src/chunks/ids.ts';
 import { openChunkStore, SMALL_CHUNK_STORE_OPTIONS } from '../src/chunks/index.ts';
 import { encodeFooter, encodePackHeader, type IndexEntry, PackIndex } from '../src/chunks/pack-format.ts';
 import { encodePatch, encodeRecord } from '../src/chunks/record.ts';
-import { CompressionRules, FILES_OPTIONS_DEFAULT, fileService, openFiles } from '../src/files/index.ts';
+import { CompressionRules, FILES_OPTIONS_DEFAULT, type Files, fileService, openFiles } from '../src/files/index.ts';
 import {
   EXTENT_KIND,
   Groups,
@@ -98,18 +98,14 @@ async function fill(): Promise<void> {
   expected['/replaced'] = expected['/replacing'] ?? '';
   delete expected['/replacing'];
 
-  // History rows: something changes and goes while a pin needs it.
-  const pin = {
-    space: SPACE,
-    pin: 1,
-    holder: 'snapshot',
-    name: 'golden',
-    fromCommit: 1,
-    toCommit: null,
-    expiresSeconds: null,
-  };
-  await groups.commit({ space: SPACE, now: systemClock.now(), puts: [{ table: 'pins', mode: 'insert', row: pin }] });
+  // History rows: something changes and goes while the window of history needs it, and a snapshot does.
   await put('/gone', text(5_000));
+  await changeInPlace(files, '/inline', [utf8('Inline'), utf8('INLINE')], async () => {
+    await service.createSnapshot('golden');
+  });
+  expected['/gone@golden'] = expected['/gone'] ?? '';
+  expected['/inline@golden'] = createHash('sha256').update(utf8('Inline')).digest('hex');
+  expected['/inline'] = createHash('sha256').update(utf8('INLINE')).digest('hex');
   await service.setAttributes({ path: '/gone' }, { attributes: tag });
   await service.setAttributes({ path: '/gone' }, { attributes: { 'user.tag': null } });
   await service.remove('/gone');
@@ -118,6 +114,26 @@ async function fill(): Promise<void> {
   await patchPack();
   await leftovers();
   await groups.close();
+
+  /** As a mount does within one session: the content stays, its extents have a past. */
+  async function changeInPlace(
+    files: Files,
+    path: string,
+    writes: readonly Uint8Array[],
+    between: () => Promise<void>,
+  ): Promise<void> {
+    const diskSpace = (): { totalBytes: number; freeBytes: number } => ({ totalBytes: 2 ** 40, freeBytes: 2 ** 40 });
+    await using tree = await files.openTree({ user: 'owner', diskSpace });
+    const node = await tree.lookup(tree.root, utf8(path.slice(1)));
+    if (node === undefined) throw new Error(`There is no ${path}.`);
+    const handle = await tree.open(node.node, { read: true, write: true, append: false, truncate: false, sync: false });
+    for (const [index, bytes] of writes.entries()) {
+      if (index > 0) await between();
+      await tree.write(handle, 0, bytes);
+      await tree.fsync(handle, false);
+    }
+    await tree.release(handle);
+  }
 
   /** A sealed pack with a chunk and a patch against it, and a file that needs both. */
   async function patchPack(): Promise<void> {

@@ -47,6 +47,7 @@ export function fileServiceContract(
     describe('removals', () => removing(check));
     describe('attributes', () => attributes(check));
     describe('versions', () => versions(check, contract));
+    describe('snapshots and the past', () => snapshots(check, contract));
     describe('search', () => searching(check));
     describe('names', () => names(check));
     describe('many at once', () => many(check));
@@ -84,12 +85,9 @@ function put(
 async function bytesAt(
   service: FileService,
   target: Target,
-  options: { readonly offset?: number; readonly length?: number; readonly version?: number } = {},
+  options: { readonly offset?: number; readonly length?: number; readonly version?: number; readonly at?: string } = {},
 ): Promise<Uint8Array> {
-  const { bytes } = await service.read(target, options);
-  const parts: Uint8Array[] = [];
-  for await (const piece of bytes) parts.push(piece.slice());
-  return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+  return allOf((await service.read(target, options)).bytes);
 }
 
 async function textAt(service: FileService, path: string, version?: number): Promise<string> {
@@ -795,6 +793,129 @@ function versions(check: Check, { door }: ContractOptions): void {
     await fault(service.versions({ path: '/none' }), 'not-found');
     await fault(service.versions({ path: '/f' }), 'is-folder');
   });
+}
+
+function snapshots(check: Check, contract: ContractOptions): void {
+  check('a snapshot shows the tree as it was, whatever becomes of it', async (service) => {
+    await put(service, '/d/kept', 'one', { parents: true, permissions: 0o640, modified: '2026-01-02T03:04:05.000Z' });
+    await put(service, '/d/gone', 'two');
+    await service.setAttributes({ path: '/d/kept' }, { attributes: { 'user.a': btoa('1') } });
+    const before = await service.stat({ path: '/d/kept' }, { withAttributes: true });
+    const made = await service.createSnapshot('first');
+    assert.deepEqual([made.name, made.path], ['first', '/']);
+    if (contract.door !== undefined) assert.equal(made.door, contract.door);
+    await put(service, '/d/kept', 'another', { permissions: 0o600 });
+    await service.setAttributes({ path: '/d/kept' }, { attributes: { 'user.a': null, 'user.b': btoa('2') } });
+    await service.remove('/d/gone');
+    await put(service, '/d/new', 'three');
+    await service.move('/d', '/e');
+    const at = 'first';
+    assert.deepEqual(await service.stat({ path: '/d/kept' }, { at, withAttributes: true }), before);
+    assert.deepEqual(
+      (await service.list({ path: '/d' }, { at })).entries.map(({ path }) => path),
+      ['/d/gone', '/d/kept'],
+    );
+    const all: string[] = [];
+    for await (const { path } of service.manifest({ path: '/' }, { at })) all.push(path);
+    assert.deepEqual(all, ['/d', '/d/gone', '/d/kept']);
+    const read = await service.read({ path: '/d/gone' }, { at });
+    assert.equal(read.record.path, '/d/gone');
+    assert.equal(new TextDecoder().decode(await allOf(read.bytes)), 'two');
+    assert.equal(
+      new TextDecoder().decode(await allOf((await service.read({ id: before.file_id }, { at })).bytes)),
+      'one',
+    );
+    assert.deepEqual(
+      (await service.search({ pattern: '*', at })).entries.map(({ path }) => path),
+      ['/d', '/d/gone', '/d/kept'],
+    );
+    const { versions } = await service.versions({ path: '/d/kept' }, { at });
+    assert.deepEqual(
+      versions.map(({ version, is_current }) => [version, is_current]),
+      [[before.version, true]],
+    );
+    await fault(service.stat({ path: '/e' }, { at }), 'not-found');
+    await fault(service.list({ path: '/d' }), 'not-found');
+  });
+
+  check('of a folder a snapshot shows that folder alone, under the path it had', async (service) => {
+    await put(service, '/in/f', 'in', { parents: true });
+    await put(service, '/out', 'out');
+    const made = await service.createSnapshot('of the folder', { path: '/in' });
+    assert.equal(made.path, '/in');
+    await service.remove('/in', { recursive: true });
+    const at = made.name;
+    assert.equal((await service.list({ path: '/in' }, { at })).entries.length, 1);
+    await fault(service.stat({ path: '/out' }, { at }), 'not-found');
+    await fault(service.list({ path: '/' }, { at }), 'not-found');
+    await fault(service.createSnapshot('file', { path: '/out' }), 'not-folder');
+    await fault(service.createSnapshot('none', { path: '/none' }), 'not-found');
+  });
+
+  check('snapshots are listed by name, looked at and deleted', async (service) => {
+    for (const name of ['b', 'a', 'Ümlaut & more']) await service.createSnapshot(name);
+    const first = await service.snapshots({ limit: 2 });
+    assert.deepEqual(
+      first.snapshots.map(({ name }) => name),
+      ['a', 'b'],
+    );
+    const second = await service.snapshots({ limit: 2, cursor: first.next });
+    assert.deepEqual(
+      second.snapshots.map(({ name }) => name),
+      ['Ümlaut & more'],
+    );
+    assert.equal((await service.snapshot('Ümlaut & more')).name, 'Ümlaut & more');
+    assert.equal((await service.removeSnapshot('a', { dryRun: true })).name, 'a');
+    assert.equal((await service.removeSnapshot('a')).name, 'a');
+    await fault(service.removeSnapshot('a'), 'not-found');
+    await fault(service.snapshot('a'), 'not-found');
+    await fault(service.list({ path: '/' }, { at: 'a' }), 'not-found');
+    await service.createSnapshot('a');
+    await fault(service.createSnapshot('a'), 'exists');
+  });
+
+  check('names that read as something else are refused', async (service) => {
+    for (const name of [
+      '',
+      '17',
+      '@x',
+      '.x',
+      '-x',
+      'a/b',
+      'a\\b',
+      '2026-01-02',
+      '2026-01-02T03:04:05Z',
+      'x'.repeat(129),
+    ])
+      await fault(service.createSnapshot(name), 'invalid');
+  });
+
+  check('a snapshot made with a key is made once', async (service) => {
+    const made = await service.createSnapshot('once', { idempotencyKey: 'k' });
+    assert.deepEqual(await service.createSnapshot('once', { idempotencyKey: 'k' }), made);
+  });
+
+  check('the past is read by commit and by time too, and what is not kept is refused', async (service) => {
+    const made = await put(service, '/f', 'one');
+    const [version] = (await service.versions({ path: '/f' })).versions;
+    assert.ok(version !== undefined);
+    await put(service, '/f', 'two');
+    const at = String(version.commit);
+    assert.equal(new TextDecoder().decode(await bytesAt(service, { path: '/f' }, { at })), 'one');
+    assert.equal((await service.stat({ path: '/f' }, { at })).version, made.version);
+    const later = new Date(Date.now() + 86_400_000).toISOString();
+    for (const time of [later, `@${later}`])
+      assert.equal(new TextDecoder().decode(await bytesAt(service, { path: '/f' }, { at: time })), 'two');
+    await fault(service.stat({ path: '/f' }, { at: '999999999' }), 'not-kept');
+    await fault(service.stat({ path: '/f' }, { at: '@2001-01-01T00:00:00Z' }), 'not-kept');
+    await fault(service.stat({ path: '/f' }, { at: 'nothing-of-that-name' }), 'not-found');
+  });
+}
+
+async function allOf(bytes: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const piece of bytes) parts.push(piece.slice());
+  return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
 }
 
 function searching(check: Check): void {

@@ -10,6 +10,8 @@ import type {
   ListPage,
   Removed,
   ServerInfo,
+  SnapshotPage,
+  SnapshotRecord,
   StoreStats,
   VersionPage,
 } from './records.ts';
@@ -37,7 +39,16 @@ export interface Expecting extends CallOptions {
   readonly expectedId?: number | undefined;
 }
 
-export interface ListOptions extends CallOptions {
+/** Reading the past: absent for now. */
+export interface AtOptions extends CallOptions {
+  /**
+   * The name of a snapshot, a time (ISO 8601; `@` may stand before it) or the number of a commit. What nothing keeps is
+   * refused with `not-kept`, which says what is.
+   */
+  readonly at?: string | undefined;
+}
+
+export interface ListOptions extends AtOptions {
   readonly cursor?: string | undefined;
   /** 1–1,000; 1,000 when absent. */
   readonly limit?: number | undefined;
@@ -98,7 +109,7 @@ export type BulkResult =
   | { readonly path: string; readonly ok: true; readonly record: FileRecord }
   | { readonly path: string; readonly ok: false; readonly fault: Error };
 
-export interface ReadOptions extends CallOptions {
+export interface ReadOptions extends AtOptions {
   readonly offset?: number | undefined;
   /** To the end when absent. */
   readonly length?: number | undefined;
@@ -128,6 +139,12 @@ export interface RestoreOptions extends Expecting {
   readonly idempotencyKey?: string;
 }
 
+export interface SnapshotOptions extends CallOptions {
+  /** The folder that it shows; everything when absent. */
+  readonly path?: string | undefined;
+  readonly idempotencyKey?: string | undefined;
+}
+
 export interface RemoveOptions extends Expecting {
   /** Folders with what is in them; `not-empty` otherwise. */
   readonly recursive?: boolean | undefined;
@@ -136,7 +153,7 @@ export interface RemoveOptions extends Expecting {
   readonly idempotencyKey?: string | undefined;
 }
 
-export interface SearchQuery extends CallOptions {
+export interface SearchQuery extends AtOptions {
   /** Where to start; the root when absent. */
   readonly path?: string | undefined;
   /** True when absent. */
@@ -168,10 +185,10 @@ export interface CheckOptions extends CallOptions {
 
 export interface FileService {
   info(options?: CallOptions): Promise<ServerInfo>;
-  stat(target: Target, options?: CallOptions & { readonly withAttributes?: boolean }): Promise<FileRecord>;
+  stat(target: Target, options?: AtOptions & { readonly withAttributes?: boolean }): Promise<FileRecord>;
   list(target: Target, options?: ListOptions): Promise<ListPage>;
   /** Everything under a folder: names of a folder in byte order, what is in a subfolder right behind it. */
-  manifest(target: Target, options?: CallOptions): AsyncIterable<FileRecord>;
+  manifest(target: Target, options?: AtOptions): AsyncIterable<FileRecord>;
   /** Makes a folder; `exists` when there is something, unless `parents` is set and it is a folder. */
   makeFolder(
     path: string,
@@ -198,7 +215,7 @@ export interface FileService {
   /** Newest first. By id also of a file that is gone, as long as a version of it is kept. */
   versions(
     target: Target,
-    options?: CallOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined },
+    options?: AtOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined },
   ): Promise<VersionPage>;
   /**
    * Makes an older version the current one, as a new version. By the id of a file that is gone, as long as a version of
@@ -206,6 +223,15 @@ export interface FileService {
    * `to`, where a file gets it as its new version and otherwise one is made.
    */
   restore(target: Target, version: number, options?: RestoreOptions): Promise<FileRecord>;
+  /** A named commit of a folder, kept until it is removed; the same effort whatever the size. `exists` for a taken name. */
+  createSnapshot(name: string, options?: SnapshotOptions): Promise<SnapshotRecord>;
+  /** In the order of their names. */
+  snapshots(
+    options?: CallOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined },
+  ): Promise<SnapshotPage>;
+  snapshot(name: string, options?: CallOptions): Promise<SnapshotRecord>;
+  /** Answers what it was. What it alone kept is given back behind. */
+  removeSnapshot(name: string, options?: CallOptions & { readonly dryRun?: boolean }): Promise<SnapshotRecord>;
   stats(options?: CallOptions): Promise<StoreStats>;
   check(options?: CheckOptions): Promise<CheckReport>;
 }

@@ -28,6 +28,7 @@ const TAGS: Readonly<Record<Route['tag'], string>> = {
   Files: 'One file at a time: make, replace, read, change, remove.',
   Folders: 'Make, list and remove folders.',
   Versions: 'What a file was before, and back to it.',
+  Snapshots: 'Named moments of a folder, and how to read them.',
   Trees: 'Move, copy, search and list whole trees.',
   Store: 'Figures and checks of the whole store.',
   About: 'The server itself and this document.',

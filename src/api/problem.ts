@@ -35,6 +35,7 @@ export const FAULT_MEANINGS = {
   full: { title: 'The disk is full', status: 507, olderCode: 'server_error' },
   quota: { title: 'The space is full', status: 507 },
   corrupt: { title: 'Stored bytes are damaged', status: 500, olderCode: 'server_error' },
+  'not-kept': { title: 'That moment is not kept', status: 410 },
   gone: { title: 'A chunk is no longer there', status: 503, olderCode: 'server_error' },
   busy: { title: 'Too much at once', status: 503, olderCode: 'server_error' },
   locked: { title: 'Somebody else holds it', status: 423 },

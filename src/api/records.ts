@@ -87,6 +87,30 @@ export const VersionPage = Type.Object(
 );
 export type VersionPage = Static<typeof VersionPage>;
 
+export const SnapshotRecord = Type.Object(
+  {
+    name: Type.String(),
+    path: Type.String({ description: 'The folder that it shows, where that stood then.' }),
+    file_id: Type.Integer({ description: 'The folder.' }),
+    commit: Type.Integer(),
+    created: Type.String({ format: 'date-time' }),
+    actor: Type.String(),
+    door: Type.String(),
+    schedule: Type.Optional(Type.String({ description: 'Which schedule made it.' })),
+  },
+  { $id: 'SnapshotRecord' },
+);
+export type SnapshotRecord = Static<typeof SnapshotRecord>;
+
+export const SnapshotPage = Type.Object(
+  {
+    snapshots: Type.Array(SnapshotRecord, { description: 'In the order of their names.' }),
+    next: Type.Optional(Type.String({ description: 'Cursor of the next page; absent on the last.' })),
+  },
+  { $id: 'SnapshotPage' },
+);
+export type SnapshotPage = Static<typeof SnapshotPage>;
+
 /** What can be set on a node; absent members stay as they are. */
 export const AttributeChange = Type.Object(
   {

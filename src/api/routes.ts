@@ -15,6 +15,8 @@ import {
   ListPage,
   Removed,
   ServerInfo,
+  SnapshotPage,
+  SnapshotRecord,
   StoreStats,
   VersionPage,
 } from './records.ts';
@@ -47,7 +49,7 @@ export interface RouteAnswer {
 export interface Route {
   readonly method: HttpMethod;
   readonly path: string;
-  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Trees' | 'Store' | 'About';
+  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Snapshots' | 'Trees' | 'Store' | 'About';
   readonly summary: string;
   readonly description?: string;
   readonly query?: TObject;
@@ -98,6 +100,14 @@ const recursive = flag('A folder with all that is in it.');
 const dryRun = flag('Say what would be done, and do nothing.');
 const withAttributes = flag('With the named attributes.');
 const pages = { cursor: Cursor, limit: Limit };
+const at = Type.Optional(
+  Type.String({
+    description:
+      'Read the past: the name of a snapshot, a time (ISO 8601) or the number of a commit. 410 `not-kept` says what is kept.',
+    minLength: 1,
+    maxLength: 1_000,
+  }),
+);
 
 /** Headers that requests may carry. */
 export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
@@ -224,6 +234,18 @@ const RestoreBody = Type.Object(
   },
 );
 
+const SnapshotBody = Type.Object(
+  {
+    name: Type.String({
+      description: '1–128 characters without slashes; no time, no number, not beginning with @, a dot or a dash.',
+      minLength: 1,
+      maxLength: 512,
+    }),
+    path: Type.Optional(PathText),
+  },
+  closed,
+);
+
 const CheckBody = Type.Object(
   {
     sample: Type.Optional(
@@ -260,6 +282,7 @@ const VersionQuery = Type.Object(
     version: Type.Optional(
       Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
     ),
+    at,
   },
   closed,
 );
@@ -270,6 +293,7 @@ const DownloadQuery = Type.Object(
     version: Type.Optional(
       Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
     ),
+    at,
   },
   closed,
 );
@@ -324,7 +348,7 @@ export const ROUTES = {
       206: { description: 'The range.', type: 'bytes', headers: [...FILE_ANSWER_HEADERS, 'Content-Range'] },
       304: { description: 'Not modified.', headers: ['ETag'] },
     },
-    faults: ['not-found', 'is-folder', 'not-folder', 'range', 'corrupt', 'conflict'],
+    faults: ['not-kept', 'not-found', 'is-folder', 'not-folder', 'range', 'corrupt', 'conflict'],
   },
   fileHead: {
     method: 'HEAD',
@@ -337,7 +361,7 @@ export const ROUTES = {
       200: { description: 'It is there.', headers: FILE_ANSWER_HEADERS },
       304: { description: 'Not modified.', headers: ['ETag'] },
     },
-    faults: ['not-found', 'is-folder', 'not-folder', 'conflict'],
+    faults: ['not-kept', 'not-found', 'is-folder', 'not-folder', 'conflict'],
   },
   fileRemove: {
     method: 'DELETE',
@@ -357,18 +381,18 @@ export const ROUTES = {
     path: '/v1/metadata/{path}',
     tag: 'Files',
     summary: 'What is known about a file or folder',
-    query: Type.Object({ attributes: withAttributes }, closed),
+    query: Type.Object({ attributes: withAttributes, at }, closed),
     answers: { 200: record('The record.') },
-    faults: ['not-found', 'not-folder'],
+    faults: ['not-kept', 'not-found', 'not-folder'],
   },
   recordReadById: {
     method: 'GET',
     path: '/v1/file/{id}',
     tag: 'Files',
     summary: 'What is known about a file or folder, by its id',
-    query: Type.Object({ attributes: withAttributes }, closed),
+    query: Type.Object({ attributes: withAttributes, at }, closed),
     answers: { 200: record('The record.') },
-    faults: ['not-found'],
+    faults: ['not-kept', 'not-found'],
   },
   fileChangeById: {
     method: 'PATCH',
@@ -408,7 +432,7 @@ export const ROUTES = {
       206: { description: 'The range.', type: 'bytes', headers: [...FILE_ANSWER_HEADERS, 'Content-Range'] },
       304: { description: 'Not modified.', headers: ['ETag'] },
     },
-    faults: ['not-found', 'is-folder', 'range', 'corrupt', 'conflict'],
+    faults: ['not-kept', 'not-found', 'is-folder', 'range', 'corrupt', 'conflict'],
   },
   downloadHead: {
     method: 'HEAD',
@@ -421,7 +445,7 @@ export const ROUTES = {
       200: { description: 'It is there.', headers: FILE_ANSWER_HEADERS },
       304: { description: 'Not modified.', headers: ['ETag'] },
     },
-    faults: ['not-found', 'is-folder', 'conflict'],
+    faults: ['not-kept', 'not-found', 'is-folder', 'conflict'],
   },
   symlinkCreate: {
     method: 'POST',
@@ -450,11 +474,11 @@ export const ROUTES = {
     summary: 'List a folder, page by page',
     description: 'In byte order of names. An empty path is the root.',
     query: Type.Object(
-      { ...pages, kind: Kind, glob: text('Only names that match this glob.'), attributes: withAttributes },
+      { ...pages, kind: Kind, glob: text('Only names that match this glob.'), attributes: withAttributes, at },
       closed,
     ),
     answers: { 200: { description: 'A page.', type: 'json', schema: ListPage } },
-    faults: ['not-found', 'not-folder'],
+    faults: ['not-kept', 'not-found', 'not-folder'],
   },
   folderListById: {
     method: 'GET',
@@ -462,11 +486,11 @@ export const ROUTES = {
     tag: 'Folders',
     summary: 'List a folder by its id, page by page',
     query: Type.Object(
-      { ...pages, kind: Kind, glob: text('Only names that match this glob.'), attributes: withAttributes },
+      { ...pages, kind: Kind, glob: text('Only names that match this glob.'), attributes: withAttributes, at },
       closed,
     ),
     answers: { 200: { description: 'A page.', type: 'json', schema: ListPage } },
-    faults: ['not-found', 'not-folder'],
+    faults: ['not-kept', 'not-found', 'not-folder'],
   },
   folderRemove: {
     method: 'DELETE',
@@ -486,9 +510,9 @@ export const ROUTES = {
     path: '/v1/versions/{path}',
     tag: 'Versions',
     summary: 'The kept versions of a file, newest first',
-    query: Type.Object(pages, closed),
+    query: Type.Object({ ...pages, at }, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
-    faults: ['not-found', 'is-folder', 'not-folder'],
+    faults: ['not-kept', 'not-found', 'is-folder', 'not-folder'],
   },
   versionListById: {
     method: 'GET',
@@ -496,9 +520,9 @@ export const ROUTES = {
     tag: 'Versions',
     summary: 'The kept versions of a file by its id, newest first',
     description: 'Also of a file that is gone, as long as a version of it is kept.',
-    query: Type.Object(pages, closed),
+    query: Type.Object({ ...pages, at }, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
-    faults: ['not-found', 'is-folder'],
+    faults: ['not-kept', 'not-found', 'is-folder'],
   },
   restore: {
     method: 'POST',
@@ -510,6 +534,43 @@ export const ROUTES = {
     body: { type: 'json', schema: RestoreBody, example: { path: '/notes.txt', version: 1 } },
     answers: { 200: record('Restored.') },
     faults: ['not-found', 'not-folder', 'is-folder', 'exists', 'conflict'],
+  },
+  snapshotList: {
+    method: 'GET',
+    path: '/v1/snapshots',
+    tag: 'Snapshots',
+    summary: 'The snapshots, in the order of their names',
+    query: Type.Object(pages, closed),
+    answers: { 200: { description: 'A page.', type: 'json', schema: SnapshotPage } },
+  },
+  snapshotCreate: {
+    method: 'POST',
+    path: '/v1/snapshots',
+    tag: 'Snapshots',
+    summary: 'Make a snapshot',
+    description: 'Of everything, or of one folder; the same effort whatever the size.',
+    headers: ['Idempotency-Key'],
+    body: { type: 'json', schema: SnapshotBody, example: { name: 'before-the-move', path: '/projects' } },
+    answers: { 201: { description: 'Made.', type: 'json', schema: SnapshotRecord, headers: ['Location'] } },
+    faults: ['not-found', 'exists', 'not-folder', 'conflict', 'full'],
+  },
+  snapshotRead: {
+    method: 'GET',
+    path: '/v1/snapshot/{path}',
+    tag: 'Snapshots',
+    summary: 'One snapshot, by its name',
+    answers: { 200: { description: 'The snapshot.', type: 'json', schema: SnapshotRecord } },
+    faults: ['not-found'],
+  },
+  snapshotRemove: {
+    method: 'DELETE',
+    path: '/v1/snapshot/{path}',
+    tag: 'Snapshots',
+    summary: 'Delete a snapshot',
+    description: 'What it alone kept is given back behind.',
+    query: Type.Object({ dry_run: dryRun }, closed),
+    answers: { 200: { description: 'What it was.', type: 'json', schema: SnapshotRecord } },
+    faults: ['not-found', 'conflict'],
   },
   move: {
     method: 'POST',
@@ -549,12 +610,13 @@ export const ROUTES = {
         modified_after: moment('Modified after this moment.'),
         modified_before: moment('Modified before this moment.'),
         attribute: text('Has this named attribute, `user.tag`, or with this value, `user.tag=red`.'),
+        at,
         ...pages,
       },
       closed,
     ),
     answers: { 200: { description: 'A page.', type: 'json', schema: ListPage } },
-    faults: ['not-found', 'not-folder'],
+    faults: ['not-kept', 'not-found', 'not-folder'],
   },
   manifest: {
     method: 'GET',
@@ -563,10 +625,10 @@ export const ROUTES = {
     summary: 'Everything under a folder, streamed',
     description:
       'One record a line, folders before what is in them. With `Accept: application/json` one object `{"files": {path: record}}`, streamed as well. Where it breaks off, the connection does.',
-    query: Type.Object({ path: text('The root when absent.'), file_id: Type.Optional(Id) }, closed),
+    query: Type.Object({ path: text('The root when absent.'), file_id: Type.Optional(Id), at }, closed),
     headers: ['Accept'],
     answers: { 200: { description: 'Records.', type: 'ndjson', schema: FileRecord } },
-    faults: ['not-found', 'not-folder'],
+    faults: ['not-kept', 'not-found', 'not-folder'],
   },
   stats: {
     method: 'GET',

@@ -19,6 +19,7 @@ export const FAULT_CODES = [
   'full', // the disk has no room
   'quota', // the space may not hold more
   'corrupt', // stored bytes are damaged; nothing of them is served
+  'not-kept', // the moment that was asked for is no longer kept, or never was
   'gone', // a chunk that was counted on is no longer there; store it anew
   'busy', // a bounded queue is full, try again
   'locked', // somebody else holds it

@@ -48,6 +48,7 @@ export const EXIT_MEANINGS = {
 
 const EXIT_OF_FAULT = {
   'not-found': EXIT.notFound,
+  'not-kept': EXIT.notFound,
   exists: EXIT.conflict,
   conflict: EXIT.conflict,
   invalid: EXIT.usage,

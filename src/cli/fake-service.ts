@@ -4,6 +4,7 @@
  * was asked of it. Not for anything else.
  */
 import type {
+  AtOptions,
   AttributeChange,
   BulkItem,
   BulkResult,
@@ -21,6 +22,9 @@ import type {
   RemoveOptions,
   SearchQuery,
   ServerInfo,
+  SnapshotOptions,
+  SnapshotPage,
+  SnapshotRecord,
   StoreStats,
   Target,
   VersionPage,
@@ -63,8 +67,18 @@ export class FakeService implements FileService {
   };
   #ids = 1;
 
+  readonly #snapshots = new Map<string, { readonly record: SnapshotRecord; readonly past: FakeService }>();
+
   constructor() {
     this.#add('/', 'folder', { mode: 0o755 });
+  }
+
+  /** Itself, or what it was at a snapshot. */
+  #at({ at }: AtOptions): FakeService {
+    if (at === undefined) return this;
+    const found = this.#snapshots.get(at);
+    if (found === undefined) throw new Fault('not-found', `There is no snapshot ${at}.`, { snapshot: at });
+    return found.past;
   }
 
   /** A file that is there from the start. */
@@ -161,11 +175,13 @@ export class FakeService implements FileService {
     return { name: 'holdfast', version: '0', status: 'ok', store_id: 'fake', uptime_seconds: 0 };
   }
 
-  async stat(target: Target): Promise<FileRecord> {
-    return this.#record(this.#path(target));
+  async stat(target: Target, options: AtOptions = {}): Promise<FileRecord> {
+    const from = this.#at(options);
+    return from.#record(from.#path(target));
   }
 
   async list(target: Target, options: ListOptions = {}): Promise<ListPage> {
+    if (options.at !== undefined) return this.#at(options).list(target, { ...options, at: undefined });
     const folder = this.#path(target);
     if (this.#node(folder).kind !== 'folder')
       throw new Fault('not-folder', `${folder} is not a folder.`, { path: folder });
@@ -176,7 +192,8 @@ export class FakeService implements FileService {
     return { path: folder, entries, ...(start + 2 < all.length ? { next: String(start + 2) } : {}) };
   }
 
-  async *manifest(target: Target): AsyncGenerator<FileRecord, void> {
+  async *manifest(target: Target, options: AtOptions = {}): AsyncGenerator<FileRecord, void> {
+    if (options.at !== undefined) return yield* this.#at(options).manifest(target);
     const folder = this.#path(target);
     if (this.#node(folder).kind !== 'folder')
       throw new Fault('not-folder', `${folder} is not a folder.`, { path: folder });
@@ -279,6 +296,7 @@ export class FakeService implements FileService {
   }
 
   async read(target: Target, options: ReadOptions = {}): Promise<FileRead> {
+    if (options.at !== undefined) return this.#at(options).read(target, { ...options, at: undefined });
     const path = this.#path(target);
     this.calls.push(`read ${path}`);
     const node = this.#node(path);
@@ -335,6 +353,7 @@ export class FakeService implements FileService {
   }
 
   async search(query: SearchQuery): Promise<ListPage> {
+    if (query.at !== undefined) return this.#at(query).search({ ...query, at: undefined });
     const { path = '/', name, kind, sizeMin, modifiedAfter, limit = 1_000 } = query;
     this.#node(path);
     const found = this.#below(path)
@@ -348,7 +367,8 @@ export class FakeService implements FileService {
     return { path, entries: found.slice(start, end), ...(end < found.length ? { next: String(end) } : {}) };
   }
 
-  async versions(target: Target): Promise<VersionPage> {
+  async versions(target: Target, options: AtOptions = {}): Promise<VersionPage> {
+    if (options.at !== undefined) return this.#at(options).versions(target);
     const path = this.#path(target);
     const node = this.#node(path);
     const all = [...node.older, { version: node.version, bytes: node.bytes, modified: node.modified }];
@@ -374,6 +394,33 @@ export class FakeService implements FileService {
     const older = this.#node(path).older.find((one) => one.version === version);
     if (older === undefined) throw new Fault('not-found', `${path} has no version ${version}.`, { path });
     return options.dryRun === true ? this.#record(path) : this.#put(path, older.bytes, { modified: older.modified });
+  }
+
+  async createSnapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotRecord> {
+    this.calls.push(`createSnapshot ${name} ${options.path ?? '/'}`);
+    if (this.#snapshots.has(name)) throw new Fault('exists', `There is a snapshot ${name}.`, { snapshot: name });
+    const past = new FakeService();
+    for (const [path, node] of this.nodes) past.nodes.set(path, { ...node, older: [...node.older] });
+    const which = { path: options.path ?? '/', file_id: 1, commit: this.#snapshots.size + 1 };
+    const record = { name, ...which, created: NOW, actor: 'owner', door: 'test' };
+    this.#snapshots.set(name, { record, past });
+    return record;
+  }
+
+  async snapshots(): Promise<SnapshotPage> {
+    return { snapshots: [...this.#snapshots.values()].map(({ record }) => record) };
+  }
+
+  async snapshot(name: string): Promise<SnapshotRecord> {
+    const found = this.#snapshots.get(name);
+    if (found === undefined) throw new Fault('not-found', `There is no snapshot ${name}.`, { snapshot: name });
+    return found.record;
+  }
+
+  async removeSnapshot(name: string, options: { readonly dryRun?: boolean } = {}): Promise<SnapshotRecord> {
+    const record = await this.snapshot(name);
+    if (options.dryRun !== true) this.#snapshots.delete(name);
+    return record;
   }
 
   async stats(): Promise<StoreStats> {

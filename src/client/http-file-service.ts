@@ -7,6 +7,7 @@
  * the request has arrived. A download that is shorter or longer than announced is a fault, never a short file.
  */
 import {
+  type AtOptions,
   type AttributeChange,
   type BulkItem,
   type BulkResult,
@@ -32,6 +33,9 @@ import {
   routeOf,
   type SearchQuery,
   type ServerInfo,
+  type SnapshotOptions,
+  type SnapshotPage,
+  type SnapshotRecord,
   type StoreStats,
   type Target,
   type Transport,
@@ -94,19 +98,19 @@ export class HttpFileService implements FileService {
     return this.#json('health', { signal: options.signal });
   }
 
-  async stat(target: Target, options: CallOptions & { readonly withAttributes?: boolean } = {}): Promise<FileRecord> {
-    const query = { attributes: options.withAttributes };
+  async stat(target: Target, options: AtOptions & { readonly withAttributes?: boolean } = {}): Promise<FileRecord> {
+    const query = { attributes: options.withAttributes, at: options.at };
     return this.#json('path' in target ? 'recordRead' : 'recordReadById', { ...target, query, signal: options.signal });
   }
 
   async list(target: Target, options: ListOptions = {}): Promise<ListPage> {
-    const { cursor, limit, kind, glob, withAttributes, signal } = options;
-    const query = { cursor, limit, kind, glob, attributes: withAttributes };
+    const { cursor, limit, kind, glob, withAttributes, at, signal } = options;
+    const query = { cursor, limit, kind, glob, attributes: withAttributes, at };
     return this.#json('path' in target ? 'folderList' : 'folderListById', { ...target, query, signal });
   }
 
-  async *manifest(target: Target, options: CallOptions = {}): AsyncGenerator<FileRecord> {
-    const query = 'path' in target ? { path: target.path } : { file_id: target.id };
+  async *manifest(target: Target, options: AtOptions = {}): AsyncGenerator<FileRecord> {
+    const query = { ...('path' in target ? { path: target.path } : { file_id: target.id }), at: options.at };
     const headers = { accept: 'application/x-ndjson' };
     const answer = await this.#answer('manifest', { query, headers, signal: options.signal });
     for await (const line of linesOf(answer.body)) yield JSON.parse(line) as FileRecord;
@@ -149,12 +153,12 @@ export class HttpFileService implements FileService {
   }
 
   async read(target: Target, options: ReadOptions = {}): Promise<FileRead> {
-    const { offset = 0, length, version, signal } = options;
+    const { offset = 0, length, signal } = options;
     // HTTP has no range without a byte; what is asked for is still checked against the file.
     if (length === 0) return this.#readNothing(target, options);
     const range = length === undefined ? `bytes=${offset}-` : `bytes=${offset}-${offset + length - 1}`;
     const isWhole = offset === 0 && length === undefined;
-    const call = { ...readCall(target, version), signal };
+    const call = { ...readCall(target, options), signal };
     const id = 'path' in target ? 'fileRead' : 'download';
     let answer: TransportAnswer;
     try {
@@ -175,9 +179,10 @@ export class HttpFileService implements FileService {
   }
 
   /** An empty range: the file must be there and reach that far. */
-  async #readNothing(target: Target, { offset = 0, version, signal }: ReadOptions): Promise<FileRead> {
+  async #readNothing(target: Target, options: ReadOptions): Promise<FileRead> {
+    const { offset = 0, signal } = options;
     const id = 'path' in target ? 'fileHead' : 'downloadHead';
-    const answer = await this.#answer(id, { ...readCall(target, version), headers: RECORD_WANTED, signal });
+    const answer = await this.#answer(id, { ...readCall(target, options), headers: RECORD_WANTED, signal });
     await textOf(answer);
     const record = recordOfAnswer(answer);
     if (record === undefined) throw unexpectedAnswer(answer);
@@ -228,7 +233,7 @@ export class HttpFileService implements FileService {
 
   async versions(
     target: Target,
-    options: CallOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
+    options: AtOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
   ): Promise<VersionPage> {
     const { signal, ...query } = options;
     return this.#json('path' in target ? 'versionList' : 'versionListById', { ...target, query, signal });
@@ -242,6 +247,31 @@ export class HttpFileService implements FileService {
       headers: { 'idempotency-key': options.idempotencyKey },
       signal: options.signal,
     });
+  }
+
+  async createSnapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotRecord> {
+    const { path, idempotencyKey, signal } = options;
+    const headers = { 'idempotency-key': idempotencyKey };
+    return this.#json('snapshotCreate', { json: { name, path }, headers, signal });
+  }
+
+  async snapshots(
+    options: CallOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
+  ): Promise<SnapshotPage> {
+    const { signal, ...query } = options;
+    return this.#json('snapshotList', { query, signal });
+  }
+
+  async snapshot(name: string, options: CallOptions = {}): Promise<SnapshotRecord> {
+    return this.#json('snapshotRead', { path: pathOfName(name), signal: options.signal });
+  }
+
+  async removeSnapshot(
+    name: string,
+    options: CallOptions & { readonly dryRun?: boolean } = {},
+  ): Promise<SnapshotRecord> {
+    const query = { dry_run: options.dryRun };
+    return this.#json('snapshotRemove', { path: pathOfName(name), query, signal: options.signal });
   }
 
   async stats(options: CallOptions = {}): Promise<StoreStats> {
@@ -314,11 +344,18 @@ export class HttpFileService implements FileService {
   }
 }
 
+/** Where a name stands as a path. Names with slashes and backslashes are none, and would be read as something else. */
+function pathOfName(name: string): string {
+  if (name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name)) return `/${name}`;
+  throw new Fault('not-found', `There is no snapshot ${JSON.stringify(name)}.`, { snapshot: name });
+}
+
 /** Asks a read for the whole record beside the bytes. */
 const RECORD_WANTED = { prefer: 'file-record' };
 
-function readCall(target: Target, version: number | undefined): Pick<Call, 'path' | 'query'> {
-  return 'path' in target ? { path: target.path, query: { version } } : { query: { file_id: target.id, version } };
+function readCall(target: Target, { version, at }: ReadOptions): Pick<Call, 'path' | 'query'> {
+  const which = { version, at };
+  return 'path' in target ? { path: target.path, query: which } : { query: { file_id: target.id, ...which } };
 }
 
 function recordOfAnswer(answer: TransportAnswer): FileRecord | undefined {

@@ -4,7 +4,17 @@
  */
 import type { Clock, Log, Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
-import type { Change, ChunkId, Committed, Groups, MetaStore, NodeId, RealmId, SpaceId } from '../meta/index.ts';
+import type {
+  Change,
+  ChunkId,
+  Committed,
+  Groups,
+  MetaReader,
+  MetaStore,
+  NodeId,
+  RealmId,
+  SpaceId,
+} from '../meta/index.ts';
 import type { CompressionRules } from './compression-rules.ts';
 import type { IdSource } from './id-source.ts';
 
@@ -18,6 +28,8 @@ export interface FilesOptions {
   readonly versionsKeptSeconds: number;
   /** Of the older ones this many, the latest, are kept. */
   readonly versionsKeptCount: number;
+  /** How long everything that was is kept, whoever changes it; 0 for not at all. */
+  readonly historyKeptSeconds: number;
   /** How long an idempotency key is remembered. */
   readonly idempotencySeconds: number;
   readonly compression: CompressionRules;
@@ -29,6 +41,7 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   gid: 0,
   versionsKeptSeconds: 24 * 3600,
   versionsKeptCount: 20,
+  historyKeptSeconds: 24 * 3600,
   idempotencySeconds: 24 * 3600,
 };
 
@@ -55,8 +68,9 @@ export interface Sharing {
   readonly isAll: boolean;
 }
 
-export interface Context {
-  readonly meta: MetaStore;
+/** What reading needs. With other rows it reads the past (moments.ts). */
+export interface View {
+  readonly meta: MetaReader;
   readonly groups: Groups;
   readonly chunks: ChunkStore;
   readonly clock: Clock;
@@ -68,12 +82,20 @@ export interface Context {
   readonly owner: string;
   /** Contents being read now: they are not taken apart before the reader is done. */
   readonly reading: Map<string, number>;
+  /** Commits being read now: what they need of history stays, whatever becomes of their pins. */
+  readonly readingPast: Map<string, number>;
   /** Lines of those who were beaten at a row again and again, by row. */
   readonly turns: Turns;
   /** Which files of a space need a chunk that is damaged. */
   readonly sharingOf: (space: Space, chunk: ChunkId) => Promise<Sharing>;
   /** Something may have become unreachable. */
   readonly onUnreachable: () => void;
+  /** Something of history may not be needed any more. */
+  readonly onHistoryOwed: () => void;
+}
+
+export interface Context extends View {
+  readonly meta: MetaStore;
 }
 
 export function commit(context: Context, change: Change): Promise<Committed> {

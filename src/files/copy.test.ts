@@ -49,7 +49,10 @@ for (const fate of ['written', 'removed', 'replaced by another'] as const) {
   test(`a folder copy goes on when a source was ${fate} and its content dropped meanwhile`, async () => {
     await using base = openSqliteFile(':memory:');
     const { meta, arm } = interrupted(base);
-    await using stand = await openStand({ meta, options: { versionsKeptSeconds: 0, versionsKeptCount: 0 } });
+    await using stand = await openStand({
+      meta,
+      options: { versionsKeptSeconds: 0, versionsKeptCount: 0, historyKeptSeconds: 0 },
+    });
     await stand.service.makeFolder('/a');
     await stand.service.write('/a/f', bytes('before'), { mode: 'put' });
     await stand.service.write('/a/g', bytes('stays'), { mode: 'put' });

@@ -7,6 +7,7 @@ import { type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } fr
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
 import type { Context, FilesOptions, Space } from './context.ts';
+import { isSweepOwed, moveWindow, sweepHistory } from './history-sweep.ts';
 import { IdSource } from './id-source.ts';
 import { MODE_DEFAULT } from './plan.ts';
 import type { PosixTree } from './posix.ts';
@@ -24,6 +25,8 @@ const ONLY_REALM = 1;
 const REAP_AT_CLOSE_MS = 2_000;
 /** How often kept versions are looked over. */
 const SWEEP_MS = 3600 * 1000;
+/** How often the window of history moves on, and what has left it is taken away. */
+const HISTORY_MS = 600 * 1000;
 
 export interface OpenFilesOptions {
   readonly meta: MetaStore;
@@ -55,6 +58,10 @@ export class Files implements AsyncDisposable {
   #isReapOwed = false;
   #sweepTimer: Disposable | undefined;
   #sweep: Promise<unknown> = Promise.resolve();
+  #historyTimer: Disposable | undefined;
+  /** One sweep of history at a time. */
+  #history: Promise<unknown> = Promise.resolve();
+  #isHistoryOwed = false;
   readonly #closing = new AbortController();
   readonly #trees = new Set<PendingPosixTree>();
   #treeCount = 0;
@@ -72,11 +79,16 @@ export class Files implements AsyncDisposable {
       ids,
       owner: hexOf(options.random.bytes(8)),
       reading: new Map(),
+      readingPast: new Map(),
       turns: new Turns(),
       sharingOf: (space, chunk) => sharers.of(space, chunk),
       onUnreachable: () => {
         if (this.#isBackground) this.#reaper.kick();
         else this.#isReapOwed = true;
+      },
+      onHistoryOwed: () => {
+        this.#isHistoryOwed = true;
+        if (this.#isBackground) this.#sweepHistoryBehind();
       },
     };
   }
@@ -86,10 +98,14 @@ export class Files implements AsyncDisposable {
     for (const space of this.#spaces.values()) {
       await releaseDeadBuilds(this.context, space);
       await dropDeadOrphans(this.context, space);
+      await moveWindow(this.context, space, { isFirst: !this.#isBackground });
+      this.#isHistoryOwed ||= await isSweepOwed(this.context, space);
     }
     if (!this.#isBackground) return;
     this.#reaper.kick();
     this.#planSweep();
+    this.#planHistory();
+    if (this.#isHistoryOwed) this.#sweepHistoryBehind();
   }
 
   /** @throws Fault `not-found` for a user that has no space. */
@@ -141,10 +157,47 @@ export class Files implements AsyncDisposable {
     return dropped;
   }
 
-  async #reapForAWhile(): Promise<void> {
+  /** Moves the window of history on and takes away what nobody needs of it; answers how many rows went. */
+  sweepHistoryNow(): Promise<number> {
+    const sweeping = this.#history.then(async () => {
+      this.#isHistoryOwed = false;
+      let dropped = 0;
+      for (const space of this.spaces) {
+        await moveWindow(this.context, space);
+        dropped += await sweepHistory(this.context, space, this.#closing.signal);
+      }
+      return dropped;
+    });
+    this.#history = sweeping.catch(() => undefined);
+    return sweeping;
+  }
+
+  #sweepHistoryBehind(): void {
+    void this.sweepHistoryNow().catch((error: unknown) =>
+      this.context.log.warn('files.history-sweep-failed', { error: String(error) }),
+    );
+  }
+
+  #planHistory(): void {
+    this.#historyTimer = this.context.clock.after(HISTORY_MS, () => {
+      this.#sweepHistoryBehind();
+      void this.#history.then(() => {
+        if (!this.#closing.signal.aborted) this.#planHistory();
+      });
+    });
+  }
+
+  async #tidyForAWhile(): Promise<void> {
     const enough = new AbortController();
     const bound = this.context.clock.sleep(REAP_AT_CLOSE_MS, enough.signal).catch(() => undefined);
-    await Promise.race([this.#reaper.drain(), bound]);
+    const work = async (): Promise<void> => {
+      if (this.#isHistoryOwed) await this.sweepHistoryNow();
+      await this.#reaper.drain();
+    };
+    const working = work().catch((error: unknown) =>
+      this.context.log.warn('files.tidy-failed', { error: String(error) }),
+    );
+    await Promise.race([working, bound]);
     enough.abort();
   }
 
@@ -160,10 +213,12 @@ export class Files implements AsyncDisposable {
 
   /** Ends the work behind; what is left of it goes on at the next opening. Metadata and chunks stay open. */
   async close(): Promise<void> {
-    this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
     this.#sweepTimer?.[Symbol.dispose]();
+    this.#historyTimer?.[Symbol.dispose]();
+    if (!this.#isBackground && (this.#isReapOwed || this.#isHistoryOwed)) await this.#tidyForAWhile();
+    this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
     await this.#sweep;
-    if (this.#isReapOwed) await this.#reapForAWhile();
+    await this.#history;
     await this.#reaper.close();
   }
 

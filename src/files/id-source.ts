@@ -1,5 +1,5 @@
 /**
- * Ids of nodes and contents, drawn from blocks that are leased durably before the first of them is used, so that none
+ * Ids of nodes, contents and pins, drawn from blocks that are leased durably before the first of them is used, so that none
  * is ever given twice, also after an unclean start (which only skips the rest of a block).
  */
 import type { Maybe } from '../base/index.ts';
@@ -29,6 +29,10 @@ export class IdSource {
 
   content(space: SpaceId): Maybe<ContentId> {
     return this.#draw(`content:${space}`);
+  }
+
+  pin(space: SpaceId): Maybe<number> {
+    return this.#draw(`pin:${space}`);
   }
 
   #draw(kind: string): Maybe<number> {

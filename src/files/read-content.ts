@@ -7,7 +7,7 @@ import { textOfPath } from '../api/index.ts';
 import { Fault, hexOf } from '../base/index.ts';
 import type { ChunkSlice } from '../chunks/index.ts';
 import { type ContentId, EXTENT_KIND, type ExtentRow } from '../meta/index.ts';
-import type { Context, Sharing, Space } from './context.ts';
+import type { Sharing, Space, View } from './context.ts';
 import type { Found } from './tree.ts';
 
 /** Extents of one page. */
@@ -24,7 +24,7 @@ export interface Range {
 }
 
 /** Marks a content as being read until disposed. */
-export function markReading(context: Context, space: Space, content: ContentId): Disposable {
+export function markReading(context: View, space: Space, content: ContentId): Disposable {
   const key = `${space.space}:${content}`;
   context.reading.set(key, (context.reading.get(key) ?? 0) + 1);
   let isDone = false;
@@ -50,7 +50,7 @@ type Segment =
 
 /** Exactly the range's bytes, verified. @throws Fault `corrupt` that names the file besides chunk and pack. */
 export async function* readContent(
-  context: Context,
+  context: View,
   space: Space,
   content: ContentId,
   range: Range,
@@ -94,7 +94,7 @@ export async function* readContent(
     );
 }
 
-async function nameFile(context: Context, space: Space, error: unknown, found: Found): Promise<unknown> {
+async function nameFile(context: View, space: Space, error: unknown, found: Found): Promise<unknown> {
   if (!Fault.is(error, 'corrupt', 'not-found', 'gone')) return error;
   const path = textOfPath(found.path);
   const sharing = await sharingOf(context, space, error);
@@ -107,7 +107,7 @@ async function nameFile(context: Context, space: Space, error: unknown, found: F
 const NOBODY: Sharing = { files: [], more: 0, isAll: false };
 
 /** An error on the way to tell more about an error is not worth telling instead. */
-async function sharingOf(context: Context, space: Space, error: Fault): Promise<Sharing> {
+async function sharingOf(context: View, space: Space, error: Fault): Promise<Sharing> {
   const { chunk } = error.about;
   if (typeof chunk !== 'string' || error.about.damage === 'inline-damaged') return NOBODY;
   try {
@@ -149,7 +149,7 @@ function takeRun(segments: AsyncGenerator<Segment>, first: ChunkSlice): Run {
   return run;
 }
 
-async function* segmentsOf(context: Context, space: Space, content: ContentId, range: Range): AsyncGenerator<Segment> {
+async function* segmentsOf(context: View, space: Space, content: ContentId, range: Range): AsyncGenerator<Segment> {
   const end = range.offset + range.length;
   let at = range.offset;
   for await (const extent of extentsFrom(context, space, content, range.offset)) {
@@ -164,7 +164,7 @@ async function* segmentsOf(context: Context, space: Space, content: ContentId, r
   if (at < end) yield { kind: 'zeros', length: end - at };
 }
 
-function segmentOf(context: Context, extent: ExtentRow, skip: number, length: number): Segment {
+function segmentOf(context: View, extent: ExtentRow, skip: number, length: number): Segment {
   if (extent.kind === EXTENT_KIND.chunk && extent.chunk !== null) {
     return { kind: 'chunk', slice: { id: extent.chunk, offset: extent.chunkOffset + skip, length } };
   }
@@ -184,7 +184,7 @@ function segmentOf(context: Context, extent: ExtentRow, skip: number, length: nu
 
 /** Extents that end behind `offset`, in order. */
 export async function* extentsFrom(
-  context: Context,
+  context: View,
   space: Space,
   content: ContentId,
   offset: number,

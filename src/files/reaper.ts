@@ -123,8 +123,11 @@ async function planContentStep(context: Context, space: Space, row: ReapRow): Pr
   const content = await context.meta.get('contents', [space.space, row.target]);
   if (content !== undefined && content.refs > 0) return { change: dropRow(context, space, row), isLast: true };
   const extents = await context.meta.scan('extents', { prefix: [space.space, row.target], limit: STEP_EXTENTS });
-  const isLast = extents.length < STEP_EXTENTS;
+  const past = await context.meta.scan('extentsHistory', { prefix: [space.space, row.target], limit: STEP_EXTENTS });
+  const isLast = extents.length < STEP_EXTENTS && past.length < STEP_EXTENTS;
   const deletes: Delete[] = extents.map(({ offset }) => ({ table: 'extents', key: [space.space, row.target, offset] }));
+  for (const { offset, died } of past)
+    deletes.push({ table: 'extentsHistory', key: [space.space, row.target, offset, died] });
   if (isLast && content !== undefined) deletes.push({ table: 'contents', key: [space.space, row.target] });
   if (isLast) deletes.push({ table: 'reaps', key: [row.space, row.kind, row.target] });
   return { change: { ...base(context, row), deletes }, isLast };

@@ -11,7 +11,7 @@ import {
 } from '../api/index.ts';
 import { hexOf, isoOfMoment, type Moment, textOfUtf8 } from '../base/index.ts';
 import { type AttributeRow, NODE_KIND, type NodeKind, type NodeRow } from '../meta/index.ts';
-import type { Context, Space } from './context.ts';
+import type { Space, View } from './context.ts';
 import type { Found } from './tree.ts';
 
 /** Named attributes that one node may have. */
@@ -36,10 +36,15 @@ export function modifiedOf(node: NodeRow): Moment {
 }
 
 /** The whole-file hash of a node, 16 hex digits; null for what has none, or until it is computed. */
-export async function hashOf(context: Context, space: Space, node: NodeRow): Promise<string | null> {
+export async function hashOf(
+  context: View,
+  space: Space,
+  node: Pick<NodeRow, 'content' | 'size'>,
+): Promise<string | null> {
   if (node.content === null) return null;
   const content = await context.meta.get('contents', [space.space, node.content]);
-  return content?.hash == null ? null : hexOf(content.hash);
+  // One that was changed in place since says its new size.
+  return content?.hash == null || content.size !== node.size ? null : hexOf(content.hash);
 }
 
 export function recordOf(
@@ -78,12 +83,12 @@ function attributesOf(rows: readonly AttributeRow[]): Record<string, string> {
   return Object.fromEntries(rows.map(({ name, value }) => [textOfBytes(name), Buffer.from(value).toString('base64')]));
 }
 
-export async function attributeRows(context: Context, space: Space, node: NodeRow): Promise<readonly AttributeRow[]> {
+export async function attributeRows(context: View, space: Space, node: NodeRow): Promise<readonly AttributeRow[]> {
   return context.meta.scan('attributes', { prefix: [space.space, node.node], limit: ATTRIBUTES_MAX });
 }
 
 export async function recordOfFound(
-  context: Context,
+  context: View,
   space: Space,
   found: Found,
   withAttributes = false,

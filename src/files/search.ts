@@ -2,7 +2,7 @@
 import { type ListPage, type Path, pathOfText, type SearchQuery, textOfBytes, textOfPath } from '../api/index.ts';
 import { compareMoments, equalBytes, Fault, type Moment, utf8 } from '../base/index.ts';
 import type { NodeRow } from '../meta/index.ts';
-import type { Context, Space } from './context.ts';
+import type { Space, View } from './context.ts';
 import { cursorOf, positionOf } from './cursor.ts';
 import { type Glob, globOf } from './glob.ts';
 import { kindOf, modifiedOf, recordOfFound } from './record.ts';
@@ -23,7 +23,7 @@ interface Filter {
 }
 
 export async function search(
-  context: Context,
+  context: View,
   space: Space,
   start: Found,
   query: SearchQuery,
@@ -51,7 +51,7 @@ export async function search(
   return { path, entries };
 }
 
-async function matches(context: Context, space: Space, start: Found, found: Found, filter: Filter): Promise<boolean> {
+async function matches(context: View, space: Space, start: Found, found: Found, filter: Filter): Promise<boolean> {
   const { query, glob } = filter;
   const { node } = found;
   const name = textOfBytes(found.path.at(-1) ?? new Uint8Array());
@@ -81,7 +81,7 @@ function globOfName(name: string | undefined): Glob | undefined {
   }
 }
 
-async function hasAttribute(context: Context, space: Space, node: NodeRow, wanted: string): Promise<boolean> {
+async function hasAttribute(context: View, space: Space, node: NodeRow, wanted: string): Promise<boolean> {
   const [name = '', ...rest] = wanted.split('=');
   const row = await context.meta.get('attributes', [space.space, node.node, utf8(name)]);
   return row !== undefined && (rest.length === 0 || equalBytes(row.value, utf8(rest.join('='))));

@@ -5,33 +5,35 @@
 import {
   type CallOptions,
   type FileRead,
+  type FileRecord,
   type FileService,
   type ListOptions,
   type ListPage,
   type Path,
   pathOfText,
   type ReadOptions,
-  type SearchQuery,
   type ServerInfo,
   type Target,
   textOfBytes,
   textOfPath,
 } from '../api/index.ts';
-import { Fault, hexOf } from '../base/index.ts';
+import { Fault } from '../base/index.ts';
 import { type ContentId, NODE_KIND } from '../meta/index.ts';
 import { makeFolder, setAttributes } from './attributes.ts';
 import { writeMany } from './bulk.ts';
-import type { Caller, Context, Space } from './context.ts';
+import type { Caller, Space, View } from './context.ts';
 import { copy } from './copy.ts';
 import { cursorOf, positionOf } from './cursor.ts';
 import type { Files } from './files.ts';
 import { globOf } from './glob.ts';
+import { mustBeShown, openScope, type Scope } from './moments.ts';
 import { move } from './move.ts';
 import { markReading, type Range, readContent } from './read-content.ts';
-import { kindOf, recordOf, recordOfFound } from './record.ts';
+import { hashOf, kindOf, recordOf, recordOfFound } from './record.ts';
 import { remove } from './remove.ts';
 import { check, stats } from './report.ts';
 import { search } from './search.ts';
+import { createSnapshot, getSnapshot, listSnapshots, removeSnapshot, snapshotRecord } from './snapshots.ts';
 import { entriesOf, type Found, findAgain, getNode, getPath, walk } from './tree.ts';
 import { getVersion, listVersions, restore } from './versions.ts';
 import { writeFile } from './write.ts';
@@ -44,12 +46,30 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
   const space = files.spaceOf(caller.user);
   const listed: Listed = new WeakMap();
   // What a mount has not stored yet becomes durable first: whoever wrote there and asks here sees it.
+  const findIn = async ({ view }: Pick<Scope, 'view'>, target: Target): Promise<Found> => {
+    if (!('path' in target)) return getNode(view, space, target.id);
+    const known = listed.get(target);
+    const found = known === undefined ? undefined : await findAgain(view, space, known);
+    return found ?? (await getPath(view, space, pathOfText(target.path)));
+  };
   const find = async (target: Target): Promise<Found> => {
     await files.settle();
-    if (!('path' in target)) return getNode(context, space, target.id);
-    const known = listed.get(target);
-    const found = known === undefined ? undefined : await findAgain(context, space, known);
-    return found ?? (await getPath(context, space, pathOfText(target.path)));
+    return findIn({ view: context }, target);
+  };
+  const open = async (at: string | undefined): Promise<Scope> => {
+    await files.settle();
+    return openScope(context, space, at);
+  };
+  /** Reads what is true now, or what was. */
+  const within = async <T>(
+    target: Target,
+    at: string | undefined,
+    act: (view: View, found: Found) => Promise<T>,
+  ): Promise<T> => {
+    using scope = await open(at);
+    const found = await findIn(scope, target);
+    mustBeShown(scope, found.path);
+    return await act(scope.view, found);
   };
   const pathOf = async (text: string): Promise<Path> => {
     await files.settle();
@@ -57,30 +77,54 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
   };
   return {
     info: async () => info(),
-    stat: async (target, options) => recordOfFound(context, space, await find(target), options?.withAttributes),
-    list: async (target, options = {}) => list(context, space, await find(target), options),
-    manifest: (target, options) => manifest(context, space, () => find(target), listed, options),
+    stat: (target, options) =>
+      within(target, options?.at, (view, found) => recordOfFound(view, space, found, options?.withAttributes)),
+    list: (target, options = {}) => within(target, options.at, (view, found) => list(view, space, found, options)),
+    manifest: async function* (target, options = {}) {
+      using scope = await open(options.at);
+      const found = await findIn(scope, target);
+      mustBeShown(scope, found.path);
+      yield* manifest(scope.view, space, found, listed, options);
+    },
     makeFolder: async (path, options = {}) => makeFolder(context, space, caller, await pathOf(path), options),
     write: async (path, source, options) => writeFile(context, space, caller, await pathOf(path), source, options),
     writeMany: async function* (items, options) {
       await files.settle();
       yield* writeMany(context, space, caller, items, options?.signal);
     },
-    read: async (target, options = {}) => read(context, space, await find(target), options),
+    read: (target, options = {}) =>
+      within(target, options.at, (view, found) =>
+        read(view, space, found, options, () => openScope(context, space, options.at)),
+      ),
     setAttributes: (target, change, options = {}) =>
       setAttributes(context, space, caller, () => find(target), change, options),
     move: async (from, to, options = {}) => move(context, space, caller, await pathOf(from), pathOfText(to), options),
     copy: async (from, to, options = {}) => copy(context, space, caller, await pathOf(from), pathOfText(to), options),
     remove: async (path, options = {}) => remove(context, space, caller, await pathOf(path), options),
-    search: async (query) => {
-      await files.settle();
-      return searchFrom(context, space, query);
-    },
-    versions: async (target, options = {}) =>
-      listVersions(context, space, target, find, {
-        cursor: options.cursor,
-        limit: limitOf(options.limit, VERSIONS_PAGE_MAX),
+    search: (query) =>
+      within({ path: query.path ?? '/' }, query.at, (view, start) => {
+        checkFolder(start);
+        return search(view, space, start, query, limitOf(query.limit, PAGE_ENTRIES_MAX));
       }),
+    versions: async (target, options = {}) => {
+      using scope = await open(options.at);
+      const found = async (wanted: Target): Promise<Found> => {
+        const there = await findIn(scope, wanted);
+        mustBeShown(scope, there.path);
+        return there;
+      };
+      const limit = limitOf(options.limit, VERSIONS_PAGE_MAX);
+      return await listVersions(scope.view, space, target, found, { cursor: options.cursor, limit });
+    },
+    createSnapshot: async (name, options = {}) => {
+      await files.settle();
+      const path = options.path === undefined ? {} : { path: pathOfText(options.path) };
+      return createSnapshot(context, space, caller, name, { ...path, idempotencyKey: options.idempotencyKey });
+    },
+    snapshots: (options = {}) =>
+      listSnapshots(context, space, { cursor: options.cursor, limit: limitOf(options.limit, PAGE_ENTRIES_MAX) }),
+    snapshot: async (name) => snapshotRecord(context, space, await getSnapshot(context, space, name)),
+    removeSnapshot: (name, options = {}) => removeSnapshot(context, space, caller, name, options),
     restore: (target, version, options = {}) => restore(context, space, caller, target, find, version, options),
     stats: async () => {
       await files.settle();
@@ -111,7 +155,7 @@ function checkFolder(found: Found): void {
   throw new Fault('not-folder', `${path} is a ${kindOf(found.node)}, not a folder.`, { path });
 }
 
-async function list(context: Context, space: Space, found: Found, options: ListOptions): Promise<ListPage> {
+async function list(context: View, space: Space, found: Found, options: ListOptions): Promise<ListPage> {
   checkFolder(found);
   const limit = limitOf(options.limit, PAGE_ENTRIES_MAX);
   const glob = options.glob === undefined ? undefined : globOf(options.glob);
@@ -134,13 +178,12 @@ async function list(context: Context, space: Space, found: Found, options: ListO
 }
 
 async function* manifest(
-  context: Context,
+  context: View,
   space: Space,
-  find: () => Promise<Found>,
+  found: Found,
   listed: Listed,
-  options: CallOptions = {},
-): ReturnType<FileService['manifest']> extends AsyncIterable<infer T> ? AsyncGenerator<T> : never {
-  const found = await find();
+  options: CallOptions,
+): AsyncGenerator<FileRecord> {
   checkFolder(found);
   for await (const child of walk(context, space, found)) {
     if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Listing everything');
@@ -150,13 +193,13 @@ async function* manifest(
   }
 }
 
-async function searchFrom(context: Context, space: Space, query: SearchQuery): Promise<ListPage> {
-  const start = await getPath(context, space, pathOfText(query.path ?? '/'));
-  checkFolder(start);
-  return search(context, space, start, query, limitOf(query.limit, PAGE_ENTRIES_MAX));
-}
-
-async function read(context: Context, space: Space, found: Found, options: ReadOptions): Promise<FileRead> {
+async function read(
+  context: View,
+  space: Space,
+  found: Found,
+  options: ReadOptions,
+  openAgain: () => Promise<Scope>,
+): Promise<FileRead> {
   const path = textOfPath(found.path);
   if (found.node.kind === NODE_KIND.folder)
     throw new Fault('is-folder', `${path} is a folder; its entries can be listed, not read.`, { path });
@@ -167,21 +210,22 @@ async function read(context: Context, space: Space, found: Found, options: ReadO
       ? { content: found.node.content, size: found.node.size, version: found.node.version }
       : await getVersion(context, space, found, options.version);
   const range = rangeOf(wanted.size, options, path);
-  const content = await context.meta.get('contents', [space.space, wanted.content]);
-  const hash = content?.hash == null ? null : hexOf(content.hash);
+  const hash = await hashOf(context, space, wanted);
   const record = { ...recordOf(found.path, found.node, hash), size: wanted.size, version: wanted.version };
-  return { record, bytes: bytesOf(context, space, wanted.content, range, found, options.signal) };
+  return { record, bytes: bytesOf(openAgain, space, wanted.content, range, found, options.signal) };
 }
 
 /** Marks the content from the first byte asked for to the last; until then a content that nobody keeps may go. */
 async function* bytesOf(
-  context: Context,
+  openAgain: () => Promise<Scope>,
   space: Space,
   content: ContentId,
   range: Range,
   found: Found,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
+  using scope = await openAgain();
+  const context = scope.view;
   using _mark = markReading(context, space, content);
   if ((await context.meta.get('contents', [space.space, content])) === undefined) {
     const path = textOfPath(found.path);

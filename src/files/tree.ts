@@ -5,7 +5,7 @@
 import { joinPath, type Name, type Path, textOfPath } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import { type EntryRow, NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
-import type { Context, Space } from './context.ts';
+import type { Space, View } from './context.ts';
 
 /** Entries that one step of a walk reads. */
 const PAGE_ENTRIES = 500;
@@ -36,11 +36,11 @@ function notFolder(path: Path): Fault {
   });
 }
 
-export async function nodeRow(context: Context, space: Space, node: NodeId): Promise<NodeRow | undefined> {
+export async function nodeRow(context: View, space: Space, node: NodeId): Promise<NodeRow | undefined> {
   return context.meta.get('nodes', [space.space, node]);
 }
 
-export async function rootNode(context: Context, space: Space): Promise<NodeRow> {
+export async function rootNode(context: View, space: Space): Promise<NodeRow> {
   const root = await nodeRow(context, space, space.root);
   if (root === undefined)
     throw new Fault('corrupt', 'The metadata of the root folder is missing. Run `holdfast check`.', {
@@ -50,7 +50,7 @@ export async function rootNode(context: Context, space: Space): Promise<NodeRow>
 }
 
 /** Absent is an answer, also when a folder on the way is absent. @throws Fault `not-folder` when one is a file. */
-export async function findPath(context: Context, space: Space, path: Path): Promise<Found | undefined> {
+export async function findPath(context: View, space: Space, path: Path): Promise<Found | undefined> {
   let found: Found = { path: [], node: await rootNode(context, space), entry: undefined };
   for (const [depth, name] of path.entries()) {
     if (found.node.kind !== NODE_KIND.folder) throw notFolder(found.path);
@@ -76,7 +76,7 @@ export async function findPath(context: Context, space: Space, path: Path): Prom
 }
 
 /** @throws Fault `not-found`, `not-folder`. */
-export async function getPath(context: Context, space: Space, path: Path): Promise<Found> {
+export async function getPath(context: View, space: Space, path: Path): Promise<Found> {
   const found = await findPath(context, space, path);
   if (found === undefined) throw notFound(path);
   return found;
@@ -86,7 +86,7 @@ export async function getPath(context: Context, space: Space, path: Path): Promi
  * The same node as it is now, if it still has the name in the folder where it was found; two reads however deep it
  * stands. Folders above may have moved meanwhile: it is what the caller has seen that counts.
  */
-export async function findAgain(context: Context, space: Space, found: Found): Promise<Found | undefined> {
+export async function findAgain(context: View, space: Space, found: Found): Promise<Found | undefined> {
   if (found.entry === undefined) return undefined;
   const { parent, name } = found.entry;
   const entry = await context.meta.get('entries', [space.space, parent, name]);
@@ -96,7 +96,7 @@ export async function findAgain(context: Context, space: Space, found: Found): P
 }
 
 /** The folder that a path's last name stands in, or will. @throws Fault `not-found`, `not-folder`, `invalid` for the root. */
-export async function getPlace(context: Context, space: Space, path: Path): Promise<Place> {
+export async function getPlace(context: View, space: Space, path: Path): Promise<Place> {
   const name = path.at(-1);
   if (name === undefined)
     throw new Fault('invalid', 'The root folder itself cannot be made, moved or replaced.', { path: '/' });
@@ -106,7 +106,7 @@ export async function getPlace(context: Context, space: Space, path: Path): Prom
 }
 
 /** Where a node stands: the first of its names in byte order; `undefined` when it cannot be reached from the root. */
-export async function pathOfNode(context: Context, space: Space, node: NodeId): Promise<Path | undefined> {
+export async function pathOfNode(context: View, space: Space, node: NodeId): Promise<Path | undefined> {
   const names: Name[] = [];
   let at = node;
   for (let depth = 0; at !== space.root; depth++) {
@@ -120,7 +120,7 @@ export async function pathOfNode(context: Context, space: Space, node: NodeId): 
 }
 
 /** @throws Fault `not-found` for a node that is gone or cannot be reached. */
-export async function getNode(context: Context, space: Space, node: NodeId): Promise<Found> {
+export async function getNode(context: View, space: Space, node: NodeId): Promise<Found> {
   const row = await nodeRow(context, space, node);
   const path = row === undefined ? undefined : await pathOfNode(context, space, node);
   if (row === undefined || path === undefined)
@@ -131,7 +131,7 @@ export async function getNode(context: Context, space: Space, node: NodeId): Pro
 }
 
 /** A folder and all above it up to the root, nearest first. */
-export async function ancestorsOf(context: Context, space: Space, folder: NodeRow): Promise<readonly NodeRow[]> {
+export async function ancestorsOf(context: View, space: Space, folder: NodeRow): Promise<readonly NodeRow[]> {
   const chain = [folder];
   for (let at = folder; at.node !== space.root && chain.length <= DEPTH_MAX; ) {
     const above = at.parent === null ? undefined : await nodeRow(context, space, at.parent);
@@ -143,7 +143,7 @@ export async function ancestorsOf(context: Context, space: Space, folder: NodeRo
 }
 
 /** Entries of a folder with their nodes, in byte order, behind `after`. */
-export async function* entriesOf(context: Context, space: Space, folder: Found, after?: Name): AsyncGenerator<Found> {
+export async function* entriesOf(context: View, space: Space, folder: Found, after?: Name): AsyncGenerator<Found> {
   let from = after;
   for (;;) {
     const page = await context.meta.scan('entries', {
@@ -174,7 +174,7 @@ export interface WalkOptions {
  * Memory: one page a level.
  */
 export async function* walk(
-  context: Context,
+  context: View,
   space: Space,
   folder: Found,
   options: WalkOptions = {},

@@ -16,7 +16,7 @@ import {
   type VersionPage,
   type VersionRecord,
 } from '../api/index.ts';
-import { Fault, hexOf, isoOfMoment, type Moment } from '../base/index.ts';
+import { Fault, isoOfMoment, type Moment } from '../base/index.ts';
 import {
   CHANGE_KIND,
   type CommitNumber,
@@ -27,11 +27,11 @@ import {
   type Put,
   type VersionRow,
 } from '../meta/index.ts';
-import type { Caller, Context, Space } from './context.ts';
+import type { Caller, Context, Space, View } from './context.ts';
 import { cursorOf, type Position, positionOf } from './cursor.ts';
 import { checkExpected, type Decision, decideOnce } from './decide.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from './plan.ts';
-import { recordOf } from './record.ts';
+import { hashOf, recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
 import { type Found, findPath, getPlace, nodeRow, type Place, pathOfNode } from './tree.ts';
 import { existsFault } from './write.ts';
@@ -62,7 +62,7 @@ interface Start {
 
 /** @throws Fault `not-found` when nothing is there and nothing is kept; `is-folder`. */
 async function startOf(
-  context: Context,
+  context: View,
   space: Space,
   target: Target,
   find: (target: Target) => Promise<Found>,
@@ -81,13 +81,13 @@ async function startOf(
   }
 }
 
-async function newestKept(context: Context, space: Space, node: NodeId): Promise<VersionRow | undefined> {
+async function newestKept(context: View, space: Space, node: NodeId): Promise<VersionRow | undefined> {
   const [newest] = await context.meta.scan('versions', { prefix: [space.space, node], limit: 1, reverse: true });
   return newest;
 }
 
 export async function listVersions(
-  context: Context,
+  context: View,
   space: Space,
   target: Target,
   find: (target: Target) => Promise<Found>,
@@ -111,7 +111,7 @@ function textOfGone(goal: Found | Place | undefined): string {
 }
 
 /** Newest first, the current one included; behind `after` (node, version) when given. */
-async function* versionsOf(context: Context, space: Space, start: Start, after?: Position): AsyncGenerator<Versioned> {
+async function* versionsOf(context: View, space: Space, start: Start, after?: Position): AsyncGenerator<Versioned> {
   const newer = new Numbers(context, space);
   let node: NodeId | null = start.node;
   let isSkipping = after !== undefined;
@@ -144,12 +144,12 @@ async function* versionsOf(context: Context, space: Space, start: Start, after?:
 
 /** The numbers of the files that came later on a path. They nearly always rise, so that the least of them says it all. */
 class Numbers {
-  readonly #context: Context;
+  readonly #context: View;
   readonly #space: Space;
   readonly #nodes: { readonly node: NodeId; readonly current: number | undefined }[] = [];
   #least = Number.POSITIVE_INFINITY;
 
-  constructor(context: Context, space: Space) {
+  constructor(context: View, space: Space) {
     this.#context = context;
     this.#space = space;
   }
@@ -170,7 +170,7 @@ class Numbers {
   }
 }
 
-async function* keptVersions(context: Context, space: Space, node: NodeId, below?: number): AsyncGenerator<VersionRow> {
+async function* keptVersions(context: View, space: Space, node: NodeId, below?: number): AsyncGenerator<VersionRow> {
   const limit = 200;
   let before = below;
   for (;;) {
@@ -188,22 +188,21 @@ async function* keptVersions(context: Context, space: Space, node: NodeId, below
 }
 
 /** What a file took the place of by rename: its row says so while it lives, its kept versions afterwards. */
-async function replacedBy(context: Context, space: Space, node: NodeId): Promise<NodeId | null> {
+async function replacedBy(context: View, space: Space, node: NodeId): Promise<NodeId | null> {
   const row = await context.meta.get('nodes', [space.space, node]);
   if (row !== undefined) return row.replacedNode;
   return (await newestKept(context, space, node))?.replacedNode ?? null;
 }
 
-async function versionRecord(context: Context, space: Space, version: Versioned): Promise<VersionRecord> {
+async function versionRecord(context: View, space: Space, version: Versioned): Promise<VersionRecord> {
   const commit = await context.meta.get('commits', [space.space, version.commit]);
-  const content = await context.meta.get('contents', [space.space, version.content]);
   const time = commit ?? version.modified;
   return {
     file_id: version.node,
     version: version.version,
     size: version.size,
     modified: isoOfMoment(version.modified),
-    xxhash3: content?.hash == null ? null : hexOf(content.hash),
+    xxhash3: await hashOf(context, space, version),
     commit: version.commit,
     committed: isoOfMoment({ seconds: time.seconds, nanoseconds: time.nanoseconds }),
     actor: commit?.actor ?? '',
@@ -214,12 +213,12 @@ async function versionRecord(context: Context, space: Space, version: Versioned)
 }
 
 /** @throws Fault `not-found` when the file has no such version, or it is not kept any more. */
-export async function getVersion(context: Context, space: Space, found: Found, version: number): Promise<Versioned> {
+export async function getVersion(context: View, space: Space, found: Found, version: number): Promise<Versioned> {
   return await versionFrom(context, space, { node: found.node.node, found }, version);
 }
 
 /** The newest with this number. */
-async function versionFrom(context: Context, space: Space, start: Start, version: number): Promise<Versioned> {
+async function versionFrom(context: View, space: Space, start: Start, version: number): Promise<Versioned> {
   for await (const candidate of versionsOf(context, space, start)) if (candidate.version === version) return candidate;
   const path = start.found === undefined ? undefined : textOfPath(start.found.path);
   const sentence = `${path ?? `The file ${start.node}`} has no version ${version}, or it is not kept any more. \`holdfast versions\` lists those that are.`;
@@ -227,7 +226,7 @@ async function versionFrom(context: Context, space: Space, start: Start, version
 }
 
 /** The files that took each other's place by rename, from a file that is gone to the newest of which anything is known. */
-async function newestHeir(context: Context, space: Space, gone: NodeId): Promise<NodeId> {
+async function newestHeir(context: View, space: Space, gone: NodeId): Promise<NodeId> {
   let at = gone;
   for (let depth = 0; depth < REPLACED_MAX; depth++) {
     const heir = (await newestKept(context, space, at))?.heir ?? null;
@@ -240,7 +239,7 @@ async function newestHeir(context: Context, space: Space, gone: NodeId): Promise
 }
 
 /** Where a version goes: its file, or the one that took its place, or the place where that stood when it was removed. */
-async function goalOf(context: Context, space: Space, start: Start): Promise<Found | Place | undefined> {
+async function goalOf(context: View, space: Space, start: Start): Promise<Found | Place | undefined> {
   if (start.found !== undefined) return start.found;
   const newest = await newestHeir(context, space, start.node);
   const node = await nodeRow(context, space, newest);
@@ -253,7 +252,7 @@ async function goalOf(context: Context, space: Space, start: Start): Promise<Fou
 }
 
 /** What the commit that removed a file says of it; undefined for one that went with a folder. */
-async function lastPathOf(context: Context, space: Space, node: NodeId): Promise<Path | undefined> {
+async function lastPathOf(context: View, space: Space, node: NodeId): Promise<Path | undefined> {
   const last = await newestKept(context, space, node);
   if (last === undefined) return undefined;
   const changes = await context.meta.scan('changes', {
@@ -266,7 +265,7 @@ async function lastPathOf(context: Context, space: Space, node: NodeId): Promise
   return parent === undefined ? undefined : [...parent, removed.nameBefore];
 }
 
-async function placeOrNothing(context: Context, space: Space, path: Path): Promise<Place | undefined> {
+async function placeOrNothing(context: View, space: Space, path: Path): Promise<Place | undefined> {
   try {
     return await getPlace(context, space, path);
   } catch (error) {
@@ -344,11 +343,6 @@ function expectVersion(space: Space, wanted: Versioned): Expect {
     : { kind: 'row', table: 'versions', key: [space.space, node, version], equals: { content } };
 }
 
-async function hashOfVersion(context: Context, space: Space, wanted: Versioned): Promise<string | null> {
-  const content = await context.meta.get('contents', [space.space, wanted.content]);
-  return content?.hash == null ? null : hexOf(content.hash);
-}
-
 async function restoreInto(
   context: Context,
   space: Space,
@@ -359,7 +353,7 @@ async function restoreInto(
   now: Moment,
 ): Promise<Decision<FileRecord>> {
   checkExpected(textOfPath(found.path), options, found.node);
-  const hash = await hashOfVersion(context, space, wanted);
+  const hash = await hashOf(context, space, wanted);
   if (wanted.isCurrent && wanted.node === found.node.node) return { answer: recordOf(found.path, found.node, hash) };
   const where = { parent: found.entry?.parent ?? space.root, name: found.path.at(-1) ?? new Uint8Array() };
   const fresh = { content: wanted.content, size: wanted.size, modified: wanted.modified };
@@ -401,7 +395,7 @@ async function restoreAt(
     modified: wanted.modified,
   });
   const row = isHeir ? { ...fresh, replacedNode: gone.node, version: gone.version + 1 } : fresh;
-  const hash = await hashOfVersion(context, space, wanted);
+  const hash = await hashOf(context, space, wanted);
   if (options.dryRun === true) return { answer: recordOf(place.path, row, hash) };
   const heir: readonly Put[] = isHeir ? [{ table: 'versions', mode: 'replace', row: { ...gone, heir: row.node } }] : [];
   const guards: Partial<Parts> = {

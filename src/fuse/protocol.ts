@@ -266,6 +266,7 @@ export const ERRNO = {
 /** What programs are told when a fault does not say its errno itself. */
 export const FAULT_ERRNO = {
   'not-found': ERRNO.ENOENT,
+  'not-kept': ERRNO.ENOENT,
   exists: ERRNO.EEXIST,
   conflict: ERRNO.EAGAIN,
   invalid: ERRNO.EINVAL,

@@ -23,6 +23,7 @@ import { fileHandlers } from './file-handlers.ts';
 import { listenOnLoopback, listenPrivately } from './listening.ts';
 import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
 import { refuseRaw } from './raw-refusal.ts';
+import { snapshotHandlers } from './snapshot-handlers.ts';
 import { storeHandlers } from './store-handlers.ts';
 import { treeHandlers } from './tree-handlers.ts';
 import { dropBody } from './upload-body.ts';
@@ -79,7 +80,7 @@ const LAST_REQUEST_MS = 200;
 const LAST_TURN_MS = 10;
 const LAST_TURNS_MAX = 50;
 
-const HANDLERS: Handlers = { ...fileHandlers, ...treeHandlers, ...storeHandlers };
+const HANDLERS: Handlers = { ...fileHandlers, ...treeHandlers, ...snapshotHandlers, ...storeHandlers };
 
 export async function createHttpDoor(parts: HttpDoorParts): Promise<HttpDoor> {
   const door = new Door(parts);

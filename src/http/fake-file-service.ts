@@ -6,10 +6,12 @@
 import { createHash } from 'node:crypto';
 import xxhash from 'xxhash-addon';
 import {
+  type AtOptions,
   type AttributeChange,
   type BulkItem,
   type BulkResult,
   type ByteSource,
+  type CallOptions,
   type CheckOptions,
   type CheckReport,
   type Expecting,
@@ -27,6 +29,9 @@ import {
   type RemoveOptions,
   type SearchQuery,
   type ServerInfo,
+  type SnapshotOptions,
+  type SnapshotPage,
+  type SnapshotRecord,
   type StoreStats,
   type Target,
   textOfBytes,
@@ -82,14 +87,33 @@ export interface FakeCaller {
 /** Bytes that one piece of a read has. */
 const PIECE_BYTES = 64 * 1024;
 
+/** The tree as one commit left it. */
+interface FakePast {
+  readonly commit: number;
+  readonly committed: string;
+  readonly root: FakeNode;
+}
+
 export class FakeStore {
   readonly root: FakeNode;
+  readonly pasts: FakePast[] = [];
+  readonly snapshots = new Map<string, SnapshotRecord>();
   readonly #keys = new Map<string, { readonly request: string; readonly answer: unknown }>();
   #id = 0;
-  commit = 0;
+  #commit = 0;
 
   constructor() {
     this.root = this.make('folder', new Uint8Array(), undefined, 0o755);
+  }
+
+  get commit(): number {
+    return this.#commit;
+  }
+
+  /** Counts one up when all of it is done. */
+  set commit(commit: number) {
+    this.#commit = commit;
+    this.pasts.push({ commit, committed: nowIso(), root: cloneOf(this.root, undefined) });
   }
 
   service(caller: FakeCaller = { user: 'owner', door: 'test' }): FileService {
@@ -135,6 +159,12 @@ export class FakeStore {
     this.#keys.set(key, { request: text, answer });
     return answer;
   }
+}
+
+function cloneOf(node: FakeNode, parent: FakeNode | undefined): FakeNode {
+  const clone: FakeNode = { ...node, parent, children: new Map(), versions: [...node.versions] };
+  for (const [key, child] of node.children) clone.children.set(key, cloneOf(child, clone));
+  return clone;
 }
 
 function nowIso(): string {
@@ -217,25 +247,43 @@ function momentText(text: string | undefined): string | undefined {
 class FakeFileService implements FileService {
   readonly #store: FakeStore;
   readonly #caller: FakeCaller;
+  readonly #root: FakeNode;
+  readonly #shown: string;
 
-  constructor(store: FakeStore, caller: FakeCaller) {
+  constructor(store: FakeStore, caller: FakeCaller, root: FakeNode = store.root, shown = '/') {
     this.#store = store;
     this.#caller = caller;
+    this.#root = root;
+    this.#shown = shown;
+  }
+
+  #at(at: string): FakeFileService {
+    const bare = at.replace(/^@/, '');
+    const snapshot = this.#store.snapshots.get(at);
+    const time = momentOfIso(bare);
+    if (snapshot === undefined && !/^\d+$/.test(bare) && time === undefined)
+      throw new Fault('not-found', `There is no snapshot ${at}.`, { snapshot: at });
+    const commit = snapshot?.commit ?? Number(bare);
+    const text = time === undefined ? '' : isoOfMoment(time);
+    const past = this.#store.pasts.findLast((one) =>
+      time === undefined ? one.commit === commit : one.committed <= text,
+    );
+    if (past === undefined) throw new Fault('not-kept', `${at} is not kept.`, { at });
+    return new FakeFileService(this.#store, this.#caller, past.root, snapshot?.path);
   }
 
   async info(): Promise<ServerInfo> {
     return { name: 'holdfast', version: '0.0.0', status: 'ok', store_id: 'fake', uptime_seconds: 0 };
   }
 
-  async stat(
-    target: Target,
-    options: { readonly withAttributes?: boolean; signal?: AbortSignal | undefined } = {},
-  ): Promise<FileRecord> {
+  async stat(target: Target, options: AtOptions & { readonly withAttributes?: boolean } = {}): Promise<FileRecord> {
     checkAborted(options.signal);
+    if (options.at !== undefined) return this.#at(options.at).stat(target, { ...options, at: undefined });
     return recordOf(this.#get(target), options.withAttributes);
   }
 
   async list(target: Target, options: ListOptions = {}): Promise<ListPage> {
+    if (options.at !== undefined) return this.#at(options.at).list(target, { ...options, at: undefined });
     const folder = this.#getFolder(target);
     const glob = options.glob === undefined ? undefined : globOf(options.glob);
     const found = sorted(folder)
@@ -244,8 +292,9 @@ class FakeFileService implements FileService {
     return pageOf(folder, found, options, options.withAttributes);
   }
 
-  async *manifest(target: Target): AsyncGenerator<FileRecord> {
-    for (const node of under(this.#getFolder(target))) yield recordOf(node);
+  async *manifest(target: Target, { at }: AtOptions = {}): AsyncGenerator<FileRecord> {
+    const from = at === undefined ? this : this.#at(at);
+    for (const node of under(from.#getFolder(target))) yield recordOf(node);
   }
 
   async makeFolder(
@@ -324,6 +373,7 @@ class FakeFileService implements FileService {
 
   async read(target: Target, options: ReadOptions = {}): Promise<FileRead> {
     checkAborted(options.signal);
+    if (options.at !== undefined) return this.#at(options.at).read(target, { ...options, at: undefined });
     const node = this.#get(target);
     const path = textOfPath(pathOf(node));
     if (node.kind === 'folder') throw new Fault('is-folder', `${path} is a folder.`, { path });
@@ -448,6 +498,7 @@ class FakeFileService implements FileService {
   }
 
   async search(query: SearchQuery): Promise<ListPage> {
+    if (query.at !== undefined) return this.#at(query.at).search({ ...query, at: undefined });
     const start = this.#getFolder({ path: query.path ?? '/' });
     const base = pathOf(start).length;
     const isPath = query.pattern?.includes('/') === true;
@@ -474,8 +525,9 @@ class FakeFileService implements FileService {
 
   async versions(
     target: Target,
-    options: { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
+    options: AtOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
   ): Promise<VersionPage> {
+    if (options.at !== undefined) return this.#at(options.at).versions(target, { ...options, at: undefined });
     const node = this.#get(target);
     const path = textOfPath(pathOf(node));
     if (node.kind !== 'file') throw new Fault('is-folder', `${path} has no versions.`, { path });
@@ -512,8 +564,54 @@ class FakeFileService implements FileService {
     });
   }
 
+  async createSnapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotRecord> {
+    return this.#store.once(options.idempotencyKey, ['snapshot', name, options.path], () => {
+      const isWrong = /^[@.-]|[/\\]|^\d+$/.test(name) || name.length > 128 || momentOfIso(name) !== undefined;
+      if (isWrong || name === '' || momentOfIso(`${name}T00:00:00Z`) !== undefined)
+        throw new Fault('invalid', `${name} cannot name a snapshot.`, { name });
+      const folder = this.#getFolder({ path: options.path ?? '/' });
+      if (this.#store.snapshots.has(name))
+        throw new Fault('exists', `There is a snapshot ${name}.`, { snapshot: name });
+      this.#store.commit++;
+      const snapshot: SnapshotRecord = {
+        name,
+        path: textOfPath(pathOf(folder)),
+        file_id: folder.id,
+        commit: this.#store.commit,
+        created: nowIso(),
+        actor: this.#caller.user,
+        door: this.#caller.door,
+      };
+      this.#store.snapshots.set(name, snapshot);
+      return snapshot;
+    });
+  }
+
+  async snapshots(
+    options: { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
+  ): Promise<SnapshotPage> {
+    const all = [...this.#store.snapshots.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const { part, next } = cut(all, options);
+    return { snapshots: part, ...next };
+  }
+
+  async snapshot(name: string): Promise<SnapshotRecord> {
+    const snapshot = this.#store.snapshots.get(name);
+    if (snapshot === undefined) throw new Fault('not-found', `There is no snapshot ${name}.`, { snapshot: name });
+    return snapshot;
+  }
+
+  async removeSnapshot(
+    name: string,
+    options: CallOptions & { readonly dryRun?: boolean } = {},
+  ): Promise<SnapshotRecord> {
+    const snapshot = await this.snapshot(name);
+    if (options.dryRun !== true) this.#store.snapshots.delete(name);
+    return snapshot;
+  }
+
   async stats(): Promise<StoreStats> {
-    const all = [...under(this.#store.root)];
+    const all = [...under(this.#root)];
     const sum = all.reduce((bytes, node) => bytes + (node.versions.at(-1)?.bytes.length ?? 0), 0);
     const count = (kind: string): number => all.filter((node) => node.kind === kind).length;
     const [files, folders, symlinks] = [count('file'), count('folder'), count('symlink')];
@@ -556,8 +654,8 @@ class FakeFileService implements FileService {
   }
 
   #done(node: FakeNode): FileRecord {
-    this.#store.commit++;
     node.changed = nowIso();
+    this.#store.commit++;
     return recordOf(node);
   }
 
@@ -576,7 +674,7 @@ class FakeFileService implements FileService {
   }
 
   #find(names: Path): FakeNode | undefined {
-    let node: FakeNode | undefined = this.#store.root;
+    let node: FakeNode | undefined = this.#root;
     for (const [depth, name] of names.entries()) {
       if (node === undefined) return undefined;
       if (node.kind !== 'folder') {
@@ -589,7 +687,7 @@ class FakeFileService implements FileService {
   }
 
   #deepest(names: Path): FakeNode {
-    let node = this.#store.root;
+    let node = this.#root;
     for (const name of names) {
       const child = node.children.get(hexOf(name));
       if (child === undefined) return node;
@@ -599,7 +697,7 @@ class FakeFileService implements FileService {
   }
 
   #parent(names: Path, make: boolean): FakeNode {
-    let node = this.#store.root;
+    let node = this.#root;
     for (const [depth, name] of names.slice(0, -1).entries()) {
       const path = textOfPath(names.slice(0, depth + 1));
       let child = node.children.get(hexOf(name));
@@ -615,10 +713,12 @@ class FakeFileService implements FileService {
     if ('path' in target) {
       const names = pathOfText(target.path);
       const found = this.#find(names);
-      if (found === undefined) throw notFound(textOfPath(names));
+      const [text, shown] = [textOfPath(names), this.#shown];
+      if (found === undefined) throw notFound(text);
+      if (shown !== '/' && text !== shown && !text.startsWith(`${shown}/`)) throw notFound(text);
       return found;
     }
-    const found = [this.#store.root, ...under(this.#store.root)].find((node) => node.id === target.id);
+    const found = [this.#root, ...under(this.#root)].find((node) => node.id === target.id);
     if (found === undefined)
       throw new Fault('not-found', `There is no file with the id ${target.id}.`, { file_id: target.id });
     return found;

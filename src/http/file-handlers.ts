@@ -96,7 +96,7 @@ type ReadExchange = Exchange<'fileRead'> | Exchange<'fileHead'> | Exchange<'down
 /** What GET, HEAD and download answer. */
 async function read(exchange: ReadExchange, target: Target): Promise<Answer> {
   const { service, signal, headers, query } = exchange;
-  const version = present({ version: query.version });
+  const version = present({ version: query.version, at: query.at });
   const isHead = exchange.message.method === 'HEAD';
   const conditions = [
     'if-match',
@@ -133,10 +133,10 @@ function unsatisfiable(range: string | undefined, record: FileRecord): Fault {
 async function recordOfContent(
   { service, signal }: ReadExchange,
   target: Target,
-  version: { version?: number },
+  version: { version?: number; at?: string },
 ): Promise<FileRecord> {
   if (version.version === undefined) {
-    const record = await service.stat(target, { signal });
+    const record = await service.stat(target, { ...version, signal });
     if (record.kind === 'file') return record;
   }
   const { record, bytes } = await service.read(target, { ...version, signal });
@@ -312,7 +312,11 @@ export const fileHandlers = {
   upload,
   symlinkCreate,
   recordRead: async ({ service, path, query, signal }) =>
-    recordAnswer(await service.stat({ path }, { withAttributes: query.attributes ?? false, signal })),
+    recordAnswer(
+      await service.stat({ path }, { ...present({ at: query.at }), withAttributes: query.attributes ?? false, signal }),
+    ),
   recordReadById: async ({ service, id, query, signal }) =>
-    recordAnswer(await service.stat({ id }, { withAttributes: query.attributes ?? false, signal })),
+    recordAnswer(
+      await service.stat({ id }, { ...present({ at: query.at }), withAttributes: query.attributes ?? false, signal }),
+    ),
 } satisfies Partial<Handlers>;

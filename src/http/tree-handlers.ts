@@ -63,9 +63,9 @@ async function search({ service, query, signal }: Exchange<'search'>): Promise<A
 }
 
 async function manifest(exchange: Exchange<'manifest'>): Promise<Answer> {
-  const { path, file_id } = exchange.query;
+  const { path, file_id, at } = exchange.query;
   const target = path === undefined && file_id === undefined ? { path: '/' } : oneTarget(path, file_id);
-  const records = exchange.service.manifest(target, { signal: exchange.signal });
+  const records = exchange.service.manifest(target, { ...present({ at }), signal: exchange.signal });
   const asObject = prefersObject(exchange.headers.accept);
   return {
     kind: 'stream',

@@ -19,8 +19,8 @@ import { checkExpect, staleFault } from './expects.ts';
 import type { CommitNumber, SpaceId } from './ids.ts';
 import { CHANGE_ROWS_MAX, type Change, type CommitRecord, type Put, THIS_COMMIT, type Touch } from './meta-store.ts';
 import type { Overlay, Slot } from './overlay.ts';
-import { isPinned, type PinCache } from './pins.ts';
-import { NODE_KIND, type NodeRow, type PinRow, type SpaceRow } from './rows.ts';
+import { type PinCache, PinSet } from './pins.ts';
+import { NODE_KIND, type NodeRow, type SpaceRow } from './rows.ts';
 import type { Run } from './run.ts';
 import { keyOf, type Row, type Table, table } from './tables.ts';
 
@@ -196,11 +196,13 @@ function quotaFault(
   return new Fault('quota', sentence, { space: space.space, usedBytes, neededBytes, ...after });
 }
 
+const NO_PINS = new PinSet([]);
+
 /** Decides for every displaced row whether it goes to history or is gone, and counts what rows name. */
 function settleLives(run: Run, pins: PinCache): void {
   const slots = run.overlay.changed();
   const displaced = slots.some(({ before, of }) => before !== undefined && of.history !== undefined);
-  const held = displaced && run.space !== undefined ? pins.of(run.space.space, run.overlay) : [];
+  const held = displaced && run.space !== undefined ? pins.of(run.space.space, run.overlay) : NO_PINS;
   const kept = new Set<Slot>();
   for (const slot of slots) if (slot.of !== EXTENTS && isNeeded(run, slot, held)) keepPast(run, slot, kept);
   // Contents are counted first: extents of one that nobody names any more need no history.
@@ -213,10 +215,10 @@ function settleLives(run: Run, pins: PinCache): void {
   settleChunks(run, slots, kept);
 }
 
-function isNeeded(run: Run, slot: Slot, held: readonly PinRow[]): boolean {
-  if (held.length === 0 || slot.before === undefined || slot.of.history === undefined) return false;
+function isNeeded(run: Run, slot: Slot, held: PinSet): boolean {
+  if (held.isEmpty || slot.before === undefined || slot.of.history === undefined) return false;
   const born = slot.before.born as number;
-  return isPinned(held, { born, died: run.died, nowSeconds: run.change.now.seconds });
+  return held.needs({ born, died: run.died }, run.change.now.seconds);
 }
 
 function keepPast(run: Run, slot: Slot, kept: Set<Slot>): void {

@@ -27,11 +27,13 @@ import {
 import {
   type Change,
   type MetaProblem,
+  type MetaReader,
   type MetaStore,
   type Outcome,
   SCAN_ROWS_MAX,
   THIS_COMMIT,
 } from './meta-store.ts';
+import { pastRows } from './past.ts';
 import { keyString } from './row-key.ts';
 import { type NodeRow, type PinRow, REAP_KIND, type Rows, type TableName } from './rows.ts';
 import { keyOf, type Row, TABLE_NAMES, table } from './tables.ts';
@@ -1069,6 +1071,7 @@ async function checkPictures(meta: MetaStore, model: Model, pins: PinWatch): Pro
           sortedRows(name, then),
           `${name} at ${commit}`,
         );
+        await checkPast(pastRows(meta, commit), name, pin.space, sortedRows(name, then));
       }
       const named = new Set([...(picture?.get('nodes')?.values() ?? [])].map((row) => row.content));
       const ofNamed = (row: Row): boolean => named.has(row.content ?? 0);
@@ -1076,6 +1079,39 @@ async function checkPictures(meta: MetaStore, model: Model, pins: PinWatch): Pro
       const now = visibleRows(all, 'extents', pin.space, commit).filter(ofNamed);
       assert.deepEqual(sortedRows('extents', now), sortedRows('extents', then), `extents at ${commit}`);
     }
+  }
+}
+
+/** The past read in pages, forwards and backwards, and row by row, is the picture. */
+async function checkPast(
+  past: MetaReader,
+  name: (typeof VISIBLE_TABLES)[number],
+  space: number,
+  picture: readonly Row[],
+): Promise<void> {
+  const bare = (rows: readonly object[]): unknown[] => rows.map((row) => ({ ...row }));
+  for (const reverse of [false, true]) {
+    const found: Row[] = [];
+    for (let limit = 1; ; limit++) {
+      const last = found.at(-1);
+      const after = last === undefined ? {} : { after: keyOf(table(name), last).slice(1) };
+      const page = await past.scan(name, { prefix: [space], ...after, limit, reverse });
+      found.push(...(page as unknown as readonly Row[]));
+      if (page.length < limit) break;
+    }
+    assert.deepEqual(bare(found), bare(reverse ? picture.toReversed() : picture), `the past of ${name}`);
+  }
+  for (const row of picture)
+    assert.deepEqual({ ...(await past.get(name, keyOf(table(name), row) as never)) }, { ...row }, name);
+  if (name !== 'entries') return;
+  for (const node of new Set(picture.map((row) => Number(row.node)))) {
+    const names = await past.scan('entriesByNode', { prefix: [space, node], limit: 1_000 });
+    const then = picture.filter((row) => row.node === node);
+    assert.deepEqual(bare(names), bare(then), 'the names that a node had');
+    assert.deepEqual(
+      bare(await past.scan('entriesByNode', { prefix: [space, node], limit: 1 })),
+      bare(then.slice(0, 1)),
+    );
   }
 }
 

@@ -7,6 +7,8 @@ export * from './lock-modes.ts';
 export { MemoryMeta, type MemoryMetaOptions } from './memory-meta.ts';
 export * from './meta-store.ts';
 export { openNodeSqlite } from './node-sqlite.ts';
+export { pastRows } from './past.ts';
+export { PinSet } from './pins.ts';
 export type { RowSource } from './row-source.ts';
 export * from './rows.ts';
 export type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';

@@ -104,7 +104,7 @@ export interface Touch {
 }
 
 /**
- * Put into `commit`, `versionCommit`, `replacedBy` of a put row, or `died` of a reaps row: stands for the number that this
+ * Put into `commit`, `versionCommit`, `replacedBy` of a put row, `died` of a reaps row, or a pin's bounds: stands for the number that this
  * change's commit gets (for the space's head, when the change has no record).
  */
 export const THIS_COMMIT: CommitNumber = 0;

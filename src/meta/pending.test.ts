@@ -114,7 +114,7 @@ test('operations that join form one commit until another comes between, and its 
 
 test('a row replaced within a joint commit leaves no history, however long a pin covers it', async () => {
   const { meta, groups } = await stand();
-  const pin = { space: 1, pin: 1, holder: 'test', name: '', fromCommit: 0, toCommit: null, expiresSeconds: null };
+  const pin = { space: 1, pin: 1, holder: 'test', name: '', fromCommit: 1, toCommit: null, expiresSeconds: null };
   groups.add({ space: 1, now: at(1), puts: [{ table: 'pins', mode: 'insert', row: pin }] });
   const node = (size: number): Change => ({
     ...put('x', 'm'),

@@ -1,6 +1,7 @@
 /**
- * Which rows of a space a pin still needs. Pins are few and change seldom, so an engine keeps them between changes; it
- * must clear the cache when a group is rolled back or when another process may have written.
+ * Which rows of a space a pin still needs. Pins change seldom, so they are kept between changes as runs of commits, and
+ * asking costs O(log pins) however many snapshots there are. Whoever keeps them must clear the cache when a group is
+ * rolled back or when another process may have written.
  */
 import type { CommitNumber, SpaceId } from './ids.ts';
 import type { Overlay } from './overlay.ts';
@@ -10,10 +11,16 @@ import type { PinRow } from './rows.ts';
 export const PIN_SPACES_MAX = 1_000;
 const PIN_PAGE_ROWS = 1_000;
 
-export class PinCache {
-  readonly #spaces = new Map<SpaceId, readonly PinRow[]>();
+/** A row was visible at every commit c with born ≤ c < died. */
+export interface Life {
+  readonly born: CommitNumber;
+  readonly died: CommitNumber;
+}
 
-  of(space: SpaceId, rows: Pick<Overlay, 'scan'>): readonly PinRow[] {
+export class PinCache {
+  readonly #spaces = new Map<SpaceId, PinSet>();
+
+  of(space: SpaceId, rows: Pick<Overlay, 'scan'>): PinSet {
     const known = this.#spaces.get(space);
     if (known !== undefined) return known;
     const pins: PinRow[] = [];
@@ -25,8 +32,9 @@ export class PinCache {
       if (page.length < PIN_PAGE_ROWS) break;
     }
     if (this.#spaces.size >= PIN_SPACES_MAX) this.#spaces.clear();
-    this.#spaces.set(space, pins);
-    return pins;
+    const set = new PinSet(pins);
+    this.#spaces.set(space, set);
+    return set;
   }
 
   forget(space: SpaceId): void {
@@ -38,16 +46,67 @@ export class PinCache {
   }
 }
 
-/** Whether a pin that has not expired covers a commit at which a row of this life was visible: born ≤ c < died. */
-export function isPinned(
-  pins: readonly PinRow[],
-  life: { readonly born: CommitNumber; readonly died: CommitNumber; readonly nowSeconds: number },
-): boolean {
-  if (life.born >= life.died) return false;
-  return pins.some(
-    (pin) =>
-      pin.fromCommit < life.died &&
-      (pin.toCommit === null || pin.toCommit >= life.born) &&
-      (pin.expiresSeconds === null || pin.expiresSeconds > life.nowSeconds),
-  );
+/** The pins of one space. */
+export class PinSet {
+  readonly #pins: readonly PinRow[];
+  /** What the pins that count keep, from when and until when (seconds) just those count. */
+  #runs: { readonly runs: Runs; readonly since: number; readonly until: number } | undefined;
+
+  constructor(pins: readonly PinRow[]) {
+    this.#pins = pins;
+  }
+
+  get isEmpty(): boolean {
+    return this.#pins.length === 0;
+  }
+
+  /** Whether a pin that has not expired covers a commit at which a row of this life was visible. */
+  needs({ born, died }: Life, nowSeconds: number): boolean {
+    return born < died && this.#runsAt(nowSeconds).meets(born, died);
+  }
+
+  /** Whether a pin that has not expired keeps all that was visible at the commit. */
+  keeps(commit: CommitNumber, nowSeconds: number): boolean {
+    return this.#runsAt(nowSeconds).meets(commit, commit + 1);
+  }
+
+  #runsAt(nowSeconds: number): Runs {
+    const known = this.#runs;
+    if (known !== undefined && known.since <= nowSeconds && nowSeconds < known.until) return known.runs;
+    const counting = this.#pins.filter(({ expiresSeconds }) => expiresSeconds === null || expiresSeconds > nowSeconds);
+    const ends = counting.map(({ expiresSeconds }) => expiresSeconds ?? Number.POSITIVE_INFINITY);
+    const until = ends.reduce((least, end) => Math.min(least, end), Number.POSITIVE_INFINITY);
+    const runs = new Runs(counting);
+    this.#runs = { runs, since: nowSeconds, until };
+    return runs;
+  }
+}
+
+/** Runs of commits, first to last, by their first; beside each the greatest last of it and all before. */
+class Runs {
+  readonly #firsts: Float64Array;
+  readonly #lasts: Float64Array;
+
+  constructor(pins: readonly PinRow[]) {
+    const sorted = pins
+      .filter(({ fromCommit, toCommit }) => toCommit === null || toCommit >= fromCommit)
+      .sort((a, b) => a.fromCommit - b.fromCommit);
+    this.#firsts = Float64Array.from(sorted, ({ fromCommit }) => fromCommit);
+    let greatest = Number.NEGATIVE_INFINITY;
+    this.#lasts = Float64Array.from(sorted, ({ toCommit }) => {
+      greatest = Math.max(greatest, toCommit ?? Number.POSITIVE_INFINITY);
+      return greatest;
+    });
+  }
+
+  /** Whether one of the runs has a commit from `from` up to but without `end`. */
+  meets(from: CommitNumber, end: CommitNumber): boolean {
+    let [low, high] = [0, this.#firsts.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#firsts[middle] ?? 0) < end) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && (this.#lasts[low - 1] ?? 0) >= from;
+  }
 }

@@ -191,6 +191,24 @@ export interface PinRow {
   readonly expiresSeconds: number | null;
 }
 
+/** A named commit of a folder. Its pin keeps everything that was visible at it. */
+export interface SnapshotRow {
+  readonly space: SpaceId;
+  readonly name: string;
+  /** The commit that made it. */
+  readonly commit: CommitNumber;
+  readonly pin: number;
+  /** The folder that it shows; the space's root for the whole tree. */
+  readonly node: NodeId;
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  /** Who made it, and through which door. */
+  readonly actor: string;
+  readonly door: string;
+  /** Which schedule made it; empty for one that somebody asked for. */
+  readonly schedule: string;
+}
+
 /** Values of `state` in packs; never renumbered. */
 export const PACK_STATE = { open: 1, sealed: 2, retired: 3 } as const;
 export type PackState = (typeof PACK_STATE)[keyof typeof PACK_STATE];
@@ -305,6 +323,7 @@ export interface Rows {
   readonly idempotency: IdempotencyRow;
   readonly settings: SettingRow;
   readonly counters: CounterRow;
+  readonly snapshots: SnapshotRow;
 }
 
 export type TableName = keyof Rows;
@@ -332,6 +351,7 @@ export interface Keys {
   readonly idempotency: readonly [SpaceId, string];
   readonly settings: readonly [string];
   readonly counters: readonly [string];
+  readonly snapshots: readonly [SpaceId, string];
 }
 
 /** Ways into a table by other columns; a scan of one answers rows of its table. */

@@ -9,7 +9,7 @@
 import { assert, Fault } from '../base/index.ts';
 import type { SqlDatabase } from './sql.ts';
 import { rollBack } from './sql-fault.ts';
-import { schemaSql } from './sql-text.ts';
+import { schemaSql, tableSql } from './sql-text.ts';
 
 /** "HFmd" in ASCII. */
 export const APPLICATION_ID = 0x48466d64;
@@ -23,7 +23,11 @@ export interface Schema {
   readonly upgrades: readonly ((db: SqlDatabase) => void)[];
 }
 
-export const CURRENT_SCHEMA: Schema = { version: 1, create: (db) => db.exec(schemaSql()), upgrades: [] };
+export const CURRENT_SCHEMA: Schema = {
+  version: 2,
+  create: (db) => db.exec(schemaSql()),
+  upgrades: [(db) => db.exec(tableSql('snapshots'))],
+};
 
 /** @throws Fault `incompatible` for a newer schema, or a database that is not metadata. */
 export function openSchema(db: SqlDatabase, schema: Schema = CURRENT_SCHEMA): void {

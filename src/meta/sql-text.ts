@@ -1,5 +1,5 @@
 /**
- * SQL from tables.ts: the definitions of schema version 1 and the statements of rows. docs/formats/metadata.md carries
+ * SQL from tables.ts: the definitions of the current schema and the statements of rows. docs/formats/metadata.md carries
  * the definitions word for word, and a test compares them.
  */
 import type { IndexName, TableName } from './rows.ts';

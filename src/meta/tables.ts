@@ -203,6 +203,7 @@ export const TABLES = {
       toCommit: 'int?',
       expiresSeconds: 'int?',
     },
+    commitColumns: ['fromCommit', 'toCommit'],
   },
   packs: {
     number: 15,
@@ -253,6 +254,23 @@ export const TABLES = {
   },
   settings: { number: 20, key: ['name'], columns: { name: 'text', value: 'text' } },
   counters: { number: 21, key: ['name'], columns: { name: 'text', next: 'int' } },
+  snapshots: {
+    number: 22,
+    key: ['space', 'name'],
+    columns: {
+      space: 'int',
+      name: 'text',
+      commit: 'int',
+      pin: 'int',
+      node: 'int',
+      seconds: 'int',
+      nanoseconds: 'int',
+      actor: 'text',
+      door: 'text',
+      schedule: 'text',
+    },
+    commitColumns: ['commit'],
+  },
 } as const satisfies { readonly [T in TableName]: Shape<T> };
 
 export const INDEXES = {

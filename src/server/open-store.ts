@@ -289,6 +289,7 @@ function filesOptionsOf(options: ServerOptions): FilesOptions {
     gid: process.getgid?.() ?? 0,
     versionsKeptSeconds: Math.floor(options['versions.keep_for'] / 1000),
     versionsKeptCount: options['versions.keep_last'],
+    historyKeptSeconds: Math.floor(options['history.keep'] / 1000),
     idempotencySeconds: Math.floor(options['idempotency.keep_for'] / 1000),
     compression: new CompressionRules(options['compression.level'], options['compression.rules']),
   };

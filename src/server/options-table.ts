@@ -190,6 +190,11 @@ export const SERVER_OPTIONS = {
     default: 20,
     doc: 'How many older versions of a file are kept beyond that time.',
   },
+  'history.keep': {
+    type: { kind: 'duration', minMs: 0, maxMs: 36_500 * DAY },
+    default: DAY,
+    doc: 'How long everything that was is kept, so that any moment can be read, and any change undone; 0 for not at all. Snapshots are kept whatever this says.',
+  },
   'idempotency.keep_for': {
     type: { kind: 'duration', minMs: MINUTE, maxMs: 366 * DAY },
     default: DAY,
@@ -230,6 +235,7 @@ export const OPTION_TITLES: Readonly<Record<string, string>> = {
   chunks: 'Chunks and packs',
   meta: 'Metadata',
   versions: 'Versions',
+  history: 'History',
   idempotency: 'Requests that are sent twice',
   create: 'Making a store',
   log: 'Log',
