@@ -120,6 +120,11 @@ export const PUT_FLAGS = {
 } as const satisfies OptionTable;
 
 export const GET_FLAGS = {
+  at: {
+    type: { kind: 'text', shown: 'WHEN' },
+    default: undefined,
+    doc: 'As it was then: the name of a snapshot, ISO 8601, a date, an age such as 2h, or the number of a commit.',
+  },
   checksum: { type: SWITCH, default: false, doc: CHECKSUM_DOC, flags: ['--checksum', '-c'] },
   clobber: {
     type: SWITCH,
@@ -135,7 +140,14 @@ export const GET_FLAGS = {
   dry_run: DRY_RUN,
 } as const satisfies OptionTable;
 
+const AT = {
+  type: { kind: 'text', shown: 'WHEN' },
+  default: undefined,
+  doc: 'As it was then: the name of a snapshot, ISO 8601, a date, an age such as 2h, or the number of a commit.',
+} as const;
+
 export const CAT_FLAGS = {
+  at: AT,
   version: GET_FLAGS.version,
   offset: { type: { kind: 'bytes', min: 0, max: Number.MAX_SAFE_INTEGER }, default: 0, doc: 'Begin at this byte.' },
   length: {
@@ -154,6 +166,7 @@ const NULL = {
 const RECURSIVE = ['--recursive', '-r', '-R'];
 
 export const LS_FLAGS = {
+  at: AT,
   long: {
     type: SWITCH,
     default: false,
@@ -166,6 +179,7 @@ export const LS_FLAGS = {
 } as const satisfies OptionTable;
 
 export const STAT_FLAGS = {
+  at: AT,
   attributes: { type: SWITCH, default: false, doc: 'Named attributes too.' },
 } as const satisfies OptionTable;
 
@@ -199,6 +213,7 @@ const WHEN = { kind: 'text', shown: 'WHEN' } as const;
 const BYTES = { kind: 'bytes', min: 0, max: Number.MAX_SAFE_INTEGER } as const;
 
 export const FIND_FLAGS = {
+  at: AT,
   name: {
     type: { kind: 'text' },
     default: undefined,
@@ -245,12 +260,15 @@ export const FIND_FLAGS = {
 } as const satisfies OptionTable;
 
 export const VERSIONS_FLAGS = {
+  at: AT,
   limit: {
     type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
     default: undefined,
     doc: 'The newest so many.',
   },
 } as const satisfies OptionTable;
+
+export const SNAPSHOT_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
 
 export const RESTORE_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
 
@@ -592,6 +610,37 @@ export const COMMANDS: readonly Command[] = [
     examples: [{ line: 'holdfast restore /notes/a.txt@3', says: 'Makes version 3 current again.' }],
     exits: ['notFound', 'conflict', 'denied', 'full'],
     json: [RECORD],
+    needs: 'store',
+  },
+  {
+    verb: 'snapshot',
+    summary: 'Make, list, look at and delete snapshots',
+    details: [
+      'A snapshot keeps a folder, or everything, as it is now, until it is deleted. It takes a moment to make and nearly no room, whatever the size; room goes to what changes afterwards.',
+      '`create NAME [PATH]`, `list`, `show NAME`, `delete NAME…`. Read it with --at NAME (ls, stat, cat, get, find, versions), in a mount below .snapshots/NAME, or over HTTP with `?at=NAME`. A name has no slash, is no time and no number, and does not begin with @, a dot or a dash.',
+    ],
+    arguments: [
+      {
+        name: 'ACTION',
+        kind: 'choice',
+        choices: ['create', 'list', 'show', 'delete'],
+        summary: 'What to do.',
+      },
+      {
+        name: 'NAME',
+        kind: 'text',
+        summary: 'Which snapshot; for create, then the folder, when not everything.',
+        count: { min: 0, max: 1_000 },
+      },
+    ],
+    flags: SNAPSHOT_FLAGS,
+    examples: [
+      { line: 'holdfast snapshot create before-the-move', says: 'Keeps everything as it is.' },
+      { line: 'holdfast snapshot create photos-june /photos', says: 'Keeps one folder.' },
+      { line: 'holdfast snapshot delete before-the-move', says: 'Lets go of it.' },
+    ],
+    exits: ['notFound', 'conflict', 'full', 'brokenPipe'],
+    json: ['`{"name","path","file_id","commit","created","actor","door","schedule"}`, one a line'],
     needs: 'store',
   },
   {

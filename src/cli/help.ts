@@ -12,7 +12,8 @@ const EVERY_EXIT: readonly ExitName[] = ['ok', 'usage', 'unavailable', 'internal
 const GROUPS: readonly { readonly title: string; readonly verbs: readonly string[] }[] = [
   { title: 'A store', verbs: ['init', 'serve', 'mount', 'umount', 'up', 'stats', 'check', 'config', 'bench'] },
   { title: 'In and out', verbs: ['put', 'get', 'cat', 'diff'] },
-  { title: 'In the store', verbs: ['ls', 'stat', 'find', 'mkdir', 'rm', 'mv', 'cp', 'versions', 'restore'] },
+  { title: 'In the store', verbs: ['ls', 'stat', 'find', 'mkdir', 'rm', 'mv', 'cp'] },
+  { title: 'The past', verbs: ['versions', 'restore', 'snapshot'] },
   { title: 'This program', verbs: ['help', 'completion'] },
 ];
 

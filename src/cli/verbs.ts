@@ -22,6 +22,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   find: () => import('./verbs/find.ts'),
   versions: () => import('./verbs/versions.ts'),
   restore: () => import('./verbs/restore.ts'),
+  snapshot: () => import('./verbs/snapshot.ts'),
   diff: () => import('./verbs/diff.ts'),
   stats: () => import('./verbs/stats.ts'),
   check: () => import('./verbs/check.ts'),

@@ -112,7 +112,7 @@ async function getAll(source: string, goal: string, service: Service, context: C
   const quiet = silent(context);
   const tally = new Tally(quiet.say, quiet.clock);
   const record = await service.stat({ path: source }, { signal: context.signal });
-  const flags = { checksum: false, clobber: true, fsync: false, version: undefined, dry_run: false };
+  const flags = { checksum: false, clobber: true, at: undefined, fsync: false, version: undefined, dry_run: false };
   await new Getting({ context: quiet, service, flags, tally }).run([{ record, goal }]);
   refuseFailures(tally);
 }

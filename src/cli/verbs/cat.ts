@@ -4,7 +4,7 @@ import type { CAT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
-import { storedPath } from '../stored.ts';
+import { pastService, placeOf } from '../past.ts';
 import { writeToOutput } from '../write-output.ts';
 
 export async function run(given: Given<typeof CAT_FLAGS>, context: Context): Promise<ExitCode> {
@@ -12,7 +12,8 @@ export async function run(given: Given<typeof CAT_FLAGS>, context: Context): Pro
   const { offset, length, version } = given.flags;
   return eachWord(given.words, context, async (word) => {
     const options = { offset, length, version, signal: context.signal };
-    const { bytes } = await service.read({ path: storedPath(word) }, options);
+    const { path, at } = placeOf(word, context, given.flags.at);
+    const { bytes } = await pastService(service, at).read({ path }, options);
     await writeToOutput(context.say, bytes);
   });
 }

@@ -4,8 +4,8 @@ import type { Given } from '../command.ts';
 import type { FIND_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { pastService, placeOf } from '../past.ts';
 import { sayPage } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
 import { momentOfText, readFlag } from '../values.ts';
 
 const PAGE_MAX = 1_000;
@@ -14,8 +14,9 @@ type FindFlags = Given<typeof FIND_FLAGS>['flags'];
 
 export async function run(given: Given<typeof FIND_FLAGS>, context: Context): Promise<ExitCode> {
   const { flags } = given;
-  const query = queryOf(storedPath(given.words[0] ?? '/'), flags, context);
-  const service = await context.reach();
+  const { path, at } = placeOf(given.words[0] ?? '/', context, flags.at);
+  const query = queryOf(path, flags, context);
+  const service = pastService(await context.reach(), at);
   let left = flags.limit ?? Number.POSITIVE_INFINITY;
   let cursor: string | undefined;
   do {

@@ -10,14 +10,16 @@ import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type GetJob, Getting, makeFoldersAbove } from '../getting.ts';
 import { planGoals } from '../goals.ts';
+import { momentOfWords, pastService } from '../past.ts';
 import { joinRaw, rawOfText, textOfRaw, trimSlashes } from '../raw.ts';
 import { lastStoredName, storedPath } from '../stored.ts';
 import { Tally } from '../tally.ts';
 import { writeToOutput } from '../write-output.ts';
 
 export async function run(given: Given<typeof GET_FLAGS>, context: Context): Promise<ExitCode> {
-  const { words, flags } = given;
-  const service = await context.reach();
+  const { flags } = given;
+  const { words, at } = momentOfWords(given.words, context, flags.at);
+  const service = pastService(await context.reach(), at);
   if (words.length === 2 && words[1] === '-') return getToOutput(words[0] ?? '', flags.version, context, service);
   const tally = new Tally(context.say, context.clock);
   const jobs = await findJobs(words, tally, context, service);

@@ -6,8 +6,9 @@ import type { LS_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
+import { pastService, placeOf } from '../past.ts';
 import { type ListStyle, type Named, sayPage, shownName } from '../show-record.ts';
-import { belowStored, storedPath } from '../stored.ts';
+import { belowStored } from '../stored.ts';
 
 /** Entries of a manifest that are set together. */
 const PAGE_ENTRIES = 500;
@@ -19,10 +20,10 @@ export async function run(given: Given<typeof LS_FLAGS>, context: Context): Prom
   const words = given.words.length === 0 ? ['/'] : given.words;
   let isFirst = true;
   return eachWord(words, context, async (word) => {
-    const path = storedPath(word);
+    const { path, at } = placeOf(word, context, given.flags.at);
     if (words.length > 1) await context.say.line(`${isFirst ? '' : '\n'}${shownName(context.say, path)}:`);
     isFirst = false;
-    await listOne(service, path, given.flags, context);
+    await listOne(pastService(service, at), path, given.flags, context);
   });
 }
 

@@ -6,14 +6,15 @@ import type { Context } from '../context.ts';
 import { inTable, shownBytes, shownCount, shownMode } from '../display.ts';
 import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
+import { pastService, placeOf } from '../past.ts';
 import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
 
 export async function run(given: Given<typeof STAT_FLAGS>, context: Context): Promise<ExitCode> {
   const service = await context.reach();
   return eachWord(given.words, context, async (word) => {
     const options = { withAttributes: given.flags.attributes, signal: context.signal };
-    const record = await service.stat({ path: storedPath(word) }, options);
+    const { path, at } = placeOf(word, context, given.flags.at);
+    const record = await pastService(service, at).stat({ path }, options);
     await context.say.record(record);
     for (const line of inTable(rowsOf(record, (text) => shownName(context.say, text)))) await context.say.line(line);
   });

@@ -5,15 +5,16 @@ import type { VERSIONS_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { inTable, shownCount, shownMoment } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { storedPath } from '../stored.ts';
+import { pastService, placeOf } from '../past.ts';
 
 const PAGE_MAX = 1_000;
 const HEAD = ['version', 'bytes', 'modified', 'committed', 'by', 'xxhash3', ''];
 
 export async function run(given: Given<typeof VERSIONS_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal } = context;
-  const service = await context.reach();
-  const target = { path: storedPath(given.words[0] ?? '') };
+  const { path, at } = placeOf(given.words[0] ?? '', context, given.flags.at);
+  const service = pastService(await context.reach(), at);
+  const target = { path };
   let left = given.flags.limit ?? Number.POSITIVE_INFINITY;
   let cursor: string | undefined;
   let head: string[][] = [HEAD];

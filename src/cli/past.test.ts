@@ -1,0 +1,47 @@
+/** Moments on the command line, and the verbs that read the past. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ManualClock } from '../base/index.ts';
+import { momentOfWords, placeOf } from './past.ts';
+import { Stage } from './stage.ts';
+
+test('only what reads as a time or an age behind an @ is a moment', () => {
+  const clock = new ManualClock(Date.UTC(2026, 0, 2));
+  const place = (word: string, flag?: string) => placeOf(word, { clock }, flag);
+  assert.deepEqual(place('/a@2h'), { path: '/a', at: '2026-01-01T22:00:00.000Z' });
+  assert.deepEqual(place('/a@2026-01-01'), { path: '/a', at: '2026-01-01T00:00:00.000Z' });
+  assert.deepEqual(place('/me@home'), { path: '/me@home', at: undefined });
+  assert.deepEqual(place('/a', '1d'), { path: '/a', at: '2026-01-01T00:00:00.000Z' });
+  assert.deepEqual(place('/a', 'named'), { path: '/a', at: 'named' });
+  const words = momentOfWords(['/a@1d', '/b@1d', 'out@1d'], { clock }, undefined);
+  assert.deepEqual(words, { words: ['/a', '/b', 'out@1d'], at: '2026-01-01T00:00:00.000Z' });
+  assert.throws(() => momentOfWords(['/a@1d', '/b', 'out'], { clock }, undefined), /one moment/);
+});
+
+test('a snapshot is made, listed, read by every verb that reads, and deleted', async () => {
+  using stage = new Stage();
+  stage.service.seed('/d/f', 'one');
+  assert.equal(await stage.run('snapshot', 'create', 's', '/d'), 0);
+  stage.service.seed('/d/f', 'two!');
+  stage.service.seed('/d/g', 'new');
+  assert.equal(await stage.run('cat', '--at', 's', '/d/f'), 0);
+  assert.equal(stage.stdout.text, 'one');
+  assert.equal(await stage.run('ls', '--at=s', '/d'), 0);
+  assert.deepEqual(stage.stdout.lines, ['f']);
+  assert.equal(await stage.run('find', '--at', 's', '/d'), 0);
+  assert.deepEqual(stage.stdout.lines, ['/d/f']);
+  assert.equal(await stage.run('stat', '--at', 's', '/d/f', '--json'), 0);
+  assert.equal(stage.stdout.json[0]?.size, 3);
+  assert.equal(await stage.run('get', '--at', 's', '/d', stage.path('out')), 0);
+  assert.equal(await stage.run('snapshot', 'list', '--json'), 0);
+  assert.deepEqual(
+    stage.stdout.json.map(({ name, path }) => [name, path]),
+    [['s', '/d']],
+  );
+  assert.equal(await stage.run('snapshot', 'show', 's'), 0);
+  assert.equal(await stage.run('snapshot', 'delete', '-n', 's'), 0);
+  assert.equal(await stage.run('snapshot', 'delete', 's', 'none'), 5);
+  assert.equal(await stage.run('cat', '--at', 's', '/d/f'), 3);
+  assert.equal(await stage.run('snapshot', 'turn'), 2);
+  assert.equal(await stage.run('snapshot', 'create'), 2);
+});
