@@ -109,6 +109,11 @@ export type BulkResult =
   | { readonly path: string; readonly ok: true; readonly record: FileRecord }
   | { readonly path: string; readonly ok: false; readonly fault: Error };
 
+export interface ManifestOptions extends AtOptions {
+  /** False: `xxhash3` is not looked at, so it may be null in every record; a service in this process is faster then. */
+  readonly withHashes?: boolean | undefined;
+}
+
 export interface ReadOptions extends AtOptions {
   readonly offset?: number | undefined;
   /** To the end when absent. */
@@ -188,7 +193,7 @@ export interface FileService {
   stat(target: Target, options?: AtOptions & { readonly withAttributes?: boolean }): Promise<FileRecord>;
   list(target: Target, options?: ListOptions): Promise<ListPage>;
   /** Everything under a folder: names of a folder in byte order, what is in a subfolder right behind it. */
-  manifest(target: Target, options?: AtOptions): AsyncIterable<FileRecord>;
+  manifest(target: Target, options?: ManifestOptions): AsyncIterable<FileRecord>;
   /** Makes a folder; `exists` when there is something, unless `parents` is set and it is a folder. */
   makeFolder(
     path: string,

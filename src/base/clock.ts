@@ -35,24 +35,50 @@ export function compareMoments(a: Moment, b: Moment): number {
   return a.seconds - b.seconds || a.nanoseconds - b.nanoseconds;
 }
 
+/** Seconds are said and read again and again (all files of a tree were put in a few of them): the latest are kept. */
+const SECONDS_KEPT = 512;
+const isoOfSeconds = new Map<number, string>();
+const secondsOfIso = new Map<string, number>();
+
+function kept<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  if (known.size >= SECONDS_KEPT) known.clear();
+  known.set(key, made);
+  return made;
+}
+
 /** ISO 8601 in UTC; the fraction has 3, 6 or 9 digits, as few as are exact. */
 export function isoOfMoment(moment: Moment): string {
-  const whole = new Date(moment.seconds * 1000).toISOString().slice(0, -5);
+  const { seconds } = moment;
+  const whole = kept(isoOfSeconds, seconds, () => new Date(seconds * 1000).toISOString().slice(0, -5));
   const nanos = String(moment.nanoseconds).padStart(9, '0');
   const fraction = nanos.endsWith('000000') ? nanos.slice(0, 3) : nanos.endsWith('000') ? nanos.slice(0, 6) : nanos;
   return `${whole}.${fraction}Z`;
 }
 
+/** As isoOfMoment writes it. */
+const OWN_PATTERN = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3,9}Z$/;
+const OWN_FRACTION_AT = 20;
 const ISO_PATTERN = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\d*(Z|[+-]\d{2}:?\d{2})$/;
 
 /** Reads an ISO 8601 moment with a zone; `undefined` when it is none. */
 export function momentOfIso(text: string): Moment | undefined {
+  if (OWN_PATTERN.test(text)) return momentOfOwn(text);
   const match = ISO_PATTERN.exec(text);
   if (match === null) return undefined;
   const zone = match[4] === 'Z' ? 'Z' : (match[4] ?? '').replace(/^(.\d\d):?(\d\d)$/, '$1:$2');
   const ms = Date.parse(`${match[1]}T${match[2]}${zone}`);
   if (Number.isNaN(ms)) return undefined;
   return { seconds: ms / 1000, nanoseconds: Number((match[3] ?? '').padEnd(9, '0')) };
+}
+
+function momentOfOwn(text: string): Moment | undefined {
+  const whole = text.slice(0, OWN_FRACTION_AT - 1);
+  const seconds = kept(secondsOfIso, whole, () => Date.parse(`${whole}Z`) / 1000);
+  if (Number.isNaN(seconds)) return undefined;
+  return { seconds, nanoseconds: Number(text.slice(OWN_FRACTION_AT, -1).padEnd(9, '0')) };
 }
 
 function sleepOn(clock: Pick<Clock, 'after'>, delayMs: number, signal?: AbortSignal): Promise<void> {

@@ -98,7 +98,8 @@ export class Getting {
     for (const { record } of jobs) {
       count(record);
       if (record.kind !== 'folder') continue;
-      for await (const entry of manifestOf(this.#service, record.path, signal)) count(entry.record);
+      for await (const entry of manifestOf(this.#service, record.path, { signal, withHashes: false }))
+        count(entry.record);
     }
     this.#total = total;
   }
@@ -132,7 +133,7 @@ export class Getting {
     const standing = this.#context.disk.stat(job.goal, { follow: true });
     await this.#folder('', { record: job.record, path: job.goal }, standing);
     let blocked: string | undefined;
-    for await (const { relative, record } of manifestOf(this.#service, job.record.path, signal)) {
+    for await (const { relative, record } of manifestOf(this.#service, job.record.path, { signal })) {
       if (signal.aborted) throw Fault.aborted(signal, 'The get');
       if (blocked !== undefined && liesUnder(relative, blocked)) continue;
       const piece = { record, path: joinRaw(job.goal, relative) };

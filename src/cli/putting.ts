@@ -8,7 +8,7 @@
  * before: so the next put sees that it differs. It is named, and the exit code says so.
  */
 import type { AttributeChange, BulkItem, BulkResult, ByteSource, FileRecord, FileService } from '../api/index.ts';
-import { Fault } from '../base/index.ts';
+import { Fault, isPromise, type Maybe, then } from '../base/index.ts';
 import type { Given } from './command.ts';
 import type { PUT_FLAGS } from './commands.ts';
 import type { Context } from './context.ts';
@@ -107,7 +107,8 @@ export class Putting {
     const counted = this.#countAhead(jobs, AbortSignal.any([counting.signal, this.#context.signal]));
     try {
       for await (const result of this.#service.writeMany(this.#items(jobs), this.#calling())) {
-        await this.#settle(result);
+        const settled = this.#settle(result);
+        if (isPromise(settled)) await settled;
       }
       await this.#large.settle();
       await this.#finishFolders();
@@ -181,7 +182,8 @@ export class Putting {
     if (job.stat.identity === this.#storeIdentity) return await this.#leaveStoreOut(job.source, job.goal);
     const stored = await statOrNothing(this.#service, job.goal, this.#context.signal);
     if (stored === undefined) await this.#makeParents(job.goal);
-    yield* this.#piece('', { local: job.source, goal: job.goal, stat: job.stat, stored });
+    const item = await this.#piece('', { local: job.source, goal: job.goal, stat: job.stat, stored });
+    if (item !== undefined) yield item;
     const isTree = job.stat.kind === 'folder' && (stored === undefined || stored.kind === 'folder');
     if (isTree) yield* this.#tree(job, stored !== undefined);
   }
@@ -193,7 +195,8 @@ export class Putting {
   }
 
   async *#tree(job: PutJob, isThere: boolean): AsyncGenerator<BulkItem, void> {
-    const stored = isThere ? manifestOf(this.#service, job.goal, this.#context.signal) : [];
+    const options = { ...this.#calling(), withHashes: this.#flags.checksum === true };
+    const stored = isThere ? manifestOf(this.#service, job.goal, options) : [];
     let blocked: string | undefined;
     const leftOut: (readonly [string, string])[] = [];
     const walk = this.#walk(job, (path, relative) => leftOut.push([path, joinStored(job.goal, textOfRaw(relative))]));
@@ -208,7 +211,9 @@ export class Putting {
       // Under a folder that meets a file there is nothing that could be put: one sentence is enough.
       const isBlocked = left.stat.kind === 'folder' && right !== undefined && right.record.kind !== 'folder';
       if (isBlocked) blocked = left.relative;
-      yield* this.#piece(left.relative, { local: left.path, goal, stat: left.stat, stored: right?.record });
+      const item = this.#piece(left.relative, { local: left.path, goal, stat: left.stat, stored: right?.record });
+      const made = isPromise(item) ? await item : item;
+      if (made !== undefined) yield made;
       if (this.#finished.length > 0) await this.#finishFolders();
     }
     for (const [path, goal] of leftOut) await this.#leaveStoreOut(path, goal);
@@ -221,50 +226,69 @@ export class Putting {
     await this.#context.say.record({ event: 'item', action: 'store', kind: 'folder', path, local });
   }
 
-  /** Decides about one piece, and does it or hands it to the stream of many. */
-  async *#piece(relative: string, piece: Piece): AsyncGenerator<BulkItem, void> {
-    const step = await this.#decide(piece);
+  /**
+   * Decides about one piece, and does it or answers it for the stream of many. Nothing is awaited where nothing has to
+   * be: of a tree that is known already nearly everything is kept.
+   */
+  #piece(relative: string, piece: Piece): Maybe<BulkItem | undefined> {
+    return then(this.#decide(piece), (step) => this.#take(relative, piece, step));
+  }
+
+  #take(relative: string, piece: Piece, step: PutStep): Maybe<BulkItem | undefined> {
     const work = this.#workOf(piece, step);
     const { parent, done } = work === undefined ? this.#ledger.item(relative) : this.#ledger.enter(relative, work);
     const isMaking = step.step === 'store' || step.step === 'make' || step.step === 'link';
     if (isMaking && parent !== undefined) parent.isTouched = true;
     if (isMaking && !this.#flags.dry_run) {
-      if (step.step === 'store' && piece.stat.size > SMALL_BYTES_MAX) await this.#startLarge(piece, done);
-      else yield* this.#send({ piece, done, work });
-      return;
+      const isLarge = step.step === 'store' && piece.stat.size > SMALL_BYTES_MAX;
+      return isLarge ? then(this.#startLarge(piece, done), () => undefined) : this.#send({ piece, done, work });
     }
-    if (isMaking) await this.#tallyMade(piece, piece.stat.size);
-    else await this.#settleUnmade(piece, step);
-    done();
+    const settled = isMaking ? this.#tallyMade(piece, piece.stat.size) : this.#settleUnmade(piece, step);
+    return then(settled, () => {
+      done();
+      return undefined;
+    });
   }
 
-  async *#send(sent: Sent): AsyncGenerator<BulkItem, void> {
+  #send(sent: Sent): Maybe<BulkItem | undefined> {
     const { piece, done } = sent;
-    try {
-      const item = this.#bulkItem(piece);
-      // A symlink has no content that could become an older version: the new one takes its place.
-      if (piece.stored?.kind === 'symlink') await this.#service.remove(piece.goal, this.#calling());
-      this.#sent.push(sent);
-      yield item;
-    } catch (error) {
+    const fail = async (error: unknown): Promise<undefined> => {
       await this.#failed(piece, error);
       done();
+    };
+    const send = (item: BulkItem): BulkItem => {
+      this.#sent.push(sent);
+      return item;
+    };
+    try {
+      const item = this.#bulkItem(piece);
+      if (piece.stored?.kind !== 'symlink') return send(item);
+      // A symlink has no content that could become an older version: the new one takes its place.
+      return this.#service.remove(piece.goal, this.#calling()).then(() => send(item), fail);
+    } catch (error) {
+      return fail(error);
     }
   }
 
-  async #decide(piece: Piece): Promise<PutStep> {
+  #decide(piece: Piece): Maybe<PutStep> {
     const local = textOfRaw(piece.local);
     const readTarget = (): string => textOfRaw(this.#context.disk.readLink(piece.local));
     try {
       const place = { local, path: piece.goal, readTarget };
       const { checksum: isChecksum, again: isAgain } = this.#flags;
       const step = planPut(piece.stat, piece.stored, place, { isChecksum, isAgain });
-      if (step.step !== 'compare') return step;
+      return step.step === 'compare' ? this.#compare(piece, step) : step;
+    } catch (error) {
+      return refused(error);
+    }
+  }
+
+  async #compare(piece: Piece, step: Extract<PutStep, { step: 'compare' }>): Promise<PutStep> {
+    try {
       if ((await localHash(this.#context, piece.local, piece.stat)) !== step.hash) return { step: 'store' };
       return step.change === undefined ? { step: 'keep' } : { step: 'update', change: step.change };
     } catch (error) {
-      if (!Fault.is(error)) throw error;
-      return { step: 'refuse', fault: error };
+      return refused(error);
     }
   }
 
@@ -275,16 +299,16 @@ export class Putting {
     return isEntered ? { piece, isTouched: step.step !== 'keep', isFailed: false } : undefined;
   }
 
-  async #settleUnmade(piece: Piece, step: PutStep): Promise<void> {
+  #settleUnmade(piece: Piece, step: PutStep): Maybe<void> {
     const item = itemOf(piece);
     const isFile = piece.stat.kind === 'file';
     this.#advance(isFile ? 1 : 0, isFile ? piece.stat.size : 0, item.path);
-    if (step.step === 'keep') await this.#tally.add({ ...item, outcome: 'kept', action: 'kept' });
-    else if (step.step === 'refuse') await this.#tally.fail(item, step.fault);
-    else if (step.step === 'special') await this.#skipSpecial(piece);
-    else if (step.step === 'update' && piece.stat.kind !== 'folder') {
-      await this.#attributes.start(() => this.#setAttributes(piece, step.change));
-    }
+    if (step.step === 'keep') return this.#tally.add({ ...item, outcome: 'kept', action: 'kept' });
+    if (step.step === 'refuse') return this.#tally.fail(item, step.fault);
+    if (step.step === 'special') return this.#skipSpecial(piece);
+    if (step.step === 'update' && piece.stat.kind !== 'folder')
+      return this.#attributes.start(() => this.#setAttributes(piece, step.change));
+    return undefined;
   }
 
   async #skipSpecial(piece: Piece): Promise<void> {
@@ -312,14 +336,18 @@ export class Putting {
   }
 
   /** One result of the stream of many; they come in the order in which the items went. */
-  async #settle(result: BulkResult): Promise<void> {
+  #settle(result: BulkResult): Maybe<void> {
     const sent = this.#sent.shift();
     if (sent === undefined) throw new Error(`Broken invariant: a result for ${result.path}, which was not sent`);
-    const { piece, done, work } = sent;
-    if (result.ok) {
-      await this.#tallyMade(piece, piece.stat.size);
-      done();
-    } else if (Fault.is(result.fault) && result.fault.about.changed === true) await this.#startLarge(piece, done);
+    if (!result.ok) return this.#settleFailed(result, sent);
+    return then(this.#tallyMade(sent.piece, sent.piece.stat.size), () => {
+      sent.done();
+      return this.#finished.length > 0 ? this.#finishFolders() : undefined;
+    });
+  }
+
+  async #settleFailed(result: Extract<BulkResult, { ok: false }>, { piece, done, work }: Sent): Promise<void> {
+    if (Fault.is(result.fault) && result.fault.about.changed === true) await this.#startLarge(piece, done);
     else {
       if (work !== undefined) work.isFailed = true;
       await this.#failed(piece, result.fault);
@@ -328,11 +356,11 @@ export class Putting {
     if (this.#finished.length > 0) await this.#finishFolders();
   }
 
-  async #tallyMade(piece: Piece, size: number): Promise<void> {
+  #tallyMade(piece: Piece, size: number): Maybe<void> {
     const isFile = piece.stat.kind === 'file';
     const action = piece.stat.kind === 'folder' ? 'made' : piece.stat.kind === 'symlink' ? 'linked' : 'stored';
     this.#advance(isFile ? 1 : 0, isFile && size <= SMALL_BYTES_MAX ? size : 0, piece.goal);
-    await this.#tally.add({ ...itemOf(piece), outcome: 'done', action, bytes: isFile ? size : undefined });
+    return this.#tally.add({ ...itemOf(piece), outcome: 'done', action, bytes: isFile ? size : undefined });
   }
 
   async #failed(piece: Piece, error: unknown): Promise<void> {
@@ -422,6 +450,11 @@ function* wholeOf(disk: LocalDisk, { local, stat }: Piece): Generator<Uint8Array
   } finally {
     returnBlock(block);
   }
+}
+
+function refused(error: unknown): PutStep {
+  if (!Fault.is(error)) throw error;
+  return { step: 'refuse', fault: error };
 }
 
 function definedOf(change: { readonly mode: number; readonly modified: string | undefined }): AttributeChange {

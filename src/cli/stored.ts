@@ -1,7 +1,7 @@
 /**
  * Paths in the store as the verbs handle them: canonical text form (`/a/b`), read from the words of the command line.
  */
-import { type FileRecord, type FileService, pathOfText, textOfPath } from '../api/index.ts';
+import { type FileRecord, type FileService, type ManifestOptions, pathOfText, textOfPath } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import { textOfWord } from './arguments.ts';
 import { rawOfText } from './raw.ts';
@@ -56,9 +56,9 @@ export interface StoredEntry {
 export async function* manifestOf(
   service: FileService,
   folder: string,
-  signal: AbortSignal,
+  options: ManifestOptions,
 ): AsyncGenerator<StoredEntry, void> {
-  for await (const record of service.manifest({ path: folder }, { signal })) {
+  for await (const record of service.manifest({ path: folder }, options)) {
     const below = belowStored(record.path, folder);
     if (below !== '') yield { relative: rawOfText(below), record };
   }

@@ -9,7 +9,7 @@ import {
   textOfPath,
   urlOfPath,
 } from '../api/index.ts';
-import { hexOf, isoOfMoment, type Moment, textOfUtf8 } from '../base/index.ts';
+import { hexOf, isoOfMoment, type Maybe, type Moment, textOfUtf8, then } from '../base/index.ts';
 import { type AttributeRow, NODE_KIND, type NodeKind, type NodeRow } from '../meta/index.ts';
 import type { Space, View } from './context.ts';
 import type { Found } from './tree.ts';
@@ -36,15 +36,11 @@ export function modifiedOf(node: NodeRow): Moment {
 }
 
 /** The whole-file hash of a node, 16 hex digits; null for what has none, or until it is computed. */
-export async function hashOf(
-  context: View,
-  space: Space,
-  node: Pick<NodeRow, 'content' | 'size'>,
-): Promise<string | null> {
+export function hashOf(context: View, space: Space, node: Pick<NodeRow, 'content' | 'size'>): Maybe<string | null> {
   if (node.content === null) return null;
-  const content = await context.meta.get('contents', [space.space, node.content]);
+  const content = context.meta.get('contents', [space.space, node.content]);
   // One that was changed in place since says its new size.
-  return content?.hash == null || content.size !== node.size ? null : hexOf(content.hash);
+  return then(content, (row) => (row?.hash == null || row.size !== node.size ? null : hexOf(row.hash)));
 }
 
 export function recordOf(

@@ -3,12 +3,12 @@
  * the caller's user, and leaves every rule to the operations.
  */
 import {
-  type CallOptions,
   type FileRead,
   type FileRecord,
   type FileService,
   type ListOptions,
   type ListPage,
+  type ManifestOptions,
   type Path,
   pathOfText,
   type ReadOptions,
@@ -17,7 +17,7 @@ import {
   textOfBytes,
   textOfPath,
 } from '../api/index.ts';
-import { Fault } from '../base/index.ts';
+import { Fault, isPromise } from '../base/index.ts';
 import { type ContentId, NODE_KIND } from '../meta/index.ts';
 import { makeFolder, setAttributes } from './attributes.ts';
 import { writeMany } from './bulk.ts';
@@ -182,12 +182,13 @@ async function* manifest(
   space: Space,
   found: Found,
   listed: Listed,
-  options: CallOptions,
+  options: ManifestOptions,
 ): AsyncGenerator<FileRecord> {
   checkFolder(found);
   for await (const child of walk(context, space, found)) {
     if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Listing everything');
-    const record = await recordOfFound(context, space, child);
+    const hash = options.withHashes === false ? null : hashOf(context, space, child.node);
+    const record = recordOf(child.path, child.node, isPromise(hash) ? await hash : hash);
     listed.set(record, child);
     yield record;
   }

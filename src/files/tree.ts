@@ -3,7 +3,7 @@
  * nothing open; a walk over a tree that changes meanwhile sees each folder as it was when its page was read.
  */
 import { joinPath, type Name, type Path, textOfPath } from '../api/index.ts';
-import { Fault } from '../base/index.ts';
+import { Fault, isPromise } from '../base/index.ts';
 import { type EntryRow, NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
 import type { Space, View } from './context.ts';
 
@@ -169,9 +169,22 @@ export interface WalkOptions {
   readonly recursive?: boolean | undefined;
 }
 
+/** A folder on the way of a walk: its page of entries, and where in it the walk is. */
+interface Level {
+  readonly folder: Found;
+  after: Name | undefined;
+  page: readonly EntryRow[];
+  next: number;
+  isLastPage: boolean;
+}
+
+function levelOf(folder: Found, after?: Name): Level {
+  return { folder, after, page: [], next: 0, isLastPage: false };
+}
+
 /**
  * Everything under a folder, the folder itself not: names in byte order, what is in a subfolder right behind it.
- * Memory: one page a level.
+ * Memory: one page a level. Nothing is awaited where the metadata answers at once.
  */
 export async function* walk(
   context: View,
@@ -179,18 +192,48 @@ export async function* walk(
   folder: Found,
   options: WalkOptions = {},
 ): AsyncGenerator<Found> {
-  const [first, ...rest] = options.after?.slice(folder.path.length) ?? [];
-  if (first !== undefined && options.recursive !== false) {
-    const entry = await context.meta.get('entries', [space.space, folder.node.node, first]);
-    const node = entry === undefined ? undefined : await nodeRow(context, space, entry.node);
-    if (entry !== undefined && node?.kind === NODE_KIND.folder) {
-      // `after` stops inside this folder, or at the folder itself: then all that is in it comes next.
-      yield* walk(context, space, { path: joinPath(folder.path, first), node, entry }, rest.length > 0 ? options : {});
+  const levels = await levelsBehind(context, space, folder, options);
+  for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+    const entry = level.page[level.next++];
+    if (entry === undefined) {
+      if (level.isLastPage) levels.pop();
+      else await turnPage(context, space, level);
+      continue;
     }
-  }
-  for await (const found of entriesOf(context, space, folder, first)) {
+    const row = context.meta.get('nodes', [space.space, entry.node]);
+    const node = isPromise(row) ? await row : row;
+    // Removed since the page was read: it is not there any more.
+    if (node === undefined) continue;
+    const found = { path: joinPath(level.folder.path, entry.name), node, entry };
     yield found;
-    if (options.recursive === false || found.node.kind !== NODE_KIND.folder) continue;
-    yield* walk(context, space, found);
+    if (options.recursive !== false && node.kind === NODE_KIND.folder) levels.push(levelOf(found));
   }
+}
+
+async function turnPage(context: View, space: Space, level: Level): Promise<void> {
+  const { after } = level;
+  level.page = await context.meta.scan('entries', {
+    prefix: [space.space, level.folder.node.node],
+    ...(after === undefined ? {} : { after: [after] }),
+    limit: PAGE_ENTRIES,
+  });
+  level.next = 0;
+  level.after = level.page.at(-1)?.name;
+  level.isLastPage = level.page.length < PAGE_ENTRIES;
+}
+
+/** The folders that a walk is in when it goes on behind `after`: in the last of them, at the folder itself or inside. */
+async function levelsBehind(context: View, space: Space, folder: Found, options: WalkOptions): Promise<Level[]> {
+  const names = options.after?.slice(folder.path.length) ?? [];
+  const levels = [levelOf(folder, names[0])];
+  if (options.recursive === false) return levels;
+  let at = folder;
+  for (const [index, name] of names.entries()) {
+    const entry = await context.meta.get('entries', [space.space, at.node.node, name]);
+    const node = entry === undefined ? undefined : await nodeRow(context, space, entry.node);
+    if (entry === undefined || node?.kind !== NODE_KIND.folder) break;
+    at = { path: joinPath(at.path, name), node, entry };
+    levels.push(levelOf(at, names[index + 1]));
+  }
+  return levels;
 }

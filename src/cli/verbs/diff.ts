@@ -55,7 +55,7 @@ async function storedSide(service: FileService, path: string, context: Context):
   const record = await service.stat({ path }, { signal: context.signal });
   const below = async function* (): AsyncGenerator<Side, void> {
     if (record.kind !== 'folder') return;
-    for await (const entry of manifestOf(service, path, context.signal))
+    for await (const entry of manifestOf(service, path, { signal: context.signal }))
       yield sideOfRecord(entry.relative, entry.record);
   };
   return { root: sideOfRecord('', record), below: below() };
