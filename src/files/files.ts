@@ -7,14 +7,17 @@ import { type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } fr
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
 import type { Context, FilesOptions, Space } from './context.ts';
+import { HandleSource } from './handle-source.ts';
 import { isSweepOwed, moveWindow, sweepHistory } from './history-sweep.ts';
 import { IdSource } from './id-source.ts';
+import { PastTree } from './past-tree.ts';
 import { MODE_DEFAULT } from './plan.ts';
 import type { PosixTree } from './posix.ts';
 import { PendingPosixTree } from './posix-tree.ts';
 import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './reaper.ts';
 import { sweepVersions } from './retention.ts';
 import { Sharers } from './sharers.ts';
+import { TimeTree } from './time-tree.ts';
 import { getPath } from './tree.ts';
 
 /** The one user until there are accounts. */
@@ -130,14 +133,16 @@ export class Files implements AsyncDisposable {
       const path = textOfPath(root.path);
       throw new Fault('not-folder', `${path} is not a folder, so it cannot be mounted.`, { path });
     }
+    const handles = new HandleSource();
     const tree: PendingPosixTree = new PendingPosixTree({
       ...{ context: this.context, space, user: options.user, root: root.node.node, diskSpace: options.diskSpace },
       isReadOnly: options.isReadOnly ?? false,
+      handles,
       joint: `tree ${++this.#treeCount}`,
       onClose: () => this.#trees.delete(tree),
     });
     this.#trees.add(tree);
-    return tree;
+    return new TimeTree(tree, new PastTree({ context: this.context, space, root: root.node.node, handles }));
   }
 
   /** Waits until other doors may see what POSIX doors did so far. @throws the fault of a group that was lost. */

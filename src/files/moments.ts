@@ -104,7 +104,7 @@ export function askedOf(at: string): Asked {
   throw new Fault('invalid', sentence, { at });
 }
 
-function markPast(context: Context, space: Space, commit: CommitNumber): Disposable {
+export function markPast(context: Context, space: Space, commit: CommitNumber): Disposable {
   const key = pastKey(space, commit);
   context.readingPast.set(key, (context.readingPast.get(key) ?? 0) + 1);
   let isDone = false;

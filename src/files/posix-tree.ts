@@ -21,6 +21,7 @@ import { ACL_ACCESS, ACL_DEFAULT, aclOfMode, bytesOfAcl, inheritAcl, isPlainMode
 import type { Context, Space } from './context.ts';
 import { allocatedIn } from './extents.ts';
 import { FolderReading } from './folder-reading.ts';
+import type { HandleSource } from './handle-source.ts';
 import { type OpenFile, withoutPrivileges } from './open-file.ts';
 import { OpenFiles, shownName } from './open-files.ts';
 import { itemOf, keptVersion, newNode, type Parts, planMove, planUnlink } from './plan.ts';
@@ -66,6 +67,7 @@ export interface PosixTreeOptions {
   /** The folder that is shown as the root; the space's own when absent. */
   readonly root?: NodeId;
   readonly isReadOnly?: boolean;
+  readonly handles: HandleSource;
   /** Tells trees of one process apart. */
   readonly joint: string;
   /** What the store's disk has. */
@@ -96,8 +98,7 @@ export class PendingPosixTree implements PosixTree {
   readonly #handles = new Map<Handle, OpenHandle>();
   readonly #folders = new Map<Handle, FolderReading>();
   readonly #readers: SequentialReaders;
-  readonly #freeHandles: Handle[] = [];
-  #lastHandle = 0;
+  readonly #numbers: HandleSource;
   /** Nodes without a name that the kernel may still ask about; until it forgets them. */
   readonly #ghosts = new Map<NodeId, NodeRow>();
   readonly #listeners = new Set<(change: OutsideChange) => void>();
@@ -107,6 +108,7 @@ export class PendingPosixTree implements PosixTree {
   constructor(options: PosixTreeOptions) {
     this.#options = options;
     this.#space = options.space;
+    this.#numbers = options.handles;
     this.root = options.root ?? options.space.root;
     this.#files = new OpenFiles({
       ...{ context: options.context, space: options.space, user: options.user, joint: options.joint },
@@ -725,13 +727,9 @@ export class PendingPosixTree implements PosixTree {
 
   #openHandle(file: OpenFile, flags: OpenFlags): Handle {
     file.handleCount++;
-    const handle = this.#newHandle();
+    const handle = this.#numbers.take();
     this.#handles.set(handle, { file, flags, faultsSeen: file.faultCount, reader: undefined });
     return handle;
-  }
-
-  #newHandle(): Handle {
-    return this.#freeHandles.pop() ?? ++this.#lastHandle;
   }
 
   #handle(handle: Handle): OpenHandle {
@@ -819,7 +817,7 @@ export class PendingPosixTree implements PosixTree {
     const { file, reader } = this.#handle(handle);
     reader?.[Symbol.dispose]();
     this.#handles.delete(handle);
-    this.#freeHandles.push(handle);
+    this.#numbers.giveBack(handle);
     file.handleCount--;
     if (file.handleCount === 0 && file.isUnlinked) this.#dropOrphan(file);
     this.#files.closed(file);
@@ -881,7 +879,7 @@ export class PendingPosixTree implements PosixTree {
   openFolder(node: NodeId): Handle {
     const row = this.#row(node);
     if (row.kind !== NODE_KIND.folder) throw posixFault('ENOTDIR', 'That is no folder.', { node });
-    const handle = this.#newHandle();
+    const handle = this.#numbers.take();
     this.#folders.set(handle, new FolderReading(this.#rows, this.#space.space, node));
     return handle;
   }
@@ -903,7 +901,7 @@ export class PendingPosixTree implements PosixTree {
   releaseFolder(handle: Handle): void {
     this.#openedFolder(handle);
     this.#folders.delete(handle);
-    this.#freeHandles.push(handle);
+    this.#numbers.giveBack(handle);
   }
 
   syncFolder(handle: Handle): Maybe<void> {
