@@ -8,13 +8,14 @@
  * A damaged pack index costs speed, not data: the pack is walked record by record instead, and that is logged.
  * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
  */
-import { assert, Fault, hexOf, isPromise, type Log, Lru, type Maybe, then } from '../base/index.ts';
+import { assert, Fault, hexOf, isPromise, type Log, Lru, type Maybe, rescue, then } from '../base/index.ts';
 import { type ChunkId, type ChunkRow, type MetaReader, PACK_STATE, type PackId, type RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
-import type { ChunkSlice } from './chunk-store.ts';
+import type { ChunkSlice, ReadAllOptions, SliceSource } from './chunk-store.ts';
 import { bufferOf } from './content-hash.ts';
-import { ROOM_PLAIN_BYTES, TABLE_FIELDS, UNDECODED } from './decode-request.ts';
+import { TABLE_FIELDS, UNDECODED } from './decode-request.ts';
 import type { Decoded, DecodeThreads } from './decode-threads.ts';
+import { type Gathered, Gathering, type Located, type Met, sourceOf, type Wanted } from './gathering.ts';
 import { type IdHasher, idOfKey, keyOfId } from './ids.ts';
 import type { OpenPack } from './open-pack.ts';
 import type { ChunkStoreOptions } from './options.ts';
@@ -24,10 +25,6 @@ import type { PackWriter } from './pack-writer.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader, readHeader } from './record.ts';
 
-/** Records that lie this close are read with one request; what is between them is thrown away. */
-const GAP_BYTES_MAX = 32 * 1024;
-/** Bytes that one request reads, beside the plain bytes that one room for them takes. */
-const REQUEST_BYTES_MAX = 1024 * 1024;
 /** Bytes that one `readAll` has asked for before its requests go to threads: less is done before a message is there. */
 const THREAD_BYTES_MIN = 256 * 1024;
 /** Bytes that one `readAll` has asked for before threads are started for it: to start them costs as much. */
@@ -52,26 +49,6 @@ export interface ReaderContext {
   readonly options: ChunkStoreOptions;
   /** What the pack has of this chunk cannot be read. May be called many times for one. */
   readonly onDamage: (id: ChunkId, pack: PackId) => void;
-}
-
-/** One record: what is asked for, and where it is. */
-interface Located {
-  readonly id: ChunkId;
-  readonly pack: PackId;
-  readonly object: string;
-  readonly place: Place;
-  /** Set while this process still writes the pack. */
-  readonly open: OpenPack | undefined;
-  /** Bytes of the object that may be read; 0 while this process still writes it. */
-  readonly packBytes: number;
-  /** Whether another chunk is needed to decode it. */
-  readonly isPatch: boolean;
-}
-
-/** A slice and where its chunk is. */
-interface Wanted {
-  readonly slice: ChunkSlice;
-  readonly located: Located;
 }
 
 /** What one request has brought: its bytes, from `from` in the object on, or already what is in them. */
@@ -155,12 +132,13 @@ export class ChunkReader {
   }
 
   async *readAll(
-    slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
-    options: ReadOptions = {},
+    slices: SliceSource | AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
+    options: ReadAllOptions = {},
   ): AsyncGenerator<Uint8Array> {
     const queue: Coming[] = [];
     let weight = 0;
-    const groups = this.#groups(slices);
+    const source = sourceOf(slices);
+    const gathering = new Gathering(source.draw, (slice) => this.#meet(slice));
     let isEnded = false;
     try {
       for (;;) {
@@ -169,9 +147,11 @@ export class ChunkReader {
         // Before the next piece is handed out: threads work on what comes behind it while its reader has it.
         while (!isEnded && weight < this.#context.options.readAheadBytes) {
           if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Reading a content');
-          const group = await groups.next();
-          isEnded = group.done === true;
-          for (const coming of group.done === true ? [] : group.value) {
+          const coming = gathering.next();
+          const gathered = isPromise(coming) ? await coming : coming;
+          isEnded = gathered === 'end';
+          const askedBytes = Math.max(gathering.askedBytes, options.expectedBytes ?? 0);
+          for (const coming of this.#comingOf(gathered, askedBytes)) {
             queue.push(coming);
             weight += coming.weight;
           }
@@ -182,7 +162,7 @@ export class ChunkReader {
         next?.giveBack?.();
       }
     } finally {
-      await groups.return?.(undefined);
+      await source.end();
       // Whoever stops in the middle leaves nothing running behind.
       await Promise.allSettled(queue.map(async ({ pieces }) => Promise.allSettled(await pieces)));
     }
@@ -202,15 +182,16 @@ export class ChunkReader {
   }
 
   /** Every record of a pack as its index, or failing that the records themselves, say. */
-  async indexOf(pack: PackObject & { readonly isSealed: boolean }): Promise<PackIndex> {
+  indexOf(pack: PackObject & { readonly isSealed: boolean }): Maybe<PackIndex> {
     const key = pack.isSealed ? pack.object : `${pack.object}:${pack.lengthBytes}`;
     const there = this.#indexes.get(key) ?? this.#comingIndexes.get(key);
     if (there !== undefined) return there;
     const coming = this.#loadIndex(pack).finally(() => this.#comingIndexes.delete(key));
     this.#comingIndexes.set(key, coming);
-    const index = await coming;
-    this.#indexes.set(key, index);
-    return index;
+    return coming.then((index) => {
+      this.#indexes.set(key, index);
+      return index;
+    });
   }
 
   #share(key: string, plain: Promise<Uint8Array>): Promise<Uint8Array> {
@@ -252,28 +233,28 @@ export class ChunkReader {
     }
   }
 
-  async #locate(id: ChunkId): Promise<Located> {
-    const row = await this.#context.index.get('chunks', [this.#context.realm, id]);
-    if (row === undefined) throw missingChunk(id);
-    try {
-      return await this.#locateIn(row);
-    } catch (error) {
-      if (Fault.is(error, 'corrupt')) this.#context.onDamage(id, row.pack);
-      throw error;
-    }
+  #locate(id: ChunkId): Maybe<Located> {
+    return then(this.#context.index.get('chunks', [this.#context.realm, id]), (row) => {
+      if (row === undefined) throw missingChunk(id);
+      return rescue(
+        () => this.#locateIn(row),
+        (error) => {
+          if (Fault.is(error, 'corrupt')) this.#context.onDamage(id, row.pack);
+          throw error;
+        },
+      );
+    });
   }
 
-  async #locateIn(row: ChunkRow): Promise<Located> {
+  #locateIn(row: ChunkRow): Maybe<Located> {
     const open = this.#context.packs.find(row.pack);
-    const pack = open === undefined ? await this.#packOf(row.pack) : undefined;
-    const object = open?.row.object ?? pack?.object ?? '';
-    const place = open === undefined ? pack && (await this.indexOf(pack)).find(row.id) : await open.find(row.id);
-    const isPatch = row.depth > 0;
-    const packBytes = pack?.lengthBytes ?? 0;
-    const where = place ?? { offset: 0, length: 0 };
-    const located = { id: row.id, pack: row.pack, object, place: where, open, packBytes, isPatch };
-    if (place === undefined) throw damagedChunk(located, 'its record is not in the pack that the index names');
-    return located;
+    if (open !== undefined)
+      return then(open.find(row.id), (place) => locatedAt(row, place, { open, object: open.row.object, packBytes: 0 }));
+    return then(this.#packOf(row.pack), (pack) =>
+      then(this.indexOf(pack), (index) =>
+        locatedAt(row, index.find(row.id), { open, object: pack.object, packBytes: pack.lengthBytes }),
+      ),
+    );
   }
 
   #packOf(pack: PackId): Maybe<PackObject & { readonly isSealed: boolean }> {
@@ -351,47 +332,26 @@ export class ChunkReader {
     }
   }
 
-  /** Slices with their chunks under way, in groups that one request each reads. */
-  async *#groups(slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>): AsyncGenerator<readonly Coming[]> {
-    let group: Wanted[] = [];
-    let groupBytes = 0;
-    let askedBytes = 0;
-    for await (const slice of slices) {
-      askedBytes += slice.length;
-      const key = keyOfId(slice.id);
-      const there = this.#plain.get(key) ?? this.#ahead?.find(key);
-      const coming = there === undefined ? this.#coming.get(key) : Promise.resolve(there);
-      const located = coming === undefined ? await this.#locateOrFault(slice.id) : undefined;
-      const last = group.at(-1)?.located;
-      const first = group[0]?.located;
-      if (
-        located !== undefined &&
-        !(located instanceof Fault) &&
-        (first === undefined ||
-          (last && groupBytes + slice.length <= ROOM_PLAIN_BYTES && isNeighbour(first, last, located)))
-      ) {
-        group.push({ slice, located });
-        groupBytes += slice.length;
-        continue;
-      }
-      if (group.length > 0) yield this.#request(group, askedBytes);
-      group = [];
-      groupBytes = slice.length;
-      if (located instanceof Fault) yield [comingOf(slice, rejected(located), 0)];
-      else if (located !== undefined) group.push({ slice, located });
-      else if (coming !== undefined) yield [comingOf(slice, coming, slice.length)];
-    }
-    if (group.length > 0) yield this.#request(group, askedBytes);
+  #comingOf(gathered: Gathered, askedBytes: number): readonly Coming[] {
+    if (gathered === 'end') return [];
+    if ('group' in gathered) return this.#request(gathered.group, askedBytes);
+    const { slice, plain } = gathered.met;
+    return [comingOf(slice, plain, slice.length)];
   }
 
   /** A fault belongs to its slice: those before it are handed out first. */
-  async #locateOrFault(id: ChunkId): Promise<Located | Fault> {
-    try {
-      return await this.#locate(id);
-    } catch (error) {
-      if (error instanceof Fault) return error;
-      throw error;
-    }
+  #meet(slice: ChunkSlice): Maybe<Wanted | Met> {
+    const key = keyOfId(slice.id);
+    const there = this.#plain.get(key) ?? this.#ahead?.find(key);
+    const plain = there === undefined ? this.#coming.get(key) : Promise.resolve(there);
+    if (plain !== undefined) return { slice, plain };
+    return rescue<Wanted | Met>(
+      () => then(this.#locate(slice.id), (located) => ({ slice, located })),
+      (error) => {
+        if (error instanceof Fault) return { slice, plain: rejected(error) };
+        throw error;
+      },
+    );
   }
 
   #request(group: readonly Wanted[], askedBytes: number): readonly Coming[] {
@@ -560,16 +520,14 @@ function handled<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-function isNeighbour(first: Located, last: Located, next: Located): boolean {
-  const end = last.place.offset + last.place.length;
-  const { offset, length } = next.place;
-  return (
-    next.object === last.object &&
-    next.open === last.open &&
-    offset >= end &&
-    offset - end <= GAP_BYTES_MAX &&
-    offset + length - first.place.offset <= REQUEST_BYTES_MAX
-  );
+function locatedAt(
+  { id, pack, depth }: ChunkRow,
+  place: Place | undefined,
+  where: Pick<Located, 'open' | 'object' | 'packBytes'>,
+): Located {
+  const located = { id, pack, place: place ?? { offset: 0, length: 0 }, isPatch: depth > 0, ...where };
+  if (place === undefined) throw damagedChunk(located, 'its record is not in the pack that the index names');
+  return located;
 }
 
 function sliceOf(plain: Uint8Array, slice: ChunkSlice): Uint8Array {

@@ -10,6 +10,7 @@
  * checksum covers header and stored bytes; the id is checked over the plain bytes. Damage is Fault `corrupt` whose
  * `about` names chunk (hex), pack, object and offset; damaged bytes are never handed out.
  */
+import type { Maybe } from '../base/index.ts';
 import type { Change, ChunkId, Put, RealmId } from '../meta/index.ts';
 
 /** How hard to compress: a zstd level, or stored as it is. */
@@ -113,6 +114,15 @@ export interface ChunkSlice {
   readonly length: number;
 }
 
+/** Answers the next slice, and undefined behind the last one. Called for one after the other. */
+export type SliceSource = () => Maybe<ChunkSlice | undefined>;
+
+export interface ReadAllOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of all slices, where the caller knows: what is much is given to threads from the start. */
+  readonly expectedBytes?: number | undefined;
+}
+
 export interface ChunkStoreStats {
   /** Chunks with a reference, and their plain and stored bytes. */
   readonly chunks: number;
@@ -168,8 +178,8 @@ export interface ChunkStore extends AsyncDisposable {
    * one piece. A piece stays unchanged until the next one is asked for: then its memory may serve another.
    */
   readAll(
-    slices: AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
-    options?: { readonly signal?: AbortSignal | undefined },
+    slices: SliceSource | AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
+    options?: ReadAllOptions,
   ): AsyncIterable<Uint8Array>;
   /** Plain, verified bytes of an inline record. @throws Fault `corrupt`. */
   readInline(record: Uint8Array): Uint8Array;

@@ -6,7 +6,7 @@
  * An append that fails may have torn the object's end: the appender is opened anew at the last good byte, and only the
  * records of that append are lost. A sync that fails leaves unknown what the disk has, so the pack takes no more.
  */
-import { assert } from '../base/index.ts';
+import { assert, type Maybe, then } from '../base/index.ts';
 import { type ChunkId, PACK_STATE, type PackRow } from '../meta/index.ts';
 import type { Appender, ObjectStore } from '../objects/index.ts';
 import { idOfKey, keyOfId } from './ids.ts';
@@ -52,7 +52,7 @@ export class OpenPack {
   readonly #context: PackContext;
   readonly #places = new Map<string, Place>();
   /** Records of an earlier process, walked when somebody needs them. */
-  #earlier: Promise<ReadonlyMap<string, Place>> | undefined;
+  #earlier: Maybe<ReadonlyMap<string, Place>> | undefined;
   #appender: Appender | undefined;
   /** Without `append`: what will be put. */
   #gathered: Uint8Array[] = [];
@@ -147,9 +147,9 @@ export class OpenPack {
   }
 
   /** Absent is an answer. */
-  async find(id: ChunkId): Promise<Place | undefined> {
+  find(id: ChunkId): Maybe<Place | undefined> {
     const key = keyOfId(id);
-    return this.#places.get(key) ?? (await this.#earlierPlaces()).get(key);
+    return this.#places.get(key) ?? then(this.#earlierPlaces(), (earlier) => earlier.get(key));
   }
 
   /** Bytes of the pack, appended ones included. */
@@ -222,15 +222,17 @@ export class OpenPack {
     return [...all].map(([key, place]) => ({ id: idOfKey(key), ...place }));
   }
 
-  #earlierPlaces(): Promise<ReadonlyMap<string, Place>> {
-    this.#earlier ??= this.#walkEarlier();
-    return this.#earlier;
+  #earlierPlaces(): Maybe<ReadonlyMap<string, Place>> {
+    if (this.#earlier !== undefined) return this.#earlier;
+    if (this.row.lengthBytes === 0) return NOTHING_EARLIER;
+    const walk = this.#walkEarlier();
+    this.#earlier = walk;
+    return walk.then((places) => (this.#earlier = places));
   }
 
   /** Records that stood here when this process took the pack over. */
   async #walkEarlier(): Promise<ReadonlyMap<string, Place>> {
     const { object, lengthBytes, realm, pack } = this.row;
-    if (lengthBytes === 0) return new Map();
     const { objects, idBytes } = this.#context;
     return await recordPlaces(objects, { object, lengthBytes, realm, pack, idBytes });
   }
@@ -245,6 +247,8 @@ export class OpenPack {
     return encodeFooter({ realm, pack, idBytes: this.#context.idBytes }, place);
   }
 }
+
+const NOTHING_EARLIER: ReadonlyMap<string, Place> = new Map();
 
 /** Bytes that sealing adds for `recordCount` records. */
 export function sealBytesOf(recordCount: number, idBytes: number): number {

@@ -4,8 +4,8 @@
  * byte of what they opened.
  */
 import { textOfPath } from '../api/index.ts';
-import { Fault, hexOf } from '../base/index.ts';
-import type { ChunkSlice } from '../chunks/index.ts';
+import { Fault, hexOf, isPromise, type Maybe, then } from '../base/index.ts';
+import type { ChunkSlice, SliceSource } from '../chunks/index.ts';
 import { type ContentId, EXTENT_KIND, type ExtentRow } from '../meta/index.ts';
 import type { Sharing, Space, View } from './context.ts';
 import type { Found } from './tree.ts';
@@ -58,19 +58,17 @@ export async function* readContent(
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   let left = range.length;
-  const segments = segmentsOf(context, space, content, range);
+  const segments = new Segments(context, space, content, range);
   try {
-    let step = await segments.next();
-    while (step.done !== true) {
-      const segment = step.value;
+    for (let segment = await segments.next(); segment !== undefined; ) {
       if (segment.kind === 'chunk') {
         // A run of chunks goes to the chunk store as one, so that it can read ahead; it ends at a hole or inline bytes.
         const run = takeRun(segments, segment.slice);
-        for await (const bytes of context.chunks.readAll(run.slices, { signal })) {
+        for await (const bytes of context.chunks.readAll(run.draw, { signal, expectedBytes: left })) {
           left -= bytes.length;
           yield bytes;
         }
-        step = run.next ?? { done: true, value: undefined };
+        segment = run.next;
         continue;
       }
       const bytes = segment.kind === 'bytes' ? segment.bytes : undefined;
@@ -80,7 +78,7 @@ export async function* readContent(
         left -= part.length;
         yield part;
       }
-      step = await segments.next();
+      segment = await segments.next();
     }
   } catch (error) {
     throw await nameFile(context, space, error, found);
@@ -128,40 +126,75 @@ function sharedBy(others: readonly string[], { more, isAll }: Sharing): string {
 }
 
 interface Run {
-  readonly slices: AsyncIterable<ChunkSlice>;
+  readonly draw: SliceSource;
   /** The segment that ended the run, once the run is done. */
-  next: IteratorResult<Segment> | undefined;
+  next: Segment | undefined;
 }
 
-function takeRun(segments: AsyncGenerator<Segment>, first: ChunkSlice): Run {
-  const run: Run = { slices: slicesOf(), next: undefined };
-  async function* slicesOf(): AsyncGenerator<ChunkSlice> {
-    yield first;
-    for (;;) {
-      const step = await segments.next();
-      if (step.done === true || step.value.kind !== 'chunk') {
-        run.next = step;
-        return;
+function takeRun(segments: Segments, first: ChunkSlice): Run {
+  let isFirst = true;
+  const run: Run = {
+    draw() {
+      if (isFirst) {
+        isFirst = false;
+        return first;
       }
-      yield step.value.slice;
-    }
-  }
+      return then(segments.next(), (segment) => {
+        if (segment?.kind === 'chunk') return segment.slice;
+        run.next = segment;
+        return undefined;
+      });
+    },
+    next: undefined,
+  };
   return run;
 }
 
-async function* segmentsOf(context: View, space: Space, content: ContentId, range: Range): AsyncGenerator<Segment> {
-  const end = range.offset + range.length;
-  let at = range.offset;
-  for await (const extent of extentsFrom(context, space, content, range.offset)) {
-    if (extent.offset >= end) break;
-    if (extent.offset + extent.length <= at) continue;
-    if (extent.offset > at) yield { kind: 'zeros', length: extent.offset - at };
-    const start = Math.max(at, extent.offset);
-    const stop = Math.min(end, extent.offset + extent.length);
-    yield segmentOf(context, extent, start - extent.offset, stop - start);
-    at = stop;
+/** The segments of a range, one after the other; without a promise where metadata answers without one. */
+class Segments {
+  readonly #context: View;
+  readonly #extents: ExtentPages;
+  readonly #end: number;
+  #at: number;
+  /** The extent that `#at` has not passed. */
+  #extent: ExtentRow | undefined;
+
+  constructor(context: View, space: Space, content: ContentId, range: Range) {
+    this.#context = context;
+    this.#extents = new ExtentPages(context, space, content, range.offset);
+    this.#at = range.offset;
+    this.#end = range.offset + range.length;
   }
-  if (at < end) yield { kind: 'zeros', length: end - at };
+
+  /** Undefined behind the last one. */
+  next(): Maybe<Segment | undefined> {
+    while (this.#at < this.#end) {
+      const extent = this.#extent ?? this.#extents.next();
+      if (isPromise(extent)) return extent.then((came) => this.#segmentAt(came) ?? this.next());
+      const segment = this.#segmentAt(extent);
+      if (segment !== undefined) return segment;
+    }
+    return undefined;
+  }
+
+  /** Undefined for an extent that ends before there is anything to read. */
+  #segmentAt(extent: ExtentRow | undefined): Segment | undefined {
+    if (extent !== undefined && extent.offset + extent.length <= this.#at) return undefined;
+    this.#extent = extent;
+    return this.#nextIn(extent);
+  }
+
+  #nextIn(extent: ExtentRow | undefined): Segment {
+    const start = extent === undefined ? this.#end : Math.min(this.#end, extent.offset);
+    const at = this.#at;
+    if (extent === undefined || start > at) {
+      this.#at = start;
+      return { kind: 'zeros', length: start - at };
+    }
+    this.#extent = undefined;
+    this.#at = Math.min(this.#end, extent.offset + extent.length);
+    return segmentOf(this.#context, extent, at - extent.offset, this.#at - at);
+  }
 }
 
 function segmentOf(context: View, extent: ExtentRow, skip: number, length: number): Segment {
@@ -182,25 +215,37 @@ function segmentOf(context: View, extent: ExtentRow, skip: number, length: numbe
   throw new Fault('corrupt', 'An extent names neither a chunk nor bytes.', about);
 }
 
-/** Extents that end behind `offset`, in order. */
-export async function* extentsFrom(
-  context: View,
-  space: Space,
-  content: ContentId,
-  offset: number,
-): AsyncGenerator<ExtentRow> {
-  let from: { readonly from: readonly [number] } | { readonly after: readonly [number] } = {
-    from: [Math.max(0, offset - EXTENT_BYTES_MAX)],
-  };
-  for (;;) {
-    const page: readonly ExtentRow[] = await context.meta.scan('extents', {
-      prefix: [space.space, content],
-      ...from,
-      limit: PAGE_EXTENTS,
+/** Extents that end behind an offset, in order, a page at a time. */
+class ExtentPages {
+  readonly #context: View;
+  readonly #prefix: readonly [number, ContentId];
+  #from: { readonly from: readonly [number] } | { readonly after: readonly [number] };
+  #page: readonly ExtentRow[] = [];
+  #index = 0;
+  #isLast = false;
+
+  constructor(context: View, space: Space, content: ContentId, offset: number) {
+    this.#context = context;
+    this.#prefix = [space.space, content];
+    this.#from = { from: [Math.max(0, offset - EXTENT_BYTES_MAX)] };
+  }
+
+  /** Undefined behind the last one. */
+  next(): Maybe<ExtentRow | undefined> {
+    const extent = this.#page[this.#index];
+    if (extent === undefined && !this.#isLast) return then(this.#turn(), () => this.next());
+    this.#index++;
+    return extent;
+  }
+
+  #turn(): Maybe<void> {
+    const range = { prefix: this.#prefix, ...this.#from, limit: PAGE_EXTENTS };
+    return then(this.#context.meta.scan('extents', range), (page) => {
+      this.#page = page;
+      this.#index = 0;
+      this.#isLast = page.length < PAGE_EXTENTS;
+      const last = page.at(-1);
+      if (last !== undefined) this.#from = { after: [last.offset] };
     });
-    yield* page;
-    const last: ExtentRow | undefined = page.at(-1);
-    if (last === undefined || page.length < PAGE_EXTENTS) return;
-    from = { after: [last.offset] };
   }
 }

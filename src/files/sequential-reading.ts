@@ -55,7 +55,8 @@ export class SequentialReaders {
   /** Chunks one behind the other from `offset` on, up to what is no chunk. */
   begin(content: ContentId, offset: number, end: number): AsyncIterator<Uint8Array> {
     const { context, space, rows } = this.#options;
-    return context.chunks.readAll(slicesOf(rows, space, content, offset, end))[Symbol.asyncIterator]();
+    const slices = slicesOf(rows, space, content, offset, end);
+    return context.chunks.readAll(slices, { expectedBytes: end - offset })[Symbol.asyncIterator]();
   }
 
   /** Memory for an answer. */
