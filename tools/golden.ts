@@ -234,6 +234,14 @@ async function fill(): Promise<void> {
         mode: 'insert',
         row: { space: SPACE, kind: REAP_KIND.content, target: content, owner: 'dead', died: 1 },
       },
+      {
+        table: 'locks',
+        mode: 'insert',
+        row: {
+          ...{ space: SPACE, token: 1, key: `e:${files.spaceOf('owner').root}:6c6f636b6564`, mode: 'X', isTarget: 1 },
+          ...{ session: 'golden', holder: 'golden', path: '/locked', grantedMs: 1, expiresMs: Date.UTC(2500, 0) },
+        },
+      },
     ];
     await groups.commit({ space: SPACE, now, puts });
     const root = files.spaceOf('owner').root;

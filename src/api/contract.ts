@@ -48,6 +48,7 @@ export function fileServiceContract(
     describe('attributes', () => attributes(check));
     describe('versions', () => versions(check, contract));
     describe('snapshots and the past', () => snapshots(check, contract));
+    describe('locks', () => locks(check));
     describe('search', () => searching(check));
     describe('names', () => names(check));
     describe('many at once', () => many(check));
@@ -711,6 +712,109 @@ function attributes(check: Check): void {
     await fault(service.setAttributes(target, { mode: 0o600, modified: 'never' }), 'invalid');
     assert.equal((await service.stat(target)).mode, 0o644);
     await fault(service.setAttributes({ path: '/none' }, { mode: 0o600 }), 'not-found');
+  });
+}
+
+function locks(check: Check): void {
+  check('a locked file is changed by nobody else, and the refusal names the holder', async (service) => {
+    await put(service, '/a', 'one');
+    const before = Date.now();
+    const lock = await service.lock('/a', { holder: 'Ann', leaseMs: 30_000 });
+    assert.deepEqual([lock.path, lock.mode, lock.holder], ['/a', 'X', 'Ann']);
+    assert.ok(Math.abs(Date.parse(lock.expires) - before - 30_000) < 5_000);
+    for (const act of [
+      () => put(service, '/a', 'two'),
+      () => service.setAttributes({ path: '/a' }, { mode: 0o600 }),
+      () => service.move('/a', '/b'),
+      () => service.remove('/a'),
+    ]) {
+      const { about } = await fault(act(), 'locked');
+      assert.deepEqual([about.holder, about.lock_token], ['Ann', lock.token]);
+      assert.ok(Number(about.held_ms) >= 0);
+    }
+    assert.equal(await textAt(service, '/a'), 'one');
+    await put(service, '/b', 'others go on');
+    await service.copy('/a', '/c');
+  });
+
+  check('whoever presents the lock may change, and hears when it is held no more', async (service) => {
+    await put(service, '/a', 'one');
+    const { token } = await service.lock('/a');
+    await put(service, '/a', 'two', { lockToken: token });
+    await service.setAttributes({ path: '/a' }, { mode: 0o600 }, { lockToken: token });
+    await service.move('/a', '/b', { lockToken: token });
+    await fault(put(service, '/b', 'x', { mode: 'replace' }), 'locked');
+    assert.equal((await service.unlock(token)).token, token);
+    await fault(put(service, '/b', 'three', { lockToken: token }), 'lock-lost');
+    assert.equal(await textAt(service, '/b'), 'two');
+    await fault(service.unlock(token), 'lock-lost');
+    await put(service, '/b', 'three');
+  });
+
+  check('a folder is locked with all that is in it; what is beside it is not', async (service) => {
+    await service.makeFolder('/f/g', { parents: true });
+    await put(service, '/f/g/a', 'one');
+    const { token } = await service.lock('/f');
+    await fault(put(service, '/f/g/a', 'two'), 'locked');
+    await fault(put(service, '/f/g/new', 'two'), 'locked');
+    await fault(service.makeFolder('/f/h'), 'locked');
+    await fault(service.remove('/f', { recursive: true }), 'locked');
+    await fault(service.lock('/f/g/a'), 'locked');
+    await fault(service.lock('/'), 'locked');
+    await put(service, '/beside', 'free');
+    await service.makeFolder('/f/h', { lockToken: token });
+    const results = [];
+    const item: BulkItem = { path: '/f/many', kind: 'folder' };
+    for await (const result of service.writeMany([item])) results.push(result);
+    assert.ok(results[0]?.ok === false && Fault.is(results[0].fault, 'locked'));
+    for await (const result of service.writeMany([item], { lockToken: token })) assert.ok(result.ok);
+  });
+
+  check('a name that is free can be locked, and stays so when it is taken', async (service) => {
+    const { token } = await service.lock('/new');
+    await fault(put(service, '/new', 'other'), 'locked');
+    await fault(service.makeFolder('/new'), 'locked');
+    await put(service, '/new', 'mine', { lockToken: token });
+    await fault(put(service, '/new', 'other'), 'locked');
+    await put(service, '/else', 'x');
+    await fault(service.move('/else', '/new', { overwrite: true }), 'locked');
+    await fault(service.lock('/none/below'), 'not-found');
+  });
+
+  check('what is locked stays where it is, with all above it', async (service) => {
+    await service.makeFolder('/f/g', { parents: true });
+    await put(service, '/f/g/a', 'one');
+    const { token } = await service.lock('/f/g/a');
+    await fault(service.move('/f', '/h'), 'locked');
+    await fault(service.remove('/f/g', { recursive: true }), 'locked');
+    await put(service, '/f/g/b', 'a sibling');
+    await service.move('/f', '/h', { lockToken: token });
+    await fault(put(service, '/h/g/a', 'x', { mode: 'replace' }), 'locked');
+  });
+
+  check('locks are listed, renewed, shared and raised', async (service) => {
+    await put(service, '/a', 'one');
+    const one = await service.lock('/a', { mode: 'S', leaseMs: 5_000 });
+    const two = await service.lock('/a', { mode: 'S' });
+    assert.ok(two.token > one.token);
+    await fault(service.lock('/a'), 'locked');
+    await fault(service.changeLock(one.token, { mode: 'X' }), 'locked');
+    const renewed = await service.changeLock(one.token, { leaseMs: 50_000 });
+    assert.ok(renewed.expires > one.expires);
+    await service.lock('/b');
+    assert.deepEqual(
+      (await service.locks()).locks.map(({ path }) => path),
+      ['/a', '/a', '/b'],
+    );
+    assert.deepEqual(
+      (await service.locks({ path: '/a' })).locks.map(({ token }) => token),
+      [one.token, two.token],
+    );
+    await service.unlock(two.token);
+    assert.equal((await service.changeLock(one.token, { mode: 'X' })).mode, 'X');
+    await fault(service.lock('/a', { mode: 'S' }), 'locked');
+    await fault(service.lock('/c', { leaseMs: 1 }), 'invalid');
+    await fault(service.changeLock(9_999_999), 'lock-lost');
   });
 }
 

@@ -8,6 +8,9 @@ import type {
   FileKind,
   FileRecord,
   ListPage,
+  LockList,
+  LockMode,
+  LockRecord,
   Removed,
   ServerInfo,
   SnapshotPage,
@@ -29,8 +32,13 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What changes something may present a lock: `locked` past one of somebody else, `lock-lost` when it is held no more. */
+export interface Changing extends CallOptions {
+  readonly lockToken?: number | undefined;
+}
+
 /** The caller refuses to act on anything but this version (`conflict` names both). */
-export interface Expecting extends CallOptions {
+export interface Expecting extends Changing {
   readonly expectedVersion?: number | undefined;
   /**
    * And on no other node than this one: versions count per node, so that a file removed and made anew under the same
@@ -179,6 +187,27 @@ export interface SearchQuery extends AtOptions {
   readonly limit?: number | undefined;
 }
 
+export interface LockOptions extends CallOptions {
+  /** X when absent: for one holder alone. S: many may hold it, and nobody writes. */
+  readonly mode?: LockMode | undefined;
+  /** How long it lasts unless it is renewed: 1 s to 24 h; 60 s when absent. */
+  readonly leaseMs?: number | undefined;
+  /** How long to wait for others, up to 10 minutes; not at all when absent. */
+  readonly waitMs?: number | undefined;
+  /** Who holds it, for those who find it locked. */
+  readonly holder?: string | undefined;
+  /** Locks of one session never conflict with each other; every lock has its own when absent. */
+  readonly session?: string | undefined;
+}
+
+/** What is absent stays as it is, but the lease begins anew. */
+export interface LockChange extends CallOptions {
+  readonly mode?: LockMode | undefined;
+  readonly leaseMs?: number | undefined;
+  /** For a mode that gives more. */
+  readonly waitMs?: number | undefined;
+}
+
 export interface CheckOptions extends CallOptions {
   /** Share of the chunks to read, 0–1; 1 when absent. */
   readonly sample?: number | undefined;
@@ -197,7 +226,7 @@ export interface FileService {
   /** Makes a folder; `exists` when there is something, unless `parents` is set and it is a folder. */
   makeFolder(
     path: string,
-    options?: CallOptions & {
+    options?: Changing & {
       readonly parents?: boolean;
       readonly permissions?: number;
       readonly idempotencyKey?: string;
@@ -205,7 +234,7 @@ export interface FileService {
   ): Promise<FileRecord>;
   write(path: string, source: ByteSource, options: WriteOptions): Promise<FileRecord>;
   /** Many small things in few commits: results in the order of the items, each item standing or failing alone. */
-  writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options?: CallOptions): AsyncIterable<BulkResult>;
+  writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options?: Changing): AsyncIterable<BulkResult>;
   read(target: Target, options?: ReadOptions): Promise<FileRead>;
   setAttributes(
     target: Target,
@@ -237,6 +266,18 @@ export interface FileService {
   snapshot(name: string, options?: CallOptions): Promise<SnapshotRecord>;
   /** Answers what it was. What it alone kept is given back behind. */
   removeSnapshot(name: string, options?: CallOptions & { readonly dryRun?: boolean }): Promise<SnapshotRecord>;
+  /**
+   * Locks a file or folder with all that is in it, or a name that is not there yet, until it is given back or its lease
+   * ends: changes that do not present it answer `locked`. Survives a restart.
+   * @throws Fault `locked`, which names the holder and since when; `deadlock`, which names who waits for whom.
+   */
+  lock(path: string, options?: LockOptions): Promise<LockRecord>;
+  /** Renews a lock, and makes it more or less. @throws Fault `lock-lost`. */
+  changeLock(token: number, change?: LockChange): Promise<LockRecord>;
+  /** Gives a lock back, also somebody else's. @throws Fault `lock-lost`. */
+  unlock(token: number, options?: CallOptions): Promise<LockRecord>;
+  /** All locks, or those on this path; the oldest first. */
+  locks(options?: CallOptions & { readonly path?: string | undefined }): Promise<LockList>;
   stats(options?: CallOptions): Promise<StoreStats>;
   check(options?: CheckOptions): Promise<CheckReport>;
 }

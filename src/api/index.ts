@@ -1,4 +1,5 @@
 /** api: the wire contract. Browser-safe. */
+export { FakeLocks } from './fake-locks.ts';
 export * from './file-service.ts';
 export * from './openapi.ts';
 export * from './path.ts';

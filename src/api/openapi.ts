@@ -30,6 +30,7 @@ const TAGS: Readonly<Record<Route['tag'], string>> = {
   Versions: 'What a file was before, and back to it.',
   Snapshots: 'Named moments of a folder, and how to read them.',
   Trees: 'Move, copy, search and list whole trees.',
+  Locks: 'Keep others from changing something for a while.',
   Store: 'Figures and checks of the whole store.',
   About: 'The server itself and this document.',
 };

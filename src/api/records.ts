@@ -130,6 +130,33 @@ export const AttributeChange = Type.Object(
 );
 export type AttributeChange = Static<typeof AttributeChange>;
 
+/** What a lock gives: S to read in peace, X to change; IS and IX say that something inside is meant; SIX is both. */
+export const LOCK_MODE_NAMES = ['IS', 'IX', 'S', 'SIX', 'X'] as const;
+export type LockMode = (typeof LOCK_MODE_NAMES)[number];
+export const LockMode = Type.Enum([...LOCK_MODE_NAMES], {
+  description: 'X: nobody else. S: many, and nobody changes anything. IS, IX: something inside. SIX: S and IX.',
+});
+
+export const LockRecord = Type.Object(
+  {
+    token: Type.Integer({ description: 'Names the lock. Rises with every lock, and is never used again.' }),
+    path: Type.String({ description: 'What was locked, as it was called then.' }),
+    mode: LockMode,
+    holder: Type.String({ description: 'Who holds it.' }),
+    session: Type.String({ description: 'Locks of one session do not conflict.' }),
+    granted: Type.String({ format: 'date-time' }),
+    expires: Type.String({ format: 'date-time', description: 'When it ends unless it is renewed.' }),
+  },
+  { $id: 'LockRecord' },
+);
+export type LockRecord = Static<typeof LockRecord>;
+
+export const LockList = Type.Object(
+  { locks: Type.Array(LockRecord, { description: 'The oldest first.' }) },
+  { $id: 'LockList' },
+);
+export type LockList = Static<typeof LockList>;
+
 export const Removed = Type.Object(
   {
     path: Type.String(),

@@ -13,6 +13,9 @@ import {
   FileRecord,
   Id,
   ListPage,
+  LOCK_MODE_NAMES,
+  LockList,
+  LockRecord,
   Removed,
   ServerInfo,
   SnapshotPage,
@@ -49,7 +52,7 @@ export interface RouteAnswer {
 export interface Route {
   readonly method: HttpMethod;
   readonly path: string;
-  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Snapshots' | 'Trees' | 'Store' | 'About';
+  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Snapshots' | 'Trees' | 'Locks' | 'Store' | 'About';
   readonly summary: string;
   readonly description?: string;
   readonly query?: TObject;
@@ -123,6 +126,8 @@ export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
   'X-Modified-Time': 'Modification time of the file, ISO 8601 with a zone; now when absent.',
   'X-File-Mode': 'Permission bits, octal: `644`.',
   'Idempotency-Key': 'The same key again answers what the first request answered and does nothing. 1–255 characters.',
+  'Lock-Token':
+    'The token of a lock that is presented: 423 `locked` past a lock of somebody else, 412 `lock-lost` when this one is held no more.',
   Prefer:
     'DELETE: `return=representation` answers 200 with what was removed instead of 204. GET, HEAD: `file-record` adds the header X-File-Record.',
   Accept: '`application/json` answers one JSON object instead of NDJSON.',
@@ -151,6 +156,7 @@ const WRITE_HEADERS = [
   'X-Modified-Time',
   'X-File-Mode',
   'Idempotency-Key',
+  'Lock-Token',
 ];
 const READ_HEADERS = ['If-Match', 'If-None-Match', 'If-Modified-Since', 'Prefer'];
 const FILE_ANSWER_HEADERS = [
@@ -173,6 +179,8 @@ const WRITE_FAULTS = [
   'mismatch',
   'full',
   'quota',
+  'locked',
+  'lock-lost',
 ] as const;
 const record = (description: string): RouteAnswer => ({
   description,
@@ -276,6 +284,40 @@ const UploadFields = Type.Object(
   closed,
 );
 
+const LockModeName = Type.Optional(
+  Type.Union(
+    LOCK_MODE_NAMES.map((mode) => Type.Literal(mode)),
+    { description: 'X (when absent): nobody else changes it. S: many may hold it, and nobody changes it.' },
+  ),
+);
+const leaseSeconds = Type.Optional(
+  Type.Number({ minimum: 1, maximum: 86_400, description: 'How long it lasts unless it is renewed; 60 when absent.' }),
+);
+const waitSeconds = Type.Optional(
+  Type.Number({ minimum: 0, maximum: 600, description: 'How long to wait for others; not at all when absent.' }),
+);
+
+const LockBody = Type.Object(
+  {
+    path: PathText,
+    mode: LockModeName,
+    lease_seconds: leaseSeconds,
+    wait_seconds: waitSeconds,
+    holder: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 255, description: 'Who holds it, for those who find it locked.' }),
+    ),
+    session: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 255, description: 'Locks of one session do not conflict.' }),
+    ),
+  },
+  closed,
+);
+
+const LockChangeBody = Type.Object(
+  { mode: LockModeName, lease_seconds: leaseSeconds, wait_seconds: waitSeconds },
+  closed,
+);
+
 const WriteQuery = Type.Object({ parents, ...expecting }, closed);
 const VersionQuery = Type.Object(
   {
@@ -329,10 +371,10 @@ export const ROUTES = {
     tag: 'Files',
     summary: 'Change attributes of a file or folder',
     query: Type.Object(expecting, closed),
-    headers: ['If-Match', 'Idempotency-Key'],
+    headers: ['If-Match', 'Idempotency-Key', 'Lock-Token'],
     body: { type: 'json', schema: AttributeChange, example: { mode: 0o600, attributes: { 'user.tag': 'cmVk' } } },
     answers: { 200: record('Changed.') },
-    faults: ['not-found', 'conflict', 'not-folder'],
+    faults: ['not-found', 'conflict', 'not-folder', 'locked', 'lock-lost'],
   },
   fileRead: {
     method: 'GET',
@@ -369,12 +411,12 @@ export const ROUTES = {
     tag: 'Files',
     summary: 'Remove a file, a link or an empty folder',
     query: Type.Object({ recursive, dry_run: dryRun, ...expecting }, closed),
-    headers: ['If-Match', 'Idempotency-Key', 'Prefer'],
+    headers: ['If-Match', 'Idempotency-Key', 'Prefer', 'Lock-Token'],
     answers: {
       204: { description: 'Removed.' },
       200: { description: 'What was removed, or would be.', type: 'json', schema: Removed },
     },
-    faults: ['not-found', 'not-empty', 'not-folder', 'conflict'],
+    faults: ['not-found', 'not-empty', 'not-folder', 'conflict', 'locked', 'lock-lost'],
   },
   recordRead: {
     method: 'GET',
@@ -400,10 +442,10 @@ export const ROUTES = {
     tag: 'Files',
     summary: 'Change attributes of a file or folder, by its id',
     query: Type.Object(expecting, closed),
-    headers: ['If-Match', 'Idempotency-Key'],
+    headers: ['If-Match', 'Idempotency-Key', 'Lock-Token'],
     body: { type: 'json', schema: AttributeChange, example: { modified: '2026-01-02T03:04:05Z' } },
     answers: { 200: record('Changed.') },
-    faults: ['not-found', 'conflict'],
+    faults: ['not-found', 'conflict', 'locked', 'lock-lost'],
   },
   upload: {
     method: 'POST',
@@ -412,7 +454,7 @@ export const ROUTES = {
     summary: 'Upload a file from a form',
     description:
       'Fields first, then one file. A file that is there already gets a new version; with `overwrite` false, or If-None-Match: *, it is refused.',
-    headers: ['If-Match', 'If-None-Match', 'Idempotency-Key'],
+    headers: ['If-Match', 'If-None-Match', 'Idempotency-Key', 'Lock-Token'],
     body: { type: 'multipart', fields: UploadFields },
     answers: {
       200: { description: 'Replaced.', type: 'json', schema: Uploaded, headers: ['ETag', 'Location'] },
@@ -452,9 +494,10 @@ export const ROUTES = {
     path: '/v1/symlinks/{path}',
     tag: 'Files',
     summary: 'Make a symlink',
+    headers: ['Lock-Token'],
     body: { type: 'json', schema: SymlinkBody, example: { target: '../notes/report.txt' } },
     answers: { 201: record('Made.') },
-    faults: ['not-found', 'exists', 'not-folder'],
+    faults: ['not-found', 'exists', 'not-folder', 'locked', 'lock-lost'],
   },
   folderCreate: {
     method: 'POST',
@@ -463,9 +506,9 @@ export const ROUTES = {
     summary: 'Make a folder',
     description: 'With `parents` a folder that is there already is answered as it is.',
     query: Type.Object({ parents, mode: Permissions }, closed),
-    headers: ['Idempotency-Key'],
+    headers: ['Idempotency-Key', 'Lock-Token'],
     answers: { 201: { ...record('Made.'), headers: ['ETag', 'Location'] } },
-    faults: ['not-found', 'exists', 'not-folder'],
+    faults: ['not-found', 'exists', 'not-folder', 'locked', 'lock-lost'],
   },
   folderList: {
     method: 'GET',
@@ -498,12 +541,12 @@ export const ROUTES = {
     tag: 'Folders',
     summary: 'Remove a folder with all that is in it',
     query: Type.Object({ dry_run: dryRun, ...expecting }, closed),
-    headers: ['If-Match', 'Idempotency-Key', 'Prefer'],
+    headers: ['If-Match', 'Idempotency-Key', 'Prefer', 'Lock-Token'],
     answers: {
       204: { description: 'Removed.' },
       200: { description: 'What was removed, or would be.', type: 'json', schema: Removed },
     },
-    faults: ['not-found', 'not-folder', 'conflict'],
+    faults: ['not-found', 'not-folder', 'conflict', 'locked', 'lock-lost'],
   },
   versionList: {
     method: 'GET',
@@ -530,10 +573,10 @@ export const ROUTES = {
     tag: 'Versions',
     summary: 'Make an older version the current one',
     description: 'As a new version: nothing is lost by it.',
-    headers: ['If-Match', 'Idempotency-Key'],
+    headers: ['If-Match', 'Idempotency-Key', 'Lock-Token'],
     body: { type: 'json', schema: RestoreBody, example: { path: '/notes.txt', version: 1 } },
     answers: { 200: record('Restored.') },
-    faults: ['not-found', 'not-folder', 'is-folder', 'exists', 'conflict'],
+    faults: ['not-found', 'not-folder', 'is-folder', 'exists', 'conflict', 'locked', 'lock-lost'],
   },
   snapshotList: {
     method: 'GET',
@@ -577,10 +620,10 @@ export const ROUTES = {
     path: '/v1/move',
     tag: 'Trees',
     summary: 'Move or rename a file or folder',
-    headers: ['If-Match', 'Idempotency-Key'],
+    headers: ['If-Match', 'Idempotency-Key', 'Lock-Token'],
     body: { type: 'json', schema: RelocateBody, example: { from_path: '/a.txt', to_path: '/b.txt' } },
     answers: { 200: record('Moved.') },
-    faults: ['not-found', 'exists', 'conflict', 'not-folder', 'is-folder', 'not-empty'],
+    faults: ['not-found', 'exists', 'conflict', 'not-folder', 'is-folder', 'not-empty', 'locked', 'lock-lost'],
   },
   copy: {
     method: 'POST',
@@ -588,10 +631,10 @@ export const ROUTES = {
     tag: 'Trees',
     summary: 'Copy a file or folder',
     description: 'Copies metadata only, whatever the size.',
-    headers: ['If-Match', 'Idempotency-Key'],
+    headers: ['If-Match', 'Idempotency-Key', 'Lock-Token'],
     body: { type: 'json', schema: RelocateBody, example: { from_path: '/a.txt', to_path: '/b.txt' } },
     answers: { 201: { ...record('Copied.'), headers: ['ETag', 'Location'] } },
-    faults: ['not-found', 'exists', 'conflict', 'not-folder', 'is-folder', 'not-empty', 'quota'],
+    faults: ['not-found', 'exists', 'conflict', 'not-folder', 'is-folder', 'not-empty', 'quota', 'locked', 'lock-lost'],
   },
   search: {
     method: 'GET',
@@ -629,6 +672,43 @@ export const ROUTES = {
     headers: ['Accept'],
     answers: { 200: { description: 'Records.', type: 'ndjson', schema: FileRecord } },
     faults: ['not-kept', 'not-found', 'not-folder'],
+  },
+  lockTake: {
+    method: 'POST',
+    path: '/v1/locks',
+    tag: 'Locks',
+    summary: 'Lock a file, a folder with all that is in it, or a name that is free',
+    description:
+      'Until it is given back or its lease ends, changes that do not present the token answer 423. It survives a restart.',
+    body: { type: 'json', schema: LockBody, example: { path: '/notes.txt', lease_seconds: 300, holder: 'Ann' } },
+    answers: { 201: { description: 'Locked.', type: 'json', schema: LockRecord, headers: ['Location'] } },
+    faults: ['not-found', 'not-folder', 'locked', 'deadlock'],
+  },
+  lockList: {
+    method: 'GET',
+    path: '/v1/locks',
+    tag: 'Locks',
+    summary: 'The locks there are, the oldest first',
+    query: Type.Object({ path: text('Only those on this path.') }, closed),
+    answers: { 200: { description: 'The locks.', type: 'json', schema: LockList } },
+  },
+  lockChange: {
+    method: 'PATCH',
+    path: '/v1/locks/{id}',
+    tag: 'Locks',
+    summary: 'Renew a lock, or make it more or less',
+    description: 'The lease begins anew. A mode that gives more waits its turn; one that gives less is had at once.',
+    body: { type: 'json', schema: LockChangeBody, isOptional: true, example: { lease_seconds: 300 } },
+    answers: { 200: { description: 'As it is now.', type: 'json', schema: LockRecord } },
+    faults: ['lock-lost', 'locked', 'deadlock', 'conflict'],
+  },
+  lockRelease: {
+    method: 'DELETE',
+    path: '/v1/locks/{id}',
+    tag: 'Locks',
+    summary: 'Give a lock back, or break somebody else’s',
+    answers: { 200: { description: 'What was held.', type: 'json', schema: LockRecord } },
+    faults: ['lock-lost'],
   },
   stats: {
     method: 'GET',

@@ -16,6 +16,10 @@ import type {
   FileService,
   ListOptions,
   ListPage,
+  LockChange,
+  LockList,
+  LockOptions,
+  LockRecord,
   MoveOptions,
   ReadOptions,
   Removed,
@@ -30,6 +34,7 @@ import type {
   VersionPage,
   WriteOptions,
 } from '../api/index.ts';
+import { FakeLocks } from '../api/index.ts';
 import { concatBytes, Fault, hexOf } from '../base/index.ts';
 import { newContentHash } from '../chunks/index.ts';
 import { comparePaths, liesUnder, rawOfText } from './raw.ts';
@@ -65,6 +70,7 @@ export class FakeService implements FileService {
     problems_more: 0,
     is_clean: true,
   };
+  readonly #locks = new FakeLocks();
   #ids = 1;
 
   readonly #snapshots = new Map<string, { readonly record: SnapshotRecord; readonly past: FakeService }>();
@@ -340,6 +346,7 @@ export class FakeService implements FileService {
   }
 
   async remove(path: string, options: RemoveOptions = {}): Promise<Removed> {
+    this.#locks.check(path, options.lockToken === undefined ? [] : [options.lockToken], true);
     this.calls.push(`remove ${path}`);
     const node = this.#node(path);
     const below = this.#below(path);
@@ -421,6 +428,23 @@ export class FakeService implements FileService {
     const record = await this.snapshot(name);
     if (options.dryRun !== true) this.#snapshots.delete(name);
     return record;
+  }
+
+  async lock(path: string, options?: LockOptions): Promise<LockRecord> {
+    this.calls.push(`lock ${path}`);
+    return this.#locks.lock(path, options);
+  }
+
+  async changeLock(token: number, change?: LockChange): Promise<LockRecord> {
+    return this.#locks.change(token, change);
+  }
+
+  async unlock(token: number): Promise<LockRecord> {
+    return this.#locks.unlock(token);
+  }
+
+  async locks(options: { readonly path?: string | undefined } = {}): Promise<LockList> {
+    return { locks: this.#locks.list(options.path) };
   }
 
   async stats(): Promise<StoreStats> {

@@ -5,6 +5,7 @@
 import {
   type BulkItem,
   type BulkResult,
+  type Changing,
   type FileRecord,
   type FileService,
   pathOfText,
@@ -26,15 +27,16 @@ export interface BulkWriter {
 export async function* writeManyThrough(
   writer: BulkWriter,
   items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
-  signal: AbortSignal | undefined,
+  options: Changing,
 ): AsyncGenerator<BulkResult> {
+  const { signal } = options;
   const turns = limit({ running: WRITES_AT_ONCE_MAX, what: 'writing many files' });
   const inFlight = new Map<string, Promise<BulkResult>>();
   const window: Promise<BulkResult>[] = [];
   const begin = (item: BulkItem): Promise<BulkResult> => {
     const [own, ...above] = pathsOf(item.path);
     const before = [own, ...above].map((path) => (path === undefined ? undefined : inFlight.get(path)));
-    const result = Promise.all(before).then(() => turns.run(() => writeOne(writer, item, signal)));
+    const result = Promise.all(before).then(() => turns.run(() => writeOne(writer, item, options)));
     if (own !== undefined) {
       inFlight.set(own, result);
       void result.then(() => inFlight.get(own) === result && inFlight.delete(own));
@@ -60,11 +62,11 @@ function pathsOf(text: string): string[] {
 }
 
 /** Never rejects. */
-async function writeOne(writer: BulkWriter, item: BulkItem, signal: AbortSignal | undefined): Promise<BulkResult> {
+async function writeOne(writer: BulkWriter, item: BulkItem, options: Changing): Promise<BulkResult> {
   const { path } = item;
   try {
-    if (signal?.aborted) throw Fault.aborted(signal, 'Writing many files');
-    return { path, ok: true, record: await made(writer, item, signal) };
+    if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Writing many files');
+    return { path, ok: true, record: await made(writer, item, options) };
   } catch (error) {
     return {
       path,
@@ -74,31 +76,31 @@ async function writeOne(writer: BulkWriter, item: BulkItem, signal: AbortSignal 
   }
 }
 
-async function made(writer: BulkWriter, item: BulkItem, signal: AbortSignal | undefined): Promise<FileRecord> {
+async function made(writer: BulkWriter, item: BulkItem, options: Changing): Promise<FileRecord> {
   const { path, kind, size, modified, permissions } = item;
   switch (kind) {
     case 'file': {
       const source = (await item.source?.()) ?? [];
-      return writer.service.write(path, source, { mode: 'put', size, modified, permissions, signal });
+      return writer.service.write(path, source, { mode: 'put', size, modified, permissions, ...options });
     }
     case 'folder':
-      return madeFolder(writer.service, item, signal);
+      return madeFolder(writer.service, item, options);
     case 'symlink':
       return writer.symlink(path, item.target ?? '', modified);
   }
 }
 
 /** A folder that is there already stays as it is. */
-async function madeFolder(service: FileService, item: BulkItem, signal: AbortSignal | undefined): Promise<FileRecord> {
+async function madeFolder(service: FileService, item: BulkItem, options: Changing): Promise<FileRecord> {
   const { path, modified, permissions } = item;
   try {
     const mode = permissions === undefined ? {} : { permissions: permissions & FILE_MODE_MAX };
-    const record = await service.makeFolder(path, { ...mode, signal });
+    const record = await service.makeFolder(path, { ...mode, ...options });
     if (modified === undefined) return record;
-    return await service.setAttributes({ id: record.file_id }, { modified }, { signal });
+    return await service.setAttributes({ id: record.file_id }, { modified }, options);
   } catch (error) {
     if (!Fault.is(error, 'exists')) throw error;
-    const record = await service.stat({ path }, { signal });
+    const record = await service.stat({ path }, { signal: options.signal });
     if (record.is_directory) return record;
     throw error;
   }

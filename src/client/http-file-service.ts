@@ -13,6 +13,7 @@ import {
   type BulkResult,
   type ByteSource,
   type CallOptions,
+  type Changing,
   type CheckLine,
   type CheckOptions,
   type CheckReport,
@@ -23,6 +24,10 @@ import {
   faultOfProblem,
   type ListOptions,
   type ListPage,
+  type LockChange,
+  type LockList,
+  type LockOptions,
+  type LockRecord,
   type MoveOptions,
   pathOfText,
   type ReadOptions,
@@ -118,14 +123,14 @@ export class HttpFileService implements FileService {
 
   async makeFolder(
     path: string,
-    options: CallOptions & {
+    options: Changing & {
       readonly parents?: boolean;
       readonly permissions?: number;
       readonly idempotencyKey?: string;
     } = {},
   ): Promise<FileRecord> {
     const query = { parents: options.parents, mode: options.permissions };
-    const headers = { 'idempotency-key': options.idempotencyKey };
+    const headers = keysOf(options);
     return this.#json('folderCreate', { path, query, headers, signal: options.signal });
   }
 
@@ -140,16 +145,17 @@ export class HttpFileService implements FileService {
       'content-digest': options.sha256 === undefined ? undefined : `sha-256=:${base64OfHex(options.sha256)}:`,
       'x-modified-time': options.modified,
       'x-file-mode': options.permissions?.toString(8),
-      'idempotency-key': options.idempotencyKey,
+      ...keysOf(options),
     };
     const body = options.size === undefined ? source : exactly(source, options.size);
     return this.#json(id, { path, query, headers, body, signal: options.signal });
   }
 
-  writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options: CallOptions = {}): AsyncIterable<BulkResult> {
+  writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options: Changing = {}): AsyncIterable<BulkResult> {
+    const headers = keysOf(options);
     const symlink = (path: string, target: string, modified: string | undefined): Promise<FileRecord> =>
-      this.#json('symlinkCreate', { path, json: { target, modified }, signal: options.signal });
-    return writeManyThrough({ service: this, symlink }, items, options.signal);
+      this.#json('symlinkCreate', { path, json: { target, modified }, headers, signal: options.signal });
+    return writeManyThrough({ service: this, symlink }, items, options);
   }
 
   async read(target: Target, options: ReadOptions = {}): Promise<FileRead> {
@@ -195,7 +201,7 @@ export class HttpFileService implements FileService {
     change: AttributeChange,
     options: Expecting & { readonly idempotencyKey?: string } = {},
   ): Promise<FileRecord> {
-    const headers = { 'idempotency-key': options.idempotencyKey };
+    const headers = keysOf(options);
     const call = { ...target, json: change, query: expected(options), headers, signal: options.signal };
     return this.#json('path' in target ? 'fileChange' : 'fileChangeById', call);
   }
@@ -211,12 +217,12 @@ export class HttpFileService implements FileService {
   #relocate(id: 'move' | 'copy', from: string, to: string, options: MoveOptions): Promise<FileRecord> {
     const { overwrite, parents } = options;
     const json = { from_path: from, to_path: to, overwrite, parents, ...expected(options) };
-    return this.#json(id, { json, headers: { 'idempotency-key': options.idempotencyKey }, signal: options.signal });
+    return this.#json(id, { json, headers: keysOf(options), signal: options.signal });
   }
 
   async remove(path: string, options: RemoveOptions = {}): Promise<Removed> {
     const query = { recursive: options.recursive, dry_run: options.dryRun, ...expected(options) };
-    const headers = { prefer: 'return=representation', 'idempotency-key': options.idempotencyKey };
+    const headers = { prefer: 'return=representation', ...keysOf(options) };
     return this.#json('fileRemove', { path, query, headers, signal: options.signal });
   }
 
@@ -244,7 +250,7 @@ export class HttpFileService implements FileService {
     const json = { ...which, version, to_path: options.to, dry_run: options.dryRun, ...expected(options) };
     return this.#json('restore', {
       json,
-      headers: { 'idempotency-key': options.idempotencyKey },
+      headers: keysOf(options),
       signal: options.signal,
     });
   }
@@ -272,6 +278,23 @@ export class HttpFileService implements FileService {
   ): Promise<SnapshotRecord> {
     const query = { dry_run: options.dryRun };
     return this.#json('snapshotRemove', { path: pathOfName(name), query, signal: options.signal });
+  }
+
+  async lock(path: string, options: LockOptions = {}): Promise<LockRecord> {
+    const { holder, session, signal } = options;
+    return this.#json('lockTake', { json: { path, ...lockChange(options), holder, session }, signal });
+  }
+
+  async changeLock(token: number, change: LockChange = {}): Promise<LockRecord> {
+    return this.#json('lockChange', { id: token, json: lockChange(change), signal: change.signal });
+  }
+
+  async unlock(token: number, options: CallOptions = {}): Promise<LockRecord> {
+    return this.#json('lockRelease', { id: token, signal: options.signal });
+  }
+
+  async locks(options: CallOptions & { readonly path?: string | undefined } = {}): Promise<LockList> {
+    return this.#json('lockList', { query: { path: options.path }, signal: options.signal });
   }
 
   async stats(options: CallOptions = {}): Promise<StoreStats> {
@@ -368,6 +391,18 @@ function expected({ expectedVersion, expectedId }: Expecting): {
   expected_file_id?: number | undefined;
 } {
   return { expected_version: expectedVersion, expected_file_id: expectedId };
+}
+
+/** Headers that say who repeats a request, and which lock is presented. */
+function keysOf(
+  options: Changing & { readonly idempotencyKey?: string | undefined },
+): Readonly<Record<string, string | undefined>> {
+  return { 'idempotency-key': options.idempotencyKey, 'lock-token': options.lockToken?.toString() };
+}
+
+function lockChange({ mode, leaseMs, waitMs }: LockChange): object {
+  const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
+  return { mode, lease_seconds: seconds(leaseMs), wait_seconds: seconds(waitMs) };
 }
 
 function definedOnly(headers: Readonly<Record<string, string | undefined>>): Record<string, string> {

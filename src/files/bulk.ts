@@ -258,9 +258,9 @@ async function tryTogether(
   const parts = plan.parts();
   if (parts.items.length === 0) return results;
   try {
-    await commit(context, changeOf(space, caller, 'bulk-write', now, parts));
+    await commit(context, await context.locks.withNeeds(changeOf(space, caller, 'bulk-write', now, parts)));
   } catch (error) {
-    if (Fault.is(error, 'conflict', 'quota', 'gone')) return undefined;
+    if (Fault.is(error, 'conflict', 'quota', 'gone', 'locked', 'lock-lost')) return undefined;
     throw error;
   }
   for (const [index, result] of results.entries()) if (result.ok) ready[index]?.built?.linked();

@@ -50,6 +50,8 @@ export interface Caller {
   readonly user: string;
   readonly door: string;
   readonly request: string;
+  /** Locks that they present: a write past a lock needs it, and is refused when it is lost. */
+  readonly lockTokens?: readonly number[] | undefined;
 }
 
 /** A user's tree, as far as it never changes. */
@@ -66,6 +68,15 @@ export interface Sharing {
   readonly more: number;
   /** Everything was looked at, and every reference to the chunk belongs to a file that was found. */
   readonly isAll: boolean;
+}
+
+/** Those who know which locks there are. */
+export interface LockKeeper {
+  /**
+   * The change with what it needs of the locks there are; as it is while there are none, or when it asks for nothing.
+   * `isForced`: it was refused for not saying so.
+   */
+  withNeeds(change: Change, isForced?: boolean): Promise<Change>;
 }
 
 /** What reading needs. With other rows it reads the past (moments.ts). */
@@ -86,6 +97,10 @@ export interface View {
   readonly readingPast: Map<string, number>;
   /** Lines of those who were beaten at a row again and again, by row. */
   readonly turns: Turns;
+  /** Locks that last, against which every change is checked. */
+  readonly locks: LockKeeper;
+  /** Undefined for one that there is not. */
+  readonly spaceOf: (space: SpaceId) => Space | undefined;
   /** Which files of a space need a chunk that is damaged. */
   readonly sharingOf: (space: Space, chunk: ChunkId) => Promise<Sharing>;
   /** Something may have become unreachable. */
@@ -98,6 +113,7 @@ export interface Context extends View {
   readonly meta: MetaStore;
 }
 
+/** @throws Fault `conflict` for a stale expectation, `locked`, `lock-lost`, `quota`, `busy`. */
 export function commit(context: Context, change: Change): Promise<Committed> {
   return context.groups.commit(change);
 }

@@ -47,6 +47,8 @@ class Deciding<T> {
   readonly #plan: () => Promise<Decision<T>>;
   /** Decisions so far. */
   count = 0;
+  /** There are locks: the change says what it needs. */
+  #hasLocks = false;
 
   constructor(context: Context, plan: () => Promise<Decision<T>>) {
     this.#context = context;
@@ -67,12 +69,14 @@ class Deciding<T> {
     const decision = await this.#plan();
     if (decision.change === undefined) return { answer: decision.answer };
     try {
-      const committed = await commit(this.#context, decision.change);
+      const change = await this.#context.locks.withNeeds(decision.change, this.#hasLocks);
+      const committed = await commit(this.#context, change);
       decision.onCommitted?.(committed);
       return { answer: decision.answer };
     } catch (error) {
       // A stale expectation of ours: decide again. A conflict that the user must see is thrown by the plan itself.
       if (!Fault.is(error, 'conflict')) throw error;
+      if (error.about.expectation === 'locks') this.#hasLocks = true;
       return { beatenAt: JSON.stringify([error.about.table, error.about.key]) };
     }
   }

@@ -10,6 +10,7 @@ import type { Context, FilesOptions, Space } from './context.ts';
 import { HandleSource } from './handle-source.ts';
 import { isSweepOwed, moveWindow, sweepHistory } from './history-sweep.ts';
 import { IdSource } from './id-source.ts';
+import { Locks } from './locks.ts';
 import { PastTree } from './past-tree.ts';
 import { MODE_DEFAULT } from './plan.ts';
 import type { PosixTree } from './posix.ts';
@@ -54,6 +55,7 @@ export interface OpenTreeOptions {
 
 export class Files implements AsyncDisposable {
   readonly context: Context;
+  readonly locks: Locks;
   readonly #spaces: Map<string, Space>;
   readonly #reaper: Reaper;
   readonly #isBackground: boolean;
@@ -76,6 +78,7 @@ export class Files implements AsyncDisposable {
       () => this.context,
       () => [...this.#spaces.values()],
     );
+    this.locks = new Locks(() => this.context, options);
     const sharers = new Sharers(() => this.context);
     this.context = {
       ...options,
@@ -84,6 +87,8 @@ export class Files implements AsyncDisposable {
       reading: new Map(),
       readingPast: new Map(),
       turns: new Turns(),
+      locks: this.locks,
+      spaceOf: (id) => this.spaces.find(({ space }) => space === id),
       sharingOf: (space, chunk) => sharers.of(space, chunk),
       onUnreachable: () => {
         if (this.#isBackground) this.#reaper.kick();
@@ -103,6 +108,7 @@ export class Files implements AsyncDisposable {
       await dropDeadOrphans(this.context, space);
       await moveWindow(this.context, space, { isFirst: !this.#isBackground });
       this.#isHistoryOwed ||= await isSweepOwed(this.context, space);
+      await this.locks.load(space);
     }
     if (!this.#isBackground) return;
     this.#reaper.kick();
@@ -224,6 +230,7 @@ export class Files implements AsyncDisposable {
     this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
     await this.#sweep;
     await this.#history;
+    await this.locks.close();
     await this.#reaper.close();
   }
 

@@ -71,11 +71,12 @@ function joinTouches(touches: readonly Touch[]): readonly Touch[] {
 /** The change of one operation, recorded as one commit. */
 export function changeOf(space: Space, caller: Caller, kind: string, now: Moment, parts: Parts): Change {
   const { expects, touches, puts, deletes, items } = parts;
+  const locks: Expect = { kind: 'locks', space: space.space, held: caller.lockTokens ?? [] };
   return {
     space: space.space,
     now,
     record: { actor: caller.user, door: caller.door, request: caller.request, kind, items },
-    expects,
+    expects: [...expects, locks],
     touches,
     puts,
     deletes,

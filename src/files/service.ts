@@ -3,6 +3,7 @@
  * the caller's user, and leaves every rule to the operations.
  */
 import {
+  type Changing,
   type FileRead,
   type FileRecord,
   type FileService,
@@ -75,6 +76,8 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     await files.settle();
     return pathOfText(text);
   };
+  const as = ({ lockToken }: Changing): Caller =>
+    lockToken === undefined ? caller : { ...caller, lockTokens: [...(caller.lockTokens ?? []), lockToken] };
   return {
     info: async () => info(),
     stat: (target, options) =>
@@ -86,21 +89,23 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       mustBeShown(scope, found.path);
       yield* manifest(scope.view, space, found, listed, options);
     },
-    makeFolder: async (path, options = {}) => makeFolder(context, space, caller, await pathOf(path), options),
-    write: async (path, source, options) => writeFile(context, space, caller, await pathOf(path), source, options),
+    makeFolder: async (path, options = {}) => makeFolder(context, space, as(options), await pathOf(path), options),
+    write: async (path, source, options) => writeFile(context, space, as(options), await pathOf(path), source, options),
     writeMany: async function* (items, options) {
       await files.settle();
-      yield* writeMany(context, space, caller, items, options?.signal);
+      yield* writeMany(context, space, as(options ?? {}), items, options?.signal);
     },
     read: (target, options = {}) =>
       within(target, options.at, (view, found) =>
         read(view, space, found, options, () => openScope(context, space, options.at)),
       ),
     setAttributes: (target, change, options = {}) =>
-      setAttributes(context, space, caller, () => find(target), change, options),
-    move: async (from, to, options = {}) => move(context, space, caller, await pathOf(from), pathOfText(to), options),
-    copy: async (from, to, options = {}) => copy(context, space, caller, await pathOf(from), pathOfText(to), options),
-    remove: async (path, options = {}) => remove(context, space, caller, await pathOf(path), options),
+      setAttributes(context, space, as(options), () => find(target), change, options),
+    move: async (from, to, options = {}) =>
+      move(context, space, as(options), await pathOf(from), pathOfText(to), options),
+    copy: async (from, to, options = {}) =>
+      copy(context, space, as(options), await pathOf(from), pathOfText(to), options),
+    remove: async (path, options = {}) => remove(context, space, as(options), await pathOf(path), options),
     search: (query) =>
       within({ path: query.path ?? '/' }, query.at, (view, start) => {
         checkFolder(start);
@@ -125,7 +130,13 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       listSnapshots(context, space, { cursor: options.cursor, limit: limitOf(options.limit, PAGE_ENTRIES_MAX) }),
     snapshot: async (name) => snapshotRecord(context, space, await getSnapshot(context, space, name)),
     removeSnapshot: (name, options = {}) => removeSnapshot(context, space, caller, name, options),
-    restore: (target, version, options = {}) => restore(context, space, caller, target, find, version, options),
+    restore: (target, version, options = {}) => restore(context, space, as(options), target, find, version, options),
+    lock: async (path, options = {}) => files.locks.lock(space, caller, await pathOf(path), options),
+    changeLock: (token, change = {}) => files.locks.change(token, change),
+    unlock: (token) => files.locks.unlock(token),
+    locks: async ({ path } = {}) => ({
+      locks: [...(await files.locks.list(space, path === undefined ? undefined : pathOfText(path)))],
+    }),
     stats: async () => {
       await files.settle();
       return stats(context, files.spaces);

@@ -19,20 +19,24 @@ import { problemAnswer, type Sending, send } from './answer.ts';
 import { answeredFault, headersOfFault } from './answered-fault.ts';
 import { type Arrival, arrivalOf, checkSender, type Entrance, ownHosts, partsOfUrl, setArrival } from './arrival.ts';
 import { type DoorParts, Exchange, type Handler, type Handlers, type HealthFacts, rulesOf } from './exchange.ts';
-import { fileHandlers } from './file-handlers.ts';
+import { fileHandlers, present } from './file-handlers.ts';
 import { listenOnLoopback, listenPrivately } from './listening.ts';
+import { lockHandlers } from './lock-handlers.ts';
 import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
 import { refuseRaw } from './raw-refusal.ts';
 import { snapshotHandlers } from './snapshot-handlers.ts';
 import { storeHandlers } from './store-handlers.ts';
 import { treeHandlers } from './tree-handlers.ts';
 import { dropBody } from './upload-body.ts';
+import { lockTokensOf } from './write-headers.ts';
 
 /** Who asks; stands in the commit of what they do. */
 export interface HttpCaller {
   readonly user: string;
   readonly door: string;
   readonly request: string;
+  /** Locks that the request presents. */
+  readonly lockTokens?: readonly number[] | undefined;
 }
 
 export interface HttpDoorParts {
@@ -80,7 +84,7 @@ const LAST_REQUEST_MS = 200;
 const LAST_TURN_MS = 10;
 const LAST_TURNS_MAX = 50;
 
-const HANDLERS: Handlers = { ...fileHandlers, ...treeHandlers, ...snapshotHandlers, ...storeHandlers };
+const HANDLERS: Handlers = { ...fileHandlers, ...treeHandlers, ...snapshotHandlers, ...lockHandlers, ...storeHandlers };
 
 export async function createHttpDoor(parts: HttpDoorParts): Promise<HttpDoor> {
   const door = new Door(parts);
@@ -182,7 +186,8 @@ class Door implements HttpDoor {
 
   #serviceFor(message: IncomingMessage): FileService {
     const { entrance, request } = arrivalOf(message);
-    return this.#parts.service({ user: USER_UNTIL_ACCOUNTS, door: entrance.door, request });
+    const lockTokens = lockTokensOf(message.headers);
+    return this.#parts.service({ user: USER_UNTIL_ACCOUNTS, door: entrance.door, request, ...present({ lockTokens }) });
   }
 
   #notRouted(message: IncomingMessage): Fault {

@@ -12,14 +12,20 @@ import {
   type BulkResult,
   type ByteSource,
   type CallOptions,
+  type Changing,
   type CheckOptions,
   type CheckReport,
   type Expecting,
+  FakeLocks,
   type FileRead,
   type FileRecord,
   type FileService,
   type ListOptions,
   type ListPage,
+  type LockChange,
+  type LockList,
+  type LockOptions,
+  type LockRecord,
   type MoveOptions,
   type Path,
   pathOfText,
@@ -82,6 +88,7 @@ interface FakeNode {
 export interface FakeCaller {
   readonly user: string;
   readonly door: string;
+  readonly lockTokens?: readonly number[] | undefined;
 }
 
 /** Bytes that one piece of a read has. */
@@ -101,6 +108,7 @@ export class FakeStore {
   readonly #keys = new Map<string, { readonly request: string; readonly answer: unknown }>();
   #id = 0;
   #commit = 0;
+  readonly locks = new FakeLocks();
 
   constructor() {
     this.root = this.make('folder', new Uint8Array(), undefined, 0o755);
@@ -299,9 +307,14 @@ class FakeFileService implements FileService {
 
   async makeFolder(
     path: string,
-    options: { readonly parents?: boolean; readonly permissions?: number; readonly idempotencyKey?: string } = {},
+    options: Changing & {
+      readonly parents?: boolean;
+      readonly permissions?: number;
+      readonly idempotencyKey?: string;
+    } = {},
   ): Promise<FileRecord> {
     return this.#store.once(options.idempotencyKey, ['folder', path], () => {
+      this.#checkLocks(path, options);
       const names = pathOfText(path);
       const found = this.#find(names);
       if (found !== undefined && !(options.parents === true && found.kind === 'folder')) throw exists(found);
@@ -322,6 +335,7 @@ class FakeFileService implements FileService {
       const modified = momentText(options.modified) ?? nowIso();
       const bytes = await collected(source, options.signal);
       checkAnnounced(bytes, options);
+      this.#checkLocks(text, options);
       this.#checkGoal(names, text, options);
       const parent = this.#parent(names, options.parents === true);
       const name = names.at(-1) ?? new Uint8Array();
@@ -343,10 +357,13 @@ class FakeFileService implements FileService {
     if (found !== undefined && found.kind !== 'file') throw exists(found);
   }
 
-  async *writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>): AsyncGenerator<BulkResult> {
+  async *writeMany(
+    items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
+    options: Changing = {},
+  ): AsyncGenerator<BulkResult> {
     for await (const item of items) {
       try {
-        yield { path: item.path, ok: true, record: await this.#writeOne(item) };
+        yield { path: item.path, ok: true, record: await this.#writeOne(item, options) };
       } catch (error) {
         if (!(error instanceof Error)) throw error;
         yield { path: item.path, ok: false, fault: error };
@@ -354,13 +371,14 @@ class FakeFileService implements FileService {
     }
   }
 
-  async #writeOne(item: BulkItem): Promise<FileRecord> {
+  async #writeOne(item: BulkItem, options: Changing): Promise<FileRecord> {
+    this.#checkLocks(item.path, options);
     const { modified, permissions, size } = item;
     const names = pathOfText(item.path);
     const found = this.#find(names);
     if (item.kind === 'file') {
       const source = (await item.source?.()) ?? [];
-      return this.write(item.path, source, { mode: 'put', size, modified, permissions });
+      return this.write(item.path, source, { mode: 'put', size, modified, permissions, ...options });
     }
     if (found !== undefined && !(item.kind === 'folder' && found.kind === 'folder')) throw exists(found);
     if (found !== undefined) return recordOf(found);
@@ -399,6 +417,7 @@ class FakeFileService implements FileService {
     return this.#store.once(options.idempotencyKey, ['attributes', target, change], () => {
       const node = this.#get(target);
       checkVersion(node, textOfPath(pathOf(node)), options);
+      this.#checkLocks(textOfPath(pathOf(node)), options);
       const modified = momentText(change.modified);
       const attributes = new Map(node.attributes);
       for (const [name, value] of Object.entries(change.attributes ?? {})) {
@@ -417,6 +436,8 @@ class FakeFileService implements FileService {
 
   async move(from: string, to: string, options: MoveOptions = {}): Promise<FileRecord> {
     return this.#store.once(options.idempotencyKey, ['move', from, to], () => {
+      this.#checkLocks(from, options, true);
+      this.#checkLocks(to, options);
       const { node, goal, names } = this.#twoEnds(from, to, options);
       if (goal === node) return recordOf(node);
       const parent = this.#parent(names, options.parents === true);
@@ -424,12 +445,14 @@ class FakeFileService implements FileService {
       node.name = names.at(-1) ?? node.name;
       node.parent = parent;
       parent.children.set(hexOf(node.name), node);
+      this.#store.locks.moved(from, to);
       return this.#done(node);
     });
   }
 
   async copy(from: string, to: string, options: MoveOptions = {}): Promise<FileRecord> {
     return this.#store.once(options.idempotencyKey, ['copy', from, to], () => {
+      this.#checkLocks(to, options);
       const { node, goal, names } = this.#twoEnds(from, to, options);
       const parent = this.#parent(names, options.parents === true);
       const bytes = node.versions.at(-1)?.bytes;
@@ -482,6 +505,7 @@ class FakeFileService implements FileService {
       const node = this.#get({ path });
       if (node.parent === undefined) throw new Fault('invalid', 'The root cannot be removed.', { path: '/' });
       checkVersion(node, path, options);
+      this.#checkLocks(path, options, true);
       if (node.children.size > 0 && options.recursive !== true) {
         throw new Fault('not-empty', `${path} is not empty.`, { path: textOfPath(pathOf(node)) });
       }
@@ -556,6 +580,7 @@ class FakeFileService implements FileService {
       const node = this.#get(target);
       const path = textOfPath(pathOf(node));
       checkVersion(node, path, options);
+      this.#checkLocks(path, options);
       const wanted = node.versions.find((one) => one.version === version);
       if (wanted === undefined) throw new Fault('not-found', `${path} has no version ${version}.`, { path });
       if (wanted.version === node.version || options.dryRun === true) return recordOf(node, false, wanted);
@@ -608,6 +633,29 @@ class FakeFileService implements FileService {
     const snapshot = await this.snapshot(name);
     if (options.dryRun !== true) this.#store.snapshots.delete(name);
     return snapshot;
+  }
+
+  async lock(path: string, options?: LockOptions): Promise<LockRecord> {
+    const names = pathOfText(path);
+    if (names.length > 0) this.#parent(names, false);
+    return this.#store.locks.lock(path, options);
+  }
+
+  async changeLock(token: number, change?: LockChange): Promise<LockRecord> {
+    return this.#store.locks.change(token, change);
+  }
+
+  async unlock(token: number): Promise<LockRecord> {
+    return this.#store.locks.unlock(token);
+  }
+
+  async locks(options: { readonly path?: string | undefined } = {}): Promise<LockList> {
+    return { locks: this.#store.locks.list(options.path) };
+  }
+
+  #checkLocks(path: string, options: Changing, isWhole = false): void {
+    const own = options.lockToken === undefined ? [] : [options.lockToken];
+    this.#store.locks.check(path, [...(this.#caller.lockTokens ?? []), ...own], isWhole);
   }
 
   async stats(): Promise<StoreStats> {

@@ -85,6 +85,12 @@ export function idempotencyKeyOf(headers: IncomingHttpHeaders): string | undefin
   return key;
 }
 
+/** Tokens of the locks that are presented, one or several with commas between. @throws Fault `invalid`. */
+export function lockTokensOf(headers: IncomingHttpHeaders): readonly number[] | undefined {
+  const value = one(headers, 'lock-token', /^\s*\d{1,15}(\s*,\s*\d{1,15}){0,99}\s*$/, 'the token of a lock, 17');
+  return value?.split(',').map(Number);
+}
+
 /** @throws Fault `unsupported` (415 at the door) for a body that is packed on the way. */
 export function checkEncoding(headers: IncomingHttpHeaders): void {
   const encoding = headers['content-encoding'];

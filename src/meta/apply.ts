@@ -44,10 +44,10 @@ export interface Joint {
   readonly itemCount: number;
 }
 
-/** Leaves in the fresh `overlay` what rows become. @throws Fault `conflict`, `gone`, `quota`: then it counts for nothing. */
+/** Leaves in the fresh `overlay` what rows become. @throws Fault `conflict`, `locked`, `lock-lost`, `gone`, `quota`: then it counts for nothing. */
 export function applyChange(change: Change, overlay: Overlay, pins: PinCache, joint?: Joint): Applied {
   assertBounded(change);
-  for (const expect of change.expects ?? []) checkExpect(expect, overlay);
+  for (const expect of change.expects ?? []) checkExpect(expect, overlay, change.now);
   const run = beginRun(change, overlay, joint);
   for (const touch of change.touches ?? []) applyTouch(run, touch);
   for (const gone of change.deletes ?? []) {

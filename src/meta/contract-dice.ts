@@ -13,10 +13,12 @@ import {
   extentRow,
   fileNode,
   folderNode,
+  lockRow,
   packRow,
   pinRow,
   RECORD,
 } from './contract-rows.ts';
+import { LOCK_MODES } from './lock-modes.ts';
 import {
   type Change,
   type Delete,
@@ -52,10 +54,13 @@ const FOLDERS = [1, 2, 3] as const;
 const NODES = [1, 2, 3, 4, 5, 6] as const;
 const CONTENTS = [1, 2, 3, 4, 5, 6] as const;
 const NAMES = [bytes(97), bytes(97, 0), bytes(255)] as const;
+const TOKENS = [1, 2, 3] as const;
+const LOCK_KEYS = ['n:1', 'n:10', 'e:1:61'] as const;
 const CHUNKS = [bytes(0), bytes(0, 0), bytes(255), bytes(7, 8)] as const;
 const SEEN_TABLES = [
   ...(['nodes', 'nodes', 'entries', 'entries', 'attributes', 'contents', 'contents', 'extents', 'extents'] as const),
   ...(['versions', 'chunks', 'chunks', 'packs', 'pins', 'pins', 'reaps', 'nodesHistory', 'extentsHistory'] as const),
+  'locks',
 ] as const;
 type SeenTable = (typeof SEEN_TABLES)[number];
 
@@ -108,7 +113,10 @@ function anyBytes(dice: Dice, model: Model, space: number): { readonly live: num
 function anyExpect(dice: Dice, model: Model, space: number): Expect {
   const folder = dice.oneOf(FOLDERS);
   const key = [space, dice.oneOf(NODES)] as const;
-  switch (dice.below(4)) {
+  switch (dice.below(6)) {
+    case 4:
+    case 5:
+      return anyLocksExpect(dice, space);
     case 0:
       return { kind: 'empty', space, folder };
     case 1:
@@ -120,6 +128,15 @@ function anyExpect(dice: Dice, model: Model, space: number): Expect {
       return { kind: 'row', table: 'nodes', key, equals: { born: row?.born ?? 0, target: bytes(dice.below(2)) } };
     }
   }
+}
+
+function anyLocksExpect(dice: Dice, space: number): Expect {
+  const held = Array.from({ length: dice.below(3) }, () => dice.oneOf(TOKENS));
+  if (dice.below(3) === 0) return { kind: 'locks', space, held };
+  const needs = Array.from({ length: 1 + dice.below(2) }, () => ({
+    ...{ key: dice.oneOf(LOCK_KEYS), mode: dice.oneOf(LOCK_MODES), path: '/x' },
+  }));
+  return { kind: 'locks', space, held, needs };
 }
 
 /** Mostly a row that is there. */
@@ -242,6 +259,16 @@ function anyRow(dice: Dice, model: Model, space: number, name: SeenTable): Put |
       const toCommit = dice.below(2) === 0 ? null : fromCommit + dice.below(4);
       const expiresSeconds = dice.below(3) === 0 ? 100 + dice.below(20) : null;
       return { table: name, mode, row: { ...pinRow(space, dice.below(3), fromCommit, toCommit), expiresSeconds } };
+    }
+    case 'locks': {
+      const token = dice.oneOf(TOKENS);
+      const [key, session] = [dice.oneOf(LOCK_KEYS), dice.oneOf(['a', 'b'])];
+      const expiresMs = 1000 * (95 + dice.below(40));
+      return {
+        table: name,
+        mode,
+        row: { ...lockRow(space, token, key), session, mode: dice.oneOf(LOCK_MODES), expiresMs },
+      };
     }
     case 'reaps': {
       const kind = dice.oneOf([REAP_KIND.folder, REAP_KIND.content]);

@@ -4,9 +4,18 @@
  * must leave behind, or with which faults it must be refused.
  */
 import { compareMoments, equalBytes, type FaultCode, type Moment } from '../base/index.ts';
-import { type Change, type Expect, THIS_COMMIT } from './meta-store.ts';
+import { areCompatible } from './lock-modes.ts';
+import { type Change, type Expect, type LocksExpect, THIS_COMMIT } from './meta-store.ts';
 import { keyString } from './row-key.ts';
-import { type ChunkRow, NODE_KIND, type PinRow, REAP_KIND, type SpaceRow, type TableName } from './rows.ts';
+import {
+  type ChunkRow,
+  type LockRow,
+  NODE_KIND,
+  type PinRow,
+  REAP_KIND,
+  type SpaceRow,
+  type TableName,
+} from './rows.ts';
 import { type Key, keyOf, type Row, TABLE_NAMES, table, type Value } from './tables.ts';
 
 export type State = Map<TableName, Map<string, Row>>;
@@ -81,7 +90,10 @@ class Attempt {
 
   run(): readonly FaultCode[] {
     const { expects = [], touches = [], deletes = [], puts = [], record, now } = this.#change;
-    if (!expects.every((expect) => this.#holds(expect))) return ['conflict'];
+    for (const expect of expects) {
+      const code = expect.kind === 'locks' ? this.#lockCode(expect) : this.#holds(expect) ? undefined : 'conflict';
+      if (code !== undefined) return [code];
+    }
     const space = this.#space();
     const head: Moment = { seconds: space?.headSeconds ?? 0, nanoseconds: space?.headNanoseconds ?? 0 };
     this.#number = (space?.head ?? 0) + (record === undefined ? 0 : 1);
@@ -113,7 +125,7 @@ class Attempt {
     else mapOf(this.#draft, name).set(id, row);
   }
 
-  #holds(expect: Expect): boolean {
+  #holds(expect: Exclude<Expect, LocksExpect>): boolean {
     if (expect.kind === 'empty')
       return ![...mapOf(this.#before, 'entries').values()].some(
         (row) => row.space === expect.space && row.parent === expect.folder,
@@ -124,6 +136,22 @@ class Attempt {
     return (
       row !== undefined && Object.entries(expect.equals ?? {}).every(([column, value]) => same(row[column], value))
     );
+  }
+
+  /** Why the locks there are refuse the change. */
+  #lockCode({ space, held, needs }: LocksExpect): FaultCode | undefined {
+    const all = [...mapOf(this.#before, 'locks').values()] as unknown as LockRow[];
+    const rows = all.filter((row) => row.space === space);
+    const alive = rows.filter(
+      (row) => row.expiresMs > this.#change.now.seconds * 1000 + this.#change.now.nanoseconds / 1e6,
+    );
+    if (held.some((token) => !alive.some((row) => row.token === token))) return 'lock-lost';
+    if (needs === undefined) return rows.length > 0 ? 'conflict' : undefined;
+    const own = new Set(alive.filter((row) => held.includes(row.token)).map((row) => row.session));
+    const inTheWay = alive.some((row) =>
+      needs.some((need) => need.key === row.key && !own.has(row.session) && !areCompatible(need.mode, row.mode)),
+    );
+    return inTheWay ? 'locked' : undefined;
   }
 
   #isReachable(space: number, folder: number): boolean {

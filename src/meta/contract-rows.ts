@@ -114,3 +114,11 @@ export function chunkRow(id: Uint8Array): Rows['chunks'] {
 export function pinRow(space: number, pin: number, fromCommit: number, toCommit: number | null): PinRow {
   return { space, pin, holder: 'snapshot', name: '', fromCommit, toCommit, expiresSeconds: null };
 }
+
+/** A whole lock of session `a` on one key, from second 90 to second 200. */
+export function lockRow(space: number, token: number, key: string): Rows['locks'] {
+  return {
+    ...{ space, token, key, mode: 'X', isTarget: 1, session: 'a', holder: 'A', path: '/locked' },
+    ...{ grantedMs: 90_000, expiresMs: 200_000 },
+  };
+}

@@ -19,11 +19,13 @@ import {
   fileNode,
   firstChanges,
   folderNode,
+  lockRow,
   packRow,
   pinRow,
   RECORD,
   spaceRow,
 } from './contract-rows.ts';
+import { LOCK_MODES, type LockMode } from './lock-modes.ts';
 import {
   type Change,
   type MetaProblem,
@@ -435,6 +437,74 @@ function testExpectations(open: OpenMeta): void {
       outcomes.map((outcome) => outcome.ok),
       [true, false],
     );
+  });
+
+  test('without a lock in the space nothing is in the way, and what needs nothing hears of the first', async () => {
+    await using meta = await opened(open);
+    const bare = change({ expects: [{ kind: 'locks', space: 1, held: [] }] });
+    const lock = innerStep({ puts: [{ table: 'locks', mode: 'insert', row: lockRow(1, 7, 'n:5') }] });
+    const outcomes = await meta.commit([bare, lock, bare]);
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.ok),
+      [true, true, false],
+    );
+    const fault = await mustRefuse(meta, bare, 'conflict');
+    assert.equal(fault.about.expectation, 'locks');
+    await mustCommit(meta, change({ expects: [{ kind: 'locks', space: 1, held: [], needs: [] }] }));
+    await mustCommit(meta, { ...bare, expects: [{ kind: 'locks', space: 2, held: [] }] });
+  });
+
+  test('a write that another session’s lock forbids is refused, and names the holder and since when', async () => {
+    await using meta = await opened(open);
+    const intent: Rows['locks'] = { ...lockRow(1, 7, 'n:1'), mode: 'IX', isTarget: 0 };
+    await mustCommit(
+      meta,
+      innerStep({
+        puts: [
+          { table: 'locks', mode: 'insert', row: lockRow(1, 7, 'n:5') },
+          { table: 'locks', mode: 'insert', row: intent },
+        ],
+      }),
+    );
+    const needing = (key: string, mode: LockMode, held: readonly number[] = []): Change =>
+      change({ expects: [{ kind: 'locks', space: 1, held, needs: [{ key, mode, path: '/a' }] }] });
+    for (const mode of LOCK_MODES) {
+      const { about } = await mustRefuse(meta, needing('n:5', mode), 'locked');
+      assert.deepEqual(about, {
+        ...{ path: '/a', locked_path: '/locked', holder: 'A', held_ms: 10_000, lock_token: 7 },
+        expires: '1970-01-01T00:03:20.000Z',
+      });
+    }
+    for (const mode of ['IS', 'IX'] as const) await mustCommit(meta, needing('n:1', mode));
+    for (const mode of ['S', 'SIX', 'X'] as const) await mustRefuse(meta, needing('n:1', mode), 'locked');
+    await mustCommit(meta, needing('n:51', 'X'), needing('n:5', 'X', [7]));
+  });
+
+  test('a lock that is presented must be held still: given back, expired and unknown ones are lost', async () => {
+    await using meta = await opened(open);
+    const presenting = (held: readonly number[], seconds = 100): Change => ({
+      ...change({ expects: [{ kind: 'locks', space: 1, held }] }),
+      now: at(seconds),
+    });
+    await mustRefuse(meta, presenting([7]), 'lock-lost');
+    const put = { table: 'locks', mode: 'insert', row: lockRow(1, 7, 'n:5') } as const;
+    await mustCommit(meta, innerStep({ puts: [put] }));
+    const writing = (seconds: number): Change => ({
+      ...change({ expects: [{ kind: 'locks', space: 1, held: [7], needs: [{ key: 'n:5', mode: 'X', path: '/a' }] }] }),
+      now: at(seconds),
+    });
+    await mustCommit(meta, writing(199));
+    const lost = await mustRefuse(meta, writing(200), 'lock-lost');
+    assert.equal(lost.about.lock_token, 7);
+    await mustRefuse(meta, presenting([7, 8]), 'lock-lost');
+    // Nobody else is held off by it either, once it has ended.
+    const other: Change = {
+      ...writing(200),
+      expects: [{ kind: 'locks', space: 1, held: [], needs: [{ key: 'n:5', mode: 'X', path: '/a' }] }],
+    };
+    await mustCommit(meta, other);
+    await mustCommit(meta, innerStep({ deletes: [{ table: 'locks', key: [1, 7, 'n:5'] }] }));
+    await mustRefuse(meta, presenting([7]), 'lock-lost');
   });
 
   test('reachable expects that no folder above is gone or being taken apart', async () => {

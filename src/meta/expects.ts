@@ -2,18 +2,20 @@
  * What a change takes for granted, checked inside the transaction that applies it. A stale expectation is Fault
  * `conflict`, whose `about` says which expectation, of which table and key, and what was found instead (null: no row).
  */
-import { equalBytes, Fault, never } from '../base/index.ts';
+import { equalBytes, Fault, type Moment, momentOfMs, msOfMoment, never } from '../base/index.ts';
 import type { NodeId, SpaceId } from './ids.ts';
-import type { Expect } from './meta-store.ts';
+import { lockedFault, lostFault } from './lock-faults.ts';
+import { areCompatible } from './lock-modes.ts';
+import { type Expect, type LockNeed, type LocksExpect, SCAN_ROWS_MAX } from './meta-store.ts';
 import type { Overlay } from './overlay.ts';
-import { NODE_KIND, REAP_KIND, type TableName } from './rows.ts';
+import { type LockRow, NODE_KIND, REAP_KIND, type TableName } from './rows.ts';
 import { shownKey, shownPlace, shownValue } from './show.ts';
 import { type Key, type Row, table, type Value } from './tables.ts';
 
 /** Folders above one another; more is a circle, which only damage can make. */
 export const FOLDER_DEPTH_MAX = 100_000;
 
-export function checkExpect(expect: Expect, overlay: Overlay): void {
+export function checkExpect(expect: Expect, overlay: Overlay, now: Moment): void {
   switch (expect.kind) {
     case 'row':
       checkRow(expect, overlay);
@@ -26,6 +28,9 @@ export function checkExpect(expect: Expect, overlay: Overlay): void {
       break;
     case 'reachable':
       checkReachable(expect.space, expect.folder, overlay);
+      break;
+    case 'locks':
+      checkLocks(expect, overlay, msOfMoment(now));
       break;
     default:
       never(expect, 'expectation');
@@ -79,11 +84,40 @@ function checkReachable(space: SpaceId, folder: NodeId, overlay: Overlay): void 
   throw new Fault('corrupt', sentence, { table: 'nodes', space, folder });
 }
 
+/** A space has few locks or, nearly always, none: then this is one short look. */
+function checkLocks({ space, held, needs }: LocksExpect, overlay: Overlay, nowMs: number): void {
+  const [any] = overlay.scan('locks', { prefix: [space], limit: 1 });
+  const sessions = new Set<string>();
+  for (const token of held) {
+    const [row] = any === undefined ? [] : overlay.scan('locks', { prefix: [space, token], limit: 1 });
+    if (row === undefined || row.expiresMs <= nowMs) throw lostFault(token);
+    sessions.add(row.session);
+  }
+  if (any === undefined) return;
+  if (needs === undefined) throw staleFault('locks', 'locks', [space, any.token, any.key], { path: any.path });
+  for (const need of needs) {
+    const rows = overlay.scan('locksByKey', { prefix: [space, need.key], limit: SCAN_ROWS_MAX });
+    const isInTheWay = (row: LockRow): boolean =>
+      row.expiresMs > nowMs && !sessions.has(row.session) && !areCompatible(row.mode, need.mode);
+    const other = rows.find(isInTheWay);
+    if (other !== undefined) throw lockedBy(other, need, nowMs);
+  }
+}
+
+function lockedBy(row: LockRow, need: LockNeed, nowMs: number): Fault {
+  return lockedFault({
+    ...{ path: need.path, holder: row.holder, heldMs: nowMs - row.grantedMs, isHeld: true, token: row.token },
+    ...(row.path === need.path ? {} : { lockedPath: row.path }),
+    expires: momentOfMs(row.expiresMs),
+  });
+}
+
 const SENTENCES: Readonly<Record<Expect['kind'] | 'touch', string>> = {
   row: 'is not as it was when this change was decided',
   absent: 'has come to be since this change was decided',
   empty: 'is not an empty folder any more',
   reachable: 'was unlinked, or a folder above it was',
+  locks: 'is a lock that this change was decided without',
   touch: 'is not a folder any more',
 };
 

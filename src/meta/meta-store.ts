@@ -12,6 +12,7 @@
 
 import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
 import type { CommitNumber, NodeId, SpaceId } from './ids.ts';
+import type { LockMode } from './lock-modes.ts';
 import type { RowSource, RowWrite } from './row-source.ts';
 
 import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
@@ -82,7 +83,28 @@ export type Expect =
   /** The folder has no entries. */
   | { readonly kind: 'empty'; readonly space: SpaceId; readonly folder: NodeId }
   /** The folder is the root or can be reached from it: no folder above it was unlinked. */
-  | { readonly kind: 'reachable'; readonly space: SpaceId; readonly folder: NodeId };
+  | { readonly kind: 'reachable'; readonly space: SpaceId; readonly folder: NodeId }
+  | LocksExpect;
+
+/**
+ * Nobody else's lock is in the way. The locks in `held` must still be held (`lock-lost` otherwise), and no lock of
+ * another session may conflict with any of `needs` (`locked`, naming the holder). Without `needs` there must be no lock
+ * in the space at all: a stale one is `conflict`, and the change is decided again with what it needs.
+ */
+export interface LocksExpect {
+  readonly kind: 'locks';
+  readonly space: SpaceId;
+  /** Tokens that the caller presents. */
+  readonly held: readonly number[];
+  readonly needs?: readonly LockNeed[];
+}
+
+export interface LockNeed {
+  readonly key: string;
+  readonly mode: LockMode;
+  /** What is to be changed, for people. */
+  readonly path: string;
+}
 
 /**
  * `insert`: there must be no such row (a bug otherwise). `replace`: put whether there is one or not.

@@ -7,6 +7,7 @@
  * made the row what it is; the engine fills it in.
  */
 import type { ChunkId, CommitNumber, ContentId, NodeId, PackId, RealmId, SpaceId } from './ids.ts';
+import type { LockMode } from './lock-modes.ts';
 
 /** One user's tree; its head is the number and time of its latest commit. */
 export interface SpaceRow {
@@ -286,6 +287,30 @@ export interface IdempotencyRow {
   readonly expiresSeconds: number;
 }
 
+/**
+ * One key of a lock that is held until its lease ends: the thing it is on, or something above that has the intent. A
+ * write is checked against these rows in the transaction that does it, and its own lock must still be among them.
+ */
+export interface LockRow {
+  readonly space: SpaceId;
+  /** Names the lock; rises with every one, and is never used again. */
+  readonly token: number;
+  /** `n:NODE`, or `e:PARENT:NAME` with the name in hex. */
+  readonly key: string;
+  readonly mode: LockMode;
+  /** 1 for the key that the lock is on, 0 for one above. */
+  readonly isTarget: number;
+  /** Locks of one session do not conflict. */
+  readonly session: string;
+  /** Who holds it and on what, for people. */
+  readonly holder: string;
+  readonly path: string;
+  /** Milliseconds since 1970. */
+  readonly grantedMs: number;
+  /** From then on the lock is none. */
+  readonly expiresMs: number;
+}
+
 /** Store-wide facts under dotted names. */
 export interface SettingRow {
   readonly name: string;
@@ -324,6 +349,7 @@ export interface Rows {
   readonly settings: SettingRow;
   readonly counters: CounterRow;
   readonly snapshots: SnapshotRow;
+  readonly locks: LockRow;
 }
 
 export type TableName = keyof Rows;
@@ -352,6 +378,7 @@ export interface Keys {
   readonly settings: readonly [string];
   readonly counters: readonly [string];
   readonly snapshots: readonly [SpaceId, string];
+  readonly locks: readonly [SpaceId, number, string];
 }
 
 /** Ways into a table by other columns; a scan of one answers rows of its table. */
@@ -363,6 +390,8 @@ export interface Indexes {
     readonly table: 'entriesHistory';
     readonly key: readonly [SpaceId, NodeId, CommitNumber, NodeId, Uint8Array];
   };
+  /** Locks by what they are on: who is in the way. */
+  readonly locksByKey: { readonly table: 'locks'; readonly key: readonly [SpaceId, string, number] };
 }
 
 export type IndexName = keyof Indexes;

@@ -23,10 +23,28 @@ export interface Schema {
   readonly upgrades: readonly ((db: SqlDatabase) => void)[];
 }
 
+/** Locks that outlive the process that granted them. */
+const LOCKS_SQL = `
+CREATE TABLE "locks" (
+  "space" INTEGER NOT NULL,
+  "token" INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  "mode" TEXT NOT NULL,
+  "isTarget" INTEGER NOT NULL,
+  "session" TEXT NOT NULL,
+  "holder" TEXT NOT NULL,
+  "path" TEXT NOT NULL,
+  "grantedMs" INTEGER NOT NULL,
+  "expiresMs" INTEGER NOT NULL,
+  "checksum" INTEGER NOT NULL,
+  PRIMARY KEY ("space", "token", "key")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX "locksByKey" ON "locks" ("space", "key", "token");`;
+
 export const CURRENT_SCHEMA: Schema = {
-  version: 2,
+  version: 3,
   create: (db) => db.exec(schemaSql()),
-  upgrades: [(db) => db.exec(tableSql('snapshots'))],
+  upgrades: [(db) => db.exec(tableSql('snapshots')), (db) => db.exec(LOCKS_SQL)],
 };
 
 /** @throws Fault `incompatible` for a newer schema, or a database that is not metadata. */

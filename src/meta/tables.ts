@@ -271,11 +271,28 @@ export const TABLES = {
     },
     commitColumns: ['commit'],
   },
+  locks: {
+    number: 23,
+    key: ['space', 'token', 'key'],
+    columns: {
+      space: 'int',
+      token: 'int',
+      key: 'text',
+      mode: 'text',
+      isTarget: 'int',
+      session: 'text',
+      holder: 'text',
+      path: 'text',
+      grantedMs: 'int',
+      expiresMs: 'int',
+    },
+  },
 } as const satisfies { readonly [T in TableName]: Shape<T> };
 
 export const INDEXES = {
   entriesByNode: { table: 'entries', key: ['space', 'node', 'parent', 'name'] },
   entriesHistoryByNode: { table: 'entriesHistory', key: ['space', 'node', 'died', 'parent', 'name'] },
+  locksByKey: { table: 'locks', key: ['space', 'key', 'token'] },
 } as const satisfies {
   readonly [N in IndexName]: {
     readonly table: Indexes[N]['table'];

@@ -44,8 +44,8 @@ export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
   const address = building.use(controlSocketOf(store.folder));
   const door: HttpDoor = building.use(
     await createHttpDoor({
-      service: ({ door: name, request }) => {
-        const service = store.service({ door: name, request });
+      service: ({ door: name, ...caller }) => {
+        const service = store.service({ door: name, ...caller });
         return told === undefined ? service : tellingService(service, told);
       },
       clock,

@@ -3,7 +3,7 @@
  * whoever got the answer sees it in every mount, and no program is shown what the kernel remembered from before.
  * Telling comes after the commit: what fails there takes nothing back, and the mounts' own bounds hold.
  */
-import type { BulkItem, BulkResult, CallOptions, FileService } from '../api/index.ts';
+import type { BulkItem, BulkResult, Changing, FileService } from '../api/index.ts';
 
 /** `told` resolves when every change so far has been told; it never rejects. */
 export function tellingService(service: FileService, told: () => Promise<void>): FileService {
@@ -16,7 +16,7 @@ export function tellingService(service: FileService, told: () => Promise<void>):
     ...service,
     makeFolder: (path, options) => after(service.makeFolder(path, options)),
     write: (path, source, options) => after(service.write(path, source, options)),
-    async *writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options?: CallOptions) {
+    async *writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options?: Changing) {
       for await (const result of service.writeMany(items, options) as AsyncIterable<BulkResult>) {
         await told();
         yield result;
