@@ -1,7 +1,9 @@
 /** meta: transactional records with history, and the engines that keep them. */
 export type { Applied } from './apply.ts';
+export { type CheckpointReport, Checkpoints, type CheckpointsOptions } from './checkpoints.ts';
 export * from './groups.ts';
 export * from './ids.ts';
+export { type CheckpointChain, findCheckpoint, loadCheckpoint } from './load-checkpoint.ts';
 export * from './lock-faults.ts';
 export * from './lock-modes.ts';
 export { MemoryMeta, type MemoryMetaOptions } from './memory-meta.ts';

@@ -13,6 +13,7 @@
 import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
 import type { CommitNumber, NodeId, SpaceId } from './ids.ts';
 import type { LockMode } from './lock-modes.ts';
+import type { RowJournal } from './row-journal.ts';
 import type { RowSource, RowWrite } from './row-source.ts';
 
 import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
@@ -203,6 +204,8 @@ export interface MetaStore extends MetaReader, AsyncDisposable {
    * has other means to keep changes apart, and a Groups of its own.
    */
   readonly rows: RowSource;
+  /** What changed since the last checkpoint; absent where nobody could lose this engine's rows but not its packs. */
+  readonly journal?: RowJournal;
   /**
    * Writes rows in one durable transaction; all of them or, when it rejects (`full`, `io`, `read-only`), none. What
    * they mean was decided before. The rows stay as they are until it has answered. Writes, leases, commits and recounts

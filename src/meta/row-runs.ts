@@ -1,7 +1,8 @@
 /**
  * Rows as one run of bytes, for the way to another thread: a clone of arrays costs several times as much, and clones the
  * whole memory behind every short view. Each row travels as the very run of bytes that its checksum is taken over
- * (row-checksum.ts), so the reader of the run sums up what came and need not gather it anew. Never stored.
+ * (row-checksum.ts), so the reader of the run sums up what came and need not gather it anew. Checkpoints store the same
+ * (docs/formats/checkpoint.md): it is a format now, and never changes.
  *
  *   u32 verb (RUN_VERB) | the row's run; of one that goes, the same of its key columns alone
  *

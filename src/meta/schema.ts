@@ -9,7 +9,7 @@
 import { assert, Fault } from '../base/index.ts';
 import type { SqlDatabase } from './sql.ts';
 import { rollBack } from './sql-fault.ts';
-import { schemaSql, tableSql } from './sql-text.ts';
+import { JOURNAL_SQL, schemaSql, tableSql } from './sql-text.ts';
 
 /** "HFmd" in ASCII. */
 export const APPLICATION_ID = 0x48466d64;
@@ -42,9 +42,9 @@ CREATE TABLE "locks" (
 CREATE INDEX "locksByKey" ON "locks" ("space", "key", "token");`;
 
 export const CURRENT_SCHEMA: Schema = {
-  version: 3,
+  version: 4,
   create: (db) => db.exec(schemaSql()),
-  upgrades: [(db) => db.exec(tableSql('snapshots')), (db) => db.exec(LOCKS_SQL)],
+  upgrades: [(db) => db.exec(tableSql('snapshots')), (db) => db.exec(LOCKS_SQL), (db) => db.exec(JOURNAL_SQL)],
 };
 
 /** @throws Fault `incompatible` for a newer schema, or a database that is not metadata. */

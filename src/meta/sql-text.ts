@@ -28,9 +28,16 @@ export function indexSql(name: IndexName): string {
   return `CREATE INDEX ${quoted(name)} ON ${quoted(INDEXES[name].table)} (${listed(INDEXES[name].key)});`;
 }
 
+/** The keys of what each transaction changed (changed-keys.ts), until a checkpoint holds it. No table of rows. */
+export const JOURNAL_SQL = `CREATE TABLE "journal" (
+  "sequence" INTEGER PRIMARY KEY,
+  "keys" BLOB NOT NULL,
+  "checksum" INTEGER NOT NULL
+) STRICT;`;
+
 /** Every definition, in order. */
 export function schemaSql(): string {
-  return [...TABLE_NAMES.map(tableSql), ...INDEX_NAMES.map(indexSql)].join('\n');
+  return [...TABLE_NAMES.map(tableSql), ...INDEX_NAMES.map(indexSql), JOURNAL_SQL].join('\n');
 }
 
 function keyMatch(of: Table): string {

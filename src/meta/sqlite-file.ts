@@ -17,6 +17,7 @@ import { decideChanges } from './commit-changes.ts';
 import { leaseOf } from './leases.ts';
 import type { Change, MetaProblem, MetaStore, Outcome, RowOf, ScanRange } from './meta-store.ts';
 import { openNodeSqlite } from './node-sqlite.ts';
+import { type RowJournal, SqliteJournal } from './row-journal.ts';
 import type { RowSource, RowWrite } from './row-source.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import type { SqlDatabase } from './sql.ts';
@@ -62,6 +63,7 @@ interface OpenFile {
 export class SqliteFile implements MetaStore {
   readonly abilities = { synchronousReads: true };
   readonly rows: RowSource;
+  readonly journal: RowJournal;
   readonly #file: OpenFile;
   readonly #db: SqlDatabase;
   readonly #here: SqliteMeta;
@@ -95,6 +97,9 @@ export class SqliteFile implements MetaStore {
     this.#here = here;
     this.#options = options;
     this.rows = here.rows;
+    this.journal = new SqliteJournal(db, (what) =>
+      this.#inOrder(() => (this.isThreaded ? this.#thread?.settle(what) : here.settle(what))),
+    );
   }
 
   /** Whether a thread writes. */

@@ -19,6 +19,7 @@ import {
   type ScanRange,
 } from './meta-store.ts';
 import { checksumOf } from './row-checksum.ts';
+import { type RowJournal, SqliteJournal } from './row-journal.ts';
 import type { AnyRange, RowSource, RowWrite } from './row-source.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { openSchema, type Schema } from './schema.ts';
@@ -27,7 +28,7 @@ import { faultOfSql, ours } from './sql-fault.ts';
 import { getSql, scanSql } from './sql-text.ts';
 import { checkSqlite } from './sqlite-check.ts';
 import { type RecountEngine, recountSqlite } from './sqlite-counts.ts';
-import { configure, SqliteWriting } from './sqlite-writing.ts';
+import { configure, type SettleRequest, SqliteWriting } from './sqlite-writing.ts';
 import { rowOf } from './stored-row.ts';
 import { type Key, type Row, type Table, table, wayOf } from './tables.ts';
 
@@ -75,11 +76,13 @@ export class SqliteMeta implements MetaStore {
     get: (name, key) => this.#get(name, key),
     scan: (name, range) => this.#scan(name, range),
   };
+  readonly journal: RowJournal;
   #isClosed = false;
 
   constructor(db: SqlDatabase) {
     this.#db = db;
     this.#writing = new SqliteWriting(db);
+    this.journal = new SqliteJournal(db, (what) => this.settle(what));
   }
 
   /** Set when a commit failed on the disk: nothing more is taken. */
@@ -122,6 +125,12 @@ export class SqliteMeta implements MetaStore {
         else this.#put(name, row, isNew);
       }
     });
+  }
+
+  /** See RowJournal. */
+  settle(what: SettleRequest): void {
+    if (this.#isClosed) throw this.#faultOf(undefined, 'settle');
+    this.#writing.settle(what);
   }
 
   #faultOf(error: unknown, doing: string): unknown {

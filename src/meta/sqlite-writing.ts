@@ -3,10 +3,16 @@
  * in them. A transaction answers when the log is synced (WAL, synchronous FULL). When the commit itself fails on the
  * disk, what reached it is unknown and stays so: nothing more is taken on this connection.
  *
+ * Every transaction also says which rows it changed, in one row of the journal (changed-keys.ts), for the next
+ * checkpoint. That one thing is not said of: what a checkpoint itself writes.
+ *
  * It knows tables and values, not what they mean, so a writing thread loads little (sqlite-writer-worker.ts).
  */
 
+import { crc32 } from 'node:zlib';
 import { assert, Fault } from '../base/index.ts';
+import { ChangedKeys } from './changed-keys.ts';
+import { checksumOf } from './row-checksum.ts';
 import type { TableName } from './rows.ts';
 import { shownPlace } from './show.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';
@@ -21,6 +27,13 @@ export interface SqliteSettings {
   readonly logBytes: number;
   /** Other connections of this process have the file open too; what keeps other processes away is below us then. */
   readonly isShared: boolean;
+}
+
+/** What a checkpoint leaves: entries of the journal that it holds go, and what is to be remembered of it comes. */
+export interface SettleRequest {
+  /** The last entry that goes. */
+  readonly upTo: number;
+  readonly setting?: { readonly name: string; readonly value: string };
 }
 
 const PAGE_BYTES = 4_096;
@@ -60,6 +73,8 @@ export class SqliteWriting {
   readonly #tables = new Map<TableName, Prepared>();
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
+  readonly #changed = new ChangedKeys();
+  #addToJournal: SqlStatement | undefined;
   #broken: Fault | undefined;
 
   constructor(db: SqlDatabase) {
@@ -89,6 +104,7 @@ export class SqliteWriting {
   /** The parts of `transaction`, for who gets the rows bit by bit: after any error, `rollBack` is next. */
   begin(): void {
     if (this.#broken !== undefined) throw this.#broken;
+    this.#changed.drop();
     try {
       this.#begin.run([]);
     } catch (error) {
@@ -97,6 +113,7 @@ export class SqliteWriting {
   }
 
   commit(): void {
+    this.#note();
     try {
       this.#commit.run([]);
     } catch (error) {
@@ -111,8 +128,27 @@ export class SqliteWriting {
     }
   }
 
+  #note(): void {
+    const keys = this.#changed.take();
+    if (keys.length === 0) return;
+    this.#addToJournal ??= ours(() => this.#db.prepare('INSERT INTO journal (keys, checksum) VALUES (?, ?)'));
+    this.#addToJournal.run([keys, crc32(keys) | 0]);
+  }
+
   rollBack(cause: unknown): void {
     rollBack(this.#db, cause);
+  }
+
+  /** Forgets the journal up to an entry and puts a setting, durably, in a transaction that the journal does not name. */
+  settle({ upTo, setting }: SettleRequest): void {
+    this.transaction(() => {
+      ours(() => this.#db.prepare('DELETE FROM journal WHERE sequence <= ?')).run([upTo]);
+      if (setting === undefined) return;
+      const values = [setting.name, setting.value];
+      const checksum = checksumOf(table('settings'), values);
+      assert(checksum !== undefined, 'a setting is text', { setting });
+      this.#prepared(table('settings')).replace.run([...values, checksum]);
+    });
   }
 
   /** `values` in column order, then the row's checksum. */
@@ -126,10 +162,12 @@ export class SqliteWriting {
       assert(!isThere, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
       throw error;
     }
+    this.#changed.put(of, values);
   }
 
   delete(of: Table, key: readonly SqlValue[]): void {
     this.#prepared(of).delete.run(key);
+    this.#changed.delete(of, key);
   }
 
   #prepared({ name }: Table): Prepared {

@@ -1,6 +1,6 @@
 /** What the thread that writes SQLite metadata is told, and what it answers. One write at a time. */
 import { Fault, type FaultAbout, type FaultCode } from '../base/index.ts';
-import type { SqliteSettings } from './sqlite-writing.ts';
+import type { SettleRequest, SqliteSettings } from './sqlite-writing.ts';
 
 /** Handed over once, when the thread starts. */
 export interface WriterStart {
@@ -12,14 +12,16 @@ export interface WriterStart {
 
 /**
  * `rows`: a part of a write (row-runs.ts), which begins with the first after the last one of the write before. With the
- * last one they become durable. `drop`: they are forgotten. `close`: lets go of the file.
+ * last one they become durable. `drop`: they are forgotten. `settle`: see SqliteWriting; between two writes. `close`: lets
+ * go of the file.
  */
 export type WriterRequest =
   | { readonly kind: 'rows'; readonly bytes: Uint8Array<ArrayBuffer>; readonly isLast: boolean }
   | { readonly kind: 'drop' }
+  | { readonly kind: 'settle'; readonly what: SettleRequest }
   | { readonly kind: 'close' };
 
-/** `ready` comes unasked when the thread has opened the file; `done` or `failed` answer the last rows, `drop`, `close`. */
+/** `ready` comes unasked when the thread has opened the file; `done` or `failed` answer the last rows, `drop`, `settle`, `close`. */
 export type WriterAnswer =
   | { readonly kind: 'ready' }
   | { readonly kind: 'done' }

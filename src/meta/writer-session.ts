@@ -6,7 +6,7 @@
 import { readRowRuns } from './row-runs.ts';
 import type { SqlDatabase } from './sql.ts';
 import { faultOfSql } from './sql-fault.ts';
-import { SqliteWriting } from './sqlite-writing.ts';
+import { type SettleRequest, SqliteWriting } from './sqlite-writing.ts';
 import { sentOf, type WriterAnswer, type WriterRequest } from './writer-messages.ts';
 
 export class WriterSession {
@@ -29,9 +29,20 @@ export class WriterSession {
         return request.isLast ? this.#end((writing) => writing.commit()) : undefined;
       case 'drop':
         return this.#end((writing) => writing.rollBack(undefined));
+      case 'settle':
+        return this.#settle(request.what);
       default:
         this.#db.close();
         return { kind: 'done' };
+    }
+  }
+
+  #settle(what: SettleRequest): WriterAnswer {
+    try {
+      this.#writing.settle(what);
+      return { kind: 'done' };
+    } catch (error) {
+      return this.#failed(error);
     }
   }
 
@@ -63,7 +74,11 @@ export class WriterSession {
     const state = this.#state;
     this.#state = 'none';
     if (typeof state === 'string') return { kind: 'done' };
-    return { kind: 'failed', error: sentOf(state.refusal), isBroken: this.#writing.broken !== undefined };
+    return this.#failed(state.refusal);
+  }
+
+  #failed(error: unknown): WriterAnswer {
+    return { kind: 'failed', error: sentOf(error), isBroken: this.#writing.broken !== undefined };
   }
 
   #refuse(error: unknown): void {

@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { Fault } from '../base/index.ts';
 import { RowRunWriter } from './row-runs.ts';
 import type { RowWrite } from './row-source.ts';
+import type { SettleRequest } from './sqlite-writing.ts';
 import { errorOf, type WriterAnswer, type WriterRequest, type WriterStart } from './writer-messages.ts';
 
 /** Rows, and about how many bytes of them, that are packed in one turn: less than a millisecond. */
@@ -63,6 +64,11 @@ export class WriterThread {
       throw error;
     }
     await this.#ask({ kind: 'rows', bytes: this.#run.take(), isLast: true });
+  }
+
+  /** See SqliteWriting; the caller keeps it apart from writes. */
+  async settle(what: SettleRequest): Promise<void> {
+    await this.#ask({ kind: 'settle', what });
   }
 
   /** All but the last. */
