@@ -64,6 +64,7 @@ export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
       log,
       options: SMALL_CHUNK_STORE_OPTIONS,
       index: { get: (table, key) => groups.pending.get(table, key) },
+      commit: (change) => groups.commit(change),
     }),
   );
   const groups: Groups = new Groups({

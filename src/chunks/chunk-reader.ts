@@ -23,6 +23,7 @@ import { loadIndex, type PackObject, recordPlaces } from './pack-file.ts';
 import { PackIndex, type Place } from './pack-format.ts';
 import type { PackWriter } from './pack-writer.ts';
 import { ReadAhead } from './read-ahead.ts';
+import type { Readings } from './readings.ts';
 import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader, readHeader } from './record.ts';
 
 /** Bytes that one `readAll` has asked for before its requests go to threads: less is done before a message is there. */
@@ -47,6 +48,7 @@ export interface ReaderContext {
   readonly threads: DecodeThreads | undefined;
   readonly log: Log;
   readonly options: ChunkStoreOptions;
+  readonly readings: Readings;
   /** What the pack has of this chunk cannot be read. May be called many times for one. */
   readonly onDamage: (id: ChunkId, pack: PackId) => void;
 }
@@ -93,6 +95,11 @@ export class ChunkReader {
     this.#indexes.set(object, index);
   }
 
+  /** The pack's row names another object, or is gone. */
+  forgetPack(pack: PackId): void {
+    this.#packObjects.delete(pack);
+  }
+
   /** Rows of packs have changed. */
   forgetPacks(): void {
     this.#packObjects.clear();
@@ -128,13 +135,20 @@ export class ChunkReader {
     assert(place !== undefined, 'an appended record is in the index of its pack', { chunk: hexOf(id) });
     const { object, pack: number } = pack.row;
     const located = { id, pack: number, object, place, open: pack, packBytes: 0, isPatch: false };
-    return await this.#decode(located, await pack.get(place));
+    try {
+      return await this.#decode(located, await pack.get(place));
+    } catch (error) {
+      // The pack was rewritten since; then the chunk has a row, for its record would have been kept otherwise.
+      if (Fault.is(error, 'not-found')) return await this.readOnce(id);
+      throw error;
+    }
   }
 
   async *readAll(
     slices: SliceSource | AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
     options: ReadAllOptions = {},
   ): AsyncGenerator<Uint8Array> {
+    using _reading = this.#context.readings.begin();
     const queue: Coming[] = [];
     let weight = 0;
     const source = sourceOf(slices);
@@ -208,18 +222,22 @@ export class ChunkReader {
 
   /** `known`: where it is, for whoever has looked just now. */
   async #load(id: ChunkId, depthBelow = DEPTH_BELOW, known?: Located): Promise<Uint8Array> {
-    const located = known ?? (await this.#locate(id));
-    try {
-      return await this.#decode(located, await this.#fetch(located), depthBelow);
-    } catch (error) {
-      if (!Fault.is(error, 'not-found', 'corrupt')) throw error;
-      // Rewritten or healed between the two reads: its row names another pack now, or its pack's row another object.
-      this.forgetPacks();
-      const again = await this.#locate(id);
-      if (again.object !== located.object || again.place.offset !== located.place.offset)
-        return await this.#decode(again, await this.#fetch(again), depthBelow);
-      this.#context.onDamage(id, located.pack);
-      throw Fault.is(error, 'not-found') ? missingObject(located, error) : error;
+    for (let located = known ?? (await this.#locate(id)); ; ) {
+      try {
+        return await this.#decode(located, await this.#fetch(located), depthBelow);
+      } catch (error) {
+        if (!Fault.is(error, 'not-found', 'corrupt')) throw error;
+        // Rewritten or healed between the two reads: its row names another pack now, or its pack's row another object.
+        this.forgetPack(located.pack);
+        const again = await this.#locate(id);
+        // Ends, for no object has its name twice: each time round, somebody has rewritten or healed it once more.
+        const isElsewhere = again.object !== located.object || again.place.offset !== located.place.offset;
+        if (!isElsewhere) {
+          this.#context.onDamage(id, located.pack);
+          throw Fault.is(error, 'not-found') ? missingObject(located, error) : error;
+        }
+        located = again;
+      }
     }
   }
 
@@ -238,12 +256,27 @@ export class ChunkReader {
       if (row === undefined) throw missingChunk(id);
       return rescue(
         () => this.#locateIn(row),
-        (error) => {
-          if (Fault.is(error, 'corrupt')) this.#context.onDamage(id, row.pack);
-          throw error;
-        },
+        (error) => this.#locateAgain(row, error),
       );
     });
+  }
+
+  /** What went wrong may be that it was looked for where it no longer is. */
+  async #locateAgain(before: ChunkRow, error: unknown): Promise<Located> {
+    if (!Fault.is(error, 'corrupt')) throw error;
+    if (await this.#isElsewhere(before, error.about.object)) return await this.#locate(before.id);
+    this.#context.onDamage(before.id, before.pack);
+    throw error;
+  }
+
+  /** The chunk's row names another pack by now, or its pack's row another object than the one looked into. */
+  async #isElsewhere(before: ChunkRow, object: unknown): Promise<boolean> {
+    const { index, realm } = this.#context;
+    this.forgetPack(before.pack);
+    const row = await index.get('chunks', [realm, before.id]);
+    if (row?.pack !== before.pack) return true;
+    const pack = await index.get('packs', [realm, row.pack]);
+    return pack !== undefined && pack.object !== object;
   }
 
   #locateIn(row: ChunkRow): Maybe<Located> {

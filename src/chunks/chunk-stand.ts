@@ -15,6 +15,7 @@ import {
   type Drafts,
   type VerifyReport,
 } from './chunk-store.ts';
+import type { CollectStep } from './collector.ts';
 import { openChunkStore } from './open-chunk-store.ts';
 import { type ChunkStoreOptions, SMALL_CHUNK_STORE_OPTIONS } from './options.ts';
 
@@ -38,6 +39,7 @@ export interface StandOptions {
   readonly seed?: number;
   readonly clock?: ManualClock;
   readonly log?: Log;
+  readonly onCollectStep?: (step: CollectStep) => void;
 }
 
 export interface Stored {
@@ -80,6 +82,7 @@ export class ChunkStand implements AsyncDisposable {
       random,
       log: wanted.log ?? silentLog,
       options: { ...SMALL_CHUNK_STORE_OPTIONS, workerCount: 0, ...wanted.options },
+      ...(wanted.onCollectStep === undefined ? {} : { onCollectStep: wanted.onCollectStep }),
     });
     const stand = new ChunkStand(store, { meta, objects, random, clock });
     await stand.#makeSpace();
@@ -157,6 +160,20 @@ export class ChunkStand implements AsyncDisposable {
     return content;
   }
 
+  /** Takes a content apart: its chunks lose the names it gave them. */
+  async drop({ content, drafts }: Pick<Stored, 'content' | 'drafts'>): Promise<void> {
+    const extents = drafts
+      .filter(({ kind }) => kind !== 'hole')
+      .map(({ offset }) => ({ table: 'extents', key: [SPACE, content, offset] }) as const);
+    await this.commit([{ space: SPACE, now: this.clock.now(), deletes: extents }]);
+  }
+
+  /** Bytes of all objects. */
+  async objectBytes(): Promise<number> {
+    const { objects } = await this.objects.list();
+    return objects.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  }
+
   async commit(changes: readonly Change[]): Promise<void> {
     for (const outcome of await this.meta.commit(changes)) if (!outcome.ok) throw outcome.fault;
   }
@@ -173,6 +190,7 @@ export class ChunkStand implements AsyncDisposable {
       else if (draft.kind === 'inline') parts.push(this.store.readInline(draft.record));
       else parts.push((await read.next()).value);
     }
+    await read.return?.();
     return Buffer.concat(parts);
   }
 

@@ -10,8 +10,9 @@
  * checksum covers header and stored bytes; the id is checked over the plain bytes. Damage is Fault `corrupt` whose
  * `about` names chunk (hex), pack, object and offset; damaged bytes are never handed out.
  */
-import type { Maybe } from '../base/index.ts';
-import type { Change, ChunkId, Put, RealmId } from '../meta/index.ts';
+import type { FaultCode, Maybe } from '../base/index.ts';
+import type { Change, ChunkId, PackId, Put, RealmId } from '../meta/index.ts';
+import type { PackPlan } from './collection-plan.ts';
 
 /** How hard to compress: a zstd level, or stored as it is. */
 export type CompressionLevel = number | 'none';
@@ -76,7 +77,10 @@ export interface ContentWriter extends AsyncDisposable {
   write(bytes: Uint8Array): Promise<void>;
   /** Bytes taken so far. */
   readonly size: number;
-  /** Drafts whose records are appended, since the last call; may be empty while chunks are under way. */
+  /**
+   * Drafts whose records are appended, since the last call; may be empty while chunks are under way. Whoever calls it has
+   * handed in the change with the drafts of the call before (or gives them up): until then their chunks are not collected.
+   */
   take(): Drafts;
   /** Drafts ready to take; a caller that builds a large content commits them in steps. */
   readonly readyCount: number;
@@ -156,6 +160,43 @@ export interface VerifyReport {
   readonly orphanBytes: number;
 }
 
+/** When chunks are given up, and which packs are worth the work. */
+export interface CollectOptions {
+  /** Seconds that a chunk stays after its last name is gone. */
+  readonly graceSeconds: number;
+  /** 0 to 1: a pack is rewritten when at least this share of its object comes back. One without any needed chunk always goes. */
+  readonly freedShareMin: number;
+  /** Decide only: the answer says what would come back, and nothing is changed. */
+  readonly isPreview?: boolean | undefined;
+  /** Between small steps: resolves when the work may go on. */
+  readonly pause?: (() => Promise<void>) | undefined;
+  /** Bytes of the packs that are looked at. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CollectionProblem {
+  readonly pack: PackId;
+  readonly code: FaultCode;
+  readonly sentence: string;
+}
+
+export interface Collection {
+  /** Packs that were (or would be) rewritten or dropped. */
+  readonly packs: readonly PackPlan[];
+  /** Objects that no row named. */
+  readonly orphans: readonly { readonly object: string; readonly bytes: number }[];
+  /** Bytes by which all objects together got smaller. */
+  readonly freedBytes: number;
+  /** Records, in the packs looked at, of chunks without a name whose time has not come. */
+  readonly waitingBytes: number;
+  readonly waitingCount: number;
+  /** Other unused bytes, in packs of which too little would come back. */
+  readonly keptBytes: number;
+  /** Packs that were kept because something in them is damaged or could not be written. */
+  readonly problems: readonly CollectionProblem[];
+}
+
 export interface ChunkStore extends AsyncDisposable {
   readonly realm: RealmId;
   readonly format: ChunkFormat;
@@ -198,6 +239,11 @@ export interface ChunkStore extends AsyncDisposable {
   }): Promise<VerifyReport>;
   /** Writes chunk and pack rows anew from the packs themselves; references are counted from extents. Answers how many chunks had no row, or one that counted wrong. */
   rebuildIndex(options?: { readonly signal?: AbortSignal | undefined }): Promise<number>;
+  /**
+   * Gives back the bytes of chunks that nobody names. Others go on meanwhile. May be cut off anywhere: the next one
+   * finishes. One at a time; also not while the index is rebuilt.
+   */
+  collect(options: CollectOptions): Promise<Collection>;
   stats(): Promise<ChunkStoreStats>;
   /** Ends writers, syncs, leaves an open pack as it is for the next opening, ends workers. */
   close(): Promise<void>;

@@ -21,6 +21,7 @@ import type { Chunker } from './chunker.ts';
 import { Compressibility } from './compressibility.ts';
 import { bufferOf, type ContentHash, newContentHash, xxh3Of } from './content-hash.ts';
 import type { Encoder, NewChunk } from './encoder.ts';
+import { WriterHolds } from './holds.ts';
 import { type IdHasher, keyOfId } from './ids.ts';
 import type { Known, KnownChunks } from './known-chunks.ts';
 import { PackClaims } from './pack-claims.ts';
@@ -81,6 +82,7 @@ export class StreamWriter implements ContentWriter {
   #drafts: PendingDraft[] = [];
   /** Drafts at the front that are known to be ready. */
   #readyCount = 0;
+  readonly #holds: WriterHolds;
   /** Packs that hold records of this writer, and up to where. */
   readonly #claims = new PackClaims();
   #isBusy = false;
@@ -90,6 +92,7 @@ export class StreamWriter implements ContentWriter {
   constructor(context: WriterContext, options: WriterOptions) {
     this.#context = context;
     this.#options = options;
+    this.#holds = new WriterHolds(context.known.holds);
     this.#compressibility = new Compressibility(context.beginnings);
     this.#gatherBytes = 2 * context.format.chunkBytesMax;
   }
@@ -131,6 +134,7 @@ export class StreamWriter implements ContentWriter {
     this.#readyCount = 0;
     const puts: Put[] = [];
     const seen = new Set<string>();
+    this.#holds.take(ready.filter(({ draft }) => draft.kind === 'chunk').length);
     for (const { chunk } of ready) {
       if (chunk === undefined || seen.has(chunk.key)) continue;
       if (chunk.fault !== undefined) throw chunk.fault;
@@ -164,6 +168,7 @@ export class StreamWriter implements ContentWriter {
     this.#drafts = [];
     this.#gathered = new Uint8Array(0);
     this.#claims.clear();
+    this.#holds.releaseAll();
     this.#context.onClosed(this);
   }
 
@@ -274,6 +279,7 @@ export class StreamWriter implements ContentWriter {
   /** Turns cuts into drafts; the window is free again when it resolves, and at once while nothing has to be asked. */
   async #keep(cuts: readonly Cut[], length: number): Promise<void> {
     const { known, chunker } = this.#context;
+    for (const { isHole, key } of cuts) if (!isHole) this.#holds.hold(key);
     const found = cuts.map((cut): Maybe<Known | undefined> => (cut.isHole ? undefined : known.find(cut.id, cut.key)));
     if (found.some(isPromise) || this.#mustCompare(cuts, found)) {
       const copy = chunker.window.slice(0, length);

@@ -6,11 +6,15 @@
  * A committed chunk counts while its pack is trusted (see pack-trust.ts). After that it is read and verified first; one
  * that is damaged is answered as such, and whoever has its bytes stores them anew, for all who share it.
  *
+ * A chunk whose row is about to be collected is known no more (`doom`), so it is stored anew; one that somebody holds is
+ * not collected. Writers hold before they ask, so one of the two is always in time.
+ *
  * Forgetting is always safe: at worst a chunk is stored twice, and the row that is committed first wins.
  */
 import { Lru, type Maybe, then } from '../base/index.ts';
 import type { ChunkId, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { NewChunk } from './encoder.ts';
+import { Holds } from './holds.ts';
 import type { OpenPack } from './open-pack.ts';
 import type { PackTrust } from './pack-trust.ts';
 
@@ -38,7 +42,10 @@ export interface KnownChunksOptions {
 }
 
 export class KnownChunks {
+  /** Chunks that writers count on. */
+  readonly holds = new Holds();
   readonly #options: KnownChunksOptions;
+  readonly #doomed = new Set<string>();
   readonly #pending = new Map<string, NewChunk>();
   /** Until when (wall seconds) each counts without a look at its pack. */
   readonly #committed: Lru<string, number>;
@@ -48,11 +55,12 @@ export class KnownChunks {
     this.#committed = new Lru({ weightMax: options.idCacheEntries });
   }
 
-  /** Absent is an answer: nobody has it, or it was forgotten. */
+  /** Absent is an answer: nobody has it, or it was forgotten. Ask for what is held only. */
   find(id: ChunkId, key: string): Maybe<Known | undefined> {
     const pending = this.findNew(key);
     if (pending !== undefined) return pending;
     const { meta, realm, trust, nowSeconds } = this.#options;
+    if (this.#doomed.has(key)) return undefined;
     const now = nowSeconds();
     if ((this.#committed.get(key) ?? 0) > now) return COMMITTED;
     return then(meta.get('chunks', [realm, id]), (row) => {
@@ -119,7 +127,30 @@ export class KnownChunks {
     for (const chunk of [...this.#pending.values()]) if (chunk.pack !== undefined) this.#pending.delete(chunk.key);
   }
 
-  /** Chunk rows may be gone (a rebuild, a collection): ask the metadata again. */
+  /**
+   * Rows of these chunks are about to be deleted: from now on nobody refers to them. Answers those that may be; the others
+   * are held. Until `spare`.
+   */
+  doom(keys: readonly string[]): readonly string[] {
+    const doomed = keys.filter((key) => !this.holds.has(key));
+    for (const key of doomed) {
+      this.#doomed.add(key);
+      this.#committed.delete(key);
+    }
+    return doomed;
+  }
+
+  /** Their rows are gone, or stay. */
+  spare(keys: readonly string[]): void {
+    for (const key of keys) this.#doomed.delete(key);
+  }
+
+  /** The pack is about to be rewritten: records in it that no row names are not shared any more. */
+  forgetPack(pack: PackId): void {
+    for (const chunk of [...this.#pending.values()]) if (chunk.pack?.row.pack === pack) this.#pending.delete(chunk.key);
+  }
+
+  /** Chunk rows may be gone (a rebuild): ask the metadata again. */
   forgetCommitted(): void {
     this.#committed.clear();
   }

@@ -3,13 +3,14 @@
  * at the first write, indexes at the first read, threads start with the first batch worth one; so that a command that
  * reads one small file pays for nothing else.
  */
-import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
+import { assert, type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
 import type { Change, ChunkId, MetaReader, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { BATCH_COUNT_MAX } from './batch.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { ChunkFormat, ChunkStore } from './chunk-store.ts';
 import { newChunker } from './chunker.ts';
+import { Collector, type CollectStep } from './collector.ts';
 import { Compressibility } from './compressibility.ts';
 import { bufferOf } from './content-hash.ts';
 import { StreamWriter, type WriterContext } from './content-writer.ts';
@@ -21,6 +22,7 @@ import { type ChunkStoreOptions, DEFAULT_CHUNK_STORE_OPTIONS } from './options.t
 import type { PackClaims } from './pack-claims.ts';
 import { PackTrust } from './pack-trust.ts';
 import { PackWriter } from './pack-writer.ts';
+import { Epochs, Readings } from './readings.ts';
 import { rebuildIndex } from './rebuild.ts';
 import { decodeRecord, isFlaw, isRecordWhole, RECORD_HEADER_BYTES, readHeader } from './record.ts';
 import { chunkStats } from './stats.ts';
@@ -30,6 +32,8 @@ import { TAKEN_BYTES_MAX, TAKEN_FILES_MAX, WholeFiles } from './whole-files.ts';
 
 /** A store has one realm unless it is told otherwise. */
 const REALM_DEFAULT: RealmId = 1;
+/** The turn of whoever works on all packs. */
+const WHOLE_STORE = 'store';
 /** Offsets in an index are 32 bits wide. */
 const PACK_BYTES_LIMIT = 2 ** 31;
 
@@ -50,6 +54,13 @@ export interface OpenChunkStoreOptions {
    * is told of a pending chunk can read it.
    */
   readonly index?: Pick<MetaReader, 'get'>;
+  /**
+   * Commits a change among those of the others, in order; answers when it is durable. Needed where changes are pending
+   * in memory (`index`): then nobody may go past them. `meta.commit` when absent.
+   */
+  readonly commit?: (change: Change) => Promise<unknown>;
+  /** Told where a collection is: tests cut it off there. */
+  readonly onCollectStep?: (step: CollectStep) => Maybe<void>;
 }
 
 /**
@@ -89,9 +100,11 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   const workerData = { idAlgorithm: format.idAlgorithm, secret };
   const threads =
     options.workerCount === 0 ? undefined : new DecodeThreads({ count: options.workerCount, workerData, clock, log });
+  const index = wanted.index ?? meta;
+  const readings = new Readings(nowSeconds);
   const reader = new ChunkReader({
     objects,
-    index: wanted.index ?? meta,
+    index,
     realm,
     idBytes,
     idOf,
@@ -99,6 +112,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     threads,
     log,
     options,
+    readings,
     onDamage,
   });
   const encoder = new Encoder({
@@ -135,6 +149,14 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   }
 
   const maintenance = { objects, meta, realm, idBytes, packs, reader, clock, random, log, trust, onDamage };
+  const epochs = new Epochs();
+  const collector = new Collector({
+    ...maintenance,
+    ...{ index, known, readings, epochs, onStep: wanted.onCollectStep },
+    commit: wanted.commit ?? ((change) => commitTo(meta, change)),
+  });
+  /** What makes chunk rows of records, and what takes records away, do not go together. */
+  const turns = new Turns();
   let closing: Promise<void> | undefined;
   async function closeAll(): Promise<void> {
     await Promise.all([...writers].map((writer) => writer[Symbol.asyncDispose]()));
@@ -169,15 +191,20 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     readAll: (slices, readOptions) => reader.readAll(slices, readOptions),
     readInline: (record) => readInline(record, idOf),
     sync,
-    verify: (verifyOptions) => verifyChunks(maintenance, verifyOptions),
-    async rebuildIndex(rebuildOptions) {
-      // Everything written so far is to be found in the packs, and what was known of rows is no longer so.
-      await encoder.drain();
-      await packs.sync();
-      const count = await rebuildIndex(maintenance, rebuildOptions);
-      known.forgetCommitted();
-      return count;
+    async verify(verifyOptions) {
+      using _epoch = epochs.pin();
+      return await verifyChunks(maintenance, verifyOptions);
     },
+    rebuildIndex: (rebuildOptions) =>
+      turns.run(WHOLE_STORE, async () => {
+        // Everything written so far is to be found in the packs, and what was known of rows is no longer so.
+        await encoder.drain();
+        await packs.sync();
+        const count = await rebuildIndex(maintenance, rebuildOptions);
+        known.forgetCommitted();
+        return count;
+      }),
+    collect: (collectOptions) => turns.run(WHOLE_STORE, () => collector.collect(collectOptions)),
     stats: () => chunkStats(maintenance),
     close() {
       closing ??= closeAll();
@@ -190,6 +217,12 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
 
 function closingFault(): Fault {
   return new Fault('unavailable', 'The store is closing and takes no more files.');
+}
+
+async function commitTo(meta: MetaStore, change: Change): Promise<void> {
+  const [outcome] = await meta.commit([change]);
+  assert(outcome !== undefined, 'a change has an outcome');
+  if (!outcome.ok) throw outcome.fault;
 }
 
 /** Whether the pack's record of the chunk is whole. What cannot be read now can be stored anew, whatever the reason. */

@@ -117,7 +117,7 @@ export class OpenPack {
   async seal(): Promise<void> {
     // From here on, before anything is awaited: what came later would stand behind the index.
     this.#isClosed = true;
-    const index = PackIndex.of(await this.#entries(), this.#context.idBytes);
+    const index = PackIndex.of(await this.entries(), this.#context.idBytes);
     const footer = this.#footer(index);
     await this.#write([index.bytes, footer]);
     this.#index = index;
@@ -217,7 +217,8 @@ export class OpenPack {
     return this.#gathered[0] ?? new Uint8Array(0);
   }
 
-  async #entries(): Promise<IndexEntry[]> {
+  /** Records that may be read, in no order. */
+  async entries(): Promise<IndexEntry[]> {
     const all = new Map([...(await this.#earlierPlaces()), ...this.#places]);
     return [...all].map(([key, place]) => ({ id: idOfKey(key), ...place }));
   }

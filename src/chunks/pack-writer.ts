@@ -66,6 +66,10 @@ export class PackWriter {
   /** Open or sealed, with bytes or rows that are not yet known to be durable and committed. */
   readonly #unsettled = new Map<PackId, OpenPack>();
   #leftOpen: PackRow[] | undefined;
+  /** The one of these that is being opened. */
+  #takingOver: PackId | undefined;
+  /** Packs that somebody else works on: they are not gone on with. */
+  readonly #withheld = new Set<PackId>();
   #ids: { next: PackId; left: number } = { next: 0, left: 0 };
   #syncing: Promise<void> | undefined;
   #nextSync: Promise<void> | undefined;
@@ -104,6 +108,36 @@ export class PackWriter {
         return this.sync();
       });
     return this.#nextSync;
+  }
+
+  /** Nothing is appended to the pack from now on, until `restore`. False when this process writes it. */
+  withhold(pack: PackId): boolean {
+    if (this.#unsettled.has(pack) || this.#takingOver === pack) return false;
+    this.#withheld.add(pack);
+    return true;
+  }
+
+  restore(pack: PackId): void {
+    this.#withheld.delete(pack);
+    // Looked for again when one is needed: it may be open still, or sealed by now.
+    this.#leftOpen = undefined;
+  }
+
+  /**
+   * Seals the pack if it takes records now, behind what is being appended, makes that durable and has its row committed.
+   * True when this process has nothing more to do with the pack.
+   */
+  async finish(pack: PackId, commit: (change: Change) => Promise<unknown>): Promise<boolean> {
+    while (this.#appending !== undefined) await this.#appending;
+    if (this.#current?.row.pack === pack) await this.#seal(this.#current);
+    await this.sync();
+    const open = this.#unsettled.get(pack);
+    // Only what is final: a row that still grows would go back behind what others commit meanwhile.
+    if (open === undefined || !open.durable.isSealed) return open === undefined;
+    const change = await this.#changeOf(open);
+    if (change !== undefined) await commit(change);
+    await this.#changeOf(open);
+    return !this.#unsettled.has(pack);
   }
 
   /** Rows of packs that say less than what is durable. */
@@ -233,7 +267,7 @@ export class PackWriter {
 
   async #nextPack(): Promise<OpenPack> {
     this.#leftOpen ??= await this.#findLeftOpen();
-    for (let row = this.#leftOpen.shift(); row !== undefined; row = this.#leftOpen.shift()) {
+    for (let row = this.#leftOpen.shift(); row !== undefined; row = this.#leftOpen?.shift()) {
       const pack = await this.#takeOver(row);
       if (pack !== undefined) return pack;
     }
@@ -256,7 +290,19 @@ export class PackWriter {
     return objects.abilities.append ? found.filter((row) => !this.#unsettled.has(row.pack)) : [];
   }
 
-  async #takeOver(row: PackRow): Promise<OpenPack | undefined> {
+  async #takeOver({ realm, pack }: PackRow): Promise<OpenPack | undefined> {
+    if (this.#withheld.has(pack)) return undefined;
+    this.#takingOver = pack;
+    try {
+      // As it is now: it was found a while ago.
+      const row = await this.#context.meta.get('packs', [realm, pack]);
+      return row?.state === PACK_STATE.open ? await this.#openLeft(row) : undefined;
+    } finally {
+      this.#takingOver = undefined;
+    }
+  }
+
+  async #openLeft(row: PackRow): Promise<OpenPack | undefined> {
     const pack = new OpenPack(this.#context, { ...row, owner: this.#owner });
     try {
       await pack.open();

@@ -179,3 +179,20 @@ test('many at once wait for memory, and all come', async () => {
   }
   assert.equal((await stand.verify()).damages.length, 0);
 });
+
+test('what a file that was taken counts on is not collected until it is let go of', async () => {
+  using folder = new Folder();
+  await using first = await open();
+  const bytes = textOf(100_000, 8);
+  const stored = await first.put(bytes);
+  await first.commit(await first.store.sync());
+  await using stand = await first.reopen({ options: { workerCount: 1 }, seed: 2 });
+  const [taken] = await take(stand, folder.file('again', bytes));
+  assert.deepEqual(taken?.drafts.puts, []);
+  await stand.drop(stored);
+  const options = { graceSeconds: 0, freedShareMin: 0.25 };
+  assert.equal((await stand.store.collect(options)).freedBytes, 0);
+  await stand.commitDrafts(taken?.drafts ?? { drafts: [], puts: [] });
+  taken?.release();
+  assert.ok((await stand.get(taken?.drafts.drafts ?? [])).equals(bytes));
+});

@@ -10,6 +10,7 @@ import { assert, type Clock, isPromise, type Log } from '../base/index.ts';
 import type { Put, RealmId } from '../meta/index.ts';
 import type { ChunkFormat, Draft, Drafts, LocalFile, TakenFile } from './chunk-store.ts';
 import type { Encoder, NewChunk } from './encoder.ts';
+import { WriterHolds } from './holds.ts';
 import { ID_BYTES, keyOfId } from './ids.ts';
 import type { Known, KnownChunks } from './known-chunks.ts';
 import type { NewPlace } from './open-pack.ts';
@@ -107,14 +108,18 @@ export class WholeFiles implements AsyncDisposable {
 
   async #take(files: readonly LocalFile[]): Promise<readonly (TakenFile | undefined)[]> {
     const number = await this.#memory();
+    const holds = new WriterHolds(this.#options.known.holds);
     try {
       const memory = this.#memories[number];
       const numbers = await this.#threads.take(number, files);
       if (memory === undefined || numbers === undefined) return files.map(() => undefined);
       const asked: Promise<void>[] = [];
-      const numbered = this.#read(numbers, memory, asked);
+      const numbered = this.#read(numbers, memory, asked, holds);
       if (asked.length > 0) await Promise.all(asked);
-      return await this.#store(numbered, memory);
+      return await this.#store(numbered, memory, holds);
+    } catch (error) {
+      holds.releaseAll();
+      throw error;
     } finally {
       this.#free.push(number);
       this.#line.shift()?.();
@@ -130,7 +135,12 @@ export class WholeFiles implements AsyncDisposable {
   }
 
   /** What the numbers say, and what the store has of it: once all that is `asked` has been answered. */
-  #read(numbers: Uint32Array, memory: Buffer, asked: Promise<void>[]): readonly (Numbered | undefined)[] {
+  #read(
+    numbers: Uint32Array,
+    memory: Buffer,
+    asked: Promise<void>[],
+    holds: WriterHolds,
+  ): readonly (Numbered | undefined)[] {
     const files: (Numbered | undefined)[] = [];
     const idBytes = ID_BYTES[this.#options.format.idAlgorithm];
     let at = 0;
@@ -156,6 +166,7 @@ export class WholeFiles implements AsyncDisposable {
         memory.copy(id, 0, idAt, idAt + idBytes);
         const piece: Piece = { kind, length, recordAt, recordLength, id, key: keyOfId(id), found: undefined };
         pieces.push(piece);
+        holds.hold(piece.key);
         this.#find(piece, asked);
       }
       files.push({ size, hash, pieces });
@@ -172,13 +183,14 @@ export class WholeFiles implements AsyncDisposable {
   async #store(
     numbered: readonly (Numbered | undefined)[],
     memory: Buffer,
+    holds: WriterHolds,
   ): Promise<readonly (TakenFile | undefined)[]> {
     const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
     const appending: Appending = { parts: [], places: [], chunks: [], lengthBytes: 0, settled };
     const planned = numbered.map((file) => (file === undefined ? undefined : this.#plan(file, memory, appending)));
     await this.#append(appending);
     settle();
-    return this.#taken(planned);
+    return await this.#taken(planned, holds);
   }
 
   #plan(file: Numbered, memory: Buffer, appending: Appending): Planned | undefined {
@@ -263,12 +275,17 @@ export class WholeFiles implements AsyncDisposable {
     }
   }
 
-  async #taken(planned: readonly (Planned | undefined)[]): Promise<readonly (TakenFile | undefined)[]> {
+  async #taken(
+    planned: readonly (Planned | undefined)[],
+    holds: WriterHolds,
+  ): Promise<readonly (TakenFile | undefined)[]> {
     const claims = new PackClaims();
     this.#options.onClaim(claims);
     let left = 1;
     const release = (): void => {
-      if (--left === 0) this.#options.onReleased(claims);
+      if (--left > 0) return;
+      this.#options.onReleased(claims);
+      holds.releaseAll();
     };
     const taken: (TakenFile | undefined)[] = [];
     for (const file of planned) {

@@ -130,6 +130,10 @@ class Attempt {
       return ![...mapOf(this.#before, 'entries').values()].some(
         (row) => row.space === expect.space && row.parent === expect.folder,
       );
+    if (expect.kind === 'unnamed')
+      return expect.chunks.every(
+        (id) => mapOf(this.#before, 'chunks').get(keyString([expect.realm, id]))?.pack !== expect.pack,
+      );
     if (expect.kind === 'reachable') return this.#isReachable(expect.space, expect.folder);
     const row = mapOf(this.#before, expect.table).get(keyString(expect.key));
     if (expect.kind === 'absent') return row === undefined;

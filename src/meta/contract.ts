@@ -908,6 +908,19 @@ function testReferences(open: OpenMeta): void {
     assert.deepEqual((await mustRefuse(meta, inLostPack, 'gone')).about, { pack: 8, chunks: ['0700ff'] });
   });
 
+  test('a pack loses its row only while none of the chunks that it is said to have names it', async () => {
+    await using meta = await opened(open);
+    const expecting = (pack: number, ...chunks: readonly Uint8Array[]): Change =>
+      innerStep({ expects: [{ kind: 'unnamed', realm: 1, pack, chunks }] });
+    await mustCommit(meta, expecting(1, id), file(5, 5, id), expecting(2, id), expecting(1, bytes(9)));
+    const fault = await mustRefuse(meta, expecting(1, bytes(9), id), 'conflict');
+    assert.deepEqual([fault.about.expectation, fault.about.found], ['unnamed', { pack: 1, refs: 1 }]);
+    await mustCommit(meta, remove(5), reap(5));
+    // A row is a name, whoever refers to it.
+    await mustRefuse(meta, expecting(1, id), 'conflict');
+    await mustCommit(meta, innerStep({ deletes: [{ table: 'chunks', key: [1, id] }] }), expecting(1, id));
+  });
+
   test('a chunk that is removed with the last row that names it takes its share from the pack', async () => {
     await using meta = await opened(open);
     await mustCommit(meta, file(5, 5, id));

@@ -32,6 +32,9 @@ export function checkExpect(expect: Expect, overlay: Overlay, now: Moment): void
     case 'locks':
       checkLocks(expect, overlay, msOfMoment(now));
       break;
+    case 'unnamed':
+      checkUnnamed(expect, overlay);
+      break;
     default:
       never(expect, 'expectation');
   }
@@ -112,12 +115,20 @@ function lockedBy(row: LockRow, need: LockNeed, nowMs: number): Fault {
   });
 }
 
+function checkUnnamed({ realm, pack, chunks }: Extract<Expect, { kind: 'unnamed' }>, overlay: Overlay): void {
+  for (const id of chunks) {
+    const row = overlay.read('chunks', [realm, id]);
+    if (row?.pack === pack) throw staleFault('unnamed', 'chunks', [realm, id], { pack, refs: row.refs });
+  }
+}
+
 const SENTENCES: Readonly<Record<Expect['kind'] | 'touch', string>> = {
   row: 'is not as it was when this change was decided',
   absent: 'has come to be since this change was decided',
   empty: 'is not an empty folder any more',
   reachable: 'was unlinked, or a folder above it was',
   locks: 'is a lock that this change was decided without',
+  unnamed: 'is in use again',
   touch: 'is not a folder any more',
 };
 

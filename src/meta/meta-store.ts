@@ -11,9 +11,9 @@
  */
 
 import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
-import type { CommitNumber, NodeId, SpaceId } from './ids.ts';
 import type { LockMode } from './lock-modes.ts';
 import type { RowJournal } from './row-journal.ts';
+import type { ChunkId, CommitNumber, NodeId, PackId, RealmId, SpaceId } from './ids.ts';
 import type { RowSource, RowWrite } from './row-source.ts';
 
 import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
@@ -85,6 +85,8 @@ export type Expect =
   | { readonly kind: 'empty'; readonly space: SpaceId; readonly folder: NodeId }
   /** The folder is the root or can be reached from it: no folder above it was unlinked. */
   | { readonly kind: 'reachable'; readonly space: SpaceId; readonly folder: NodeId }
+  /** No row of any of these chunks names the pack: what it has of them may be thrown away. */
+  | { readonly kind: 'unnamed'; readonly realm: RealmId; readonly pack: PackId; readonly chunks: readonly ChunkId[] }
   | LocksExpect;
 
 /**

@@ -168,6 +168,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       options: chunkOptionsOf(options),
       // A mount reads what is pending.
       index: { get: (table, key) => groups.pending.get(table, key) },
+      commit: (change) => groups.commit(change),
     }),
   );
   const groups: Groups = new Groups({ meta, clock, prepare: () => chunks.sync() });

@@ -90,9 +90,11 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
       random,
       log,
       options: CHUNK_OPTIONS,
+      index: { get: (table, key) => groups.pending.get(table, key) },
+      commit: (change) => groups.commit(change),
     }),
   );
-  const groups = new Groups({ meta, prepare: () => chunks.sync() });
+  const groups: Groups = new Groups({ meta, prepare: () => chunks.sync() });
   building.defer(() => groups.close());
   const filesOptions = { ...FILES_OPTIONS_DEFAULT, ...VERSIONS, compression: new CompressionRules(1) };
   const files = building.use(
