@@ -3,8 +3,7 @@
  * Bytes are exact: a record keeps its bytes wherever it lies, so the length of the new object is known beforehand.
  */
 import type { PackId } from '../meta/index.ts';
-import { sealBytesOf } from './open-pack.ts';
-import { PACK_HEADER_BYTES } from './pack-format.ts';
+import { PACK_HEADER_BYTES, sealBytesOf } from './pack-format.ts';
 
 /** Records of a kind, and their bytes, headers included. */
 export interface Records {

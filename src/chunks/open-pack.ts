@@ -13,7 +13,6 @@ import { idOfKey, keyOfId } from './ids.ts';
 import { recordPlaces } from './pack-file.ts';
 import {
   encodeFooter,
-  encodeIndex,
   encodePackHeader,
   type IndexEntry,
   PACK_HEADER_BYTES,
@@ -250,8 +249,3 @@ export class OpenPack {
 }
 
 const NOTHING_EARLIER: ReadonlyMap<string, Place> = new Map();
-
-/** Bytes that sealing adds for `recordCount` records. */
-export function sealBytesOf(recordCount: number, idBytes: number): number {
-  return encodeIndex([], idBytes).length + recordCount * (idBytes + 8) + 48;
-}

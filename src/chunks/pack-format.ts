@@ -120,6 +120,11 @@ export function encodeIndex(entries: Iterable<IndexEntry>, idBytes: number): Uin
   return close(bytes) as Buffer<ArrayBuffer>;
 }
 
+/** Bytes that sealing adds for `recordCount` records. */
+export function sealBytesOf(recordCount: number, idBytes: number): number {
+  return INDEX_HEAD_BYTES + recordCount * (idBytes + ENTRY_PLACE_BYTES) + CHECKSUM_BYTES + PACK_FOOTER_BYTES;
+}
+
 /** The index of one pack: where a chunk's record lies. */
 export class PackIndex {
   readonly #bytes: Buffer;

@@ -10,9 +10,9 @@
 import { assert, type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
 import { type Change, type MetaStore, PACK_STATE, type PackId, type PackRow, type RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
-import { type NewPlace, OpenPack, sealBytesOf } from './open-pack.ts';
+import { type NewPlace, OpenPack } from './open-pack.ts';
 import type { ChunkStoreOptions } from './options.ts';
-import type { PackIndex } from './pack-format.ts';
+import { type PackIndex, sealBytesOf } from './pack-format.ts';
 
 /** Ids of packs taken from the metadata at once. */
 const PACK_IDS_LEASED = 16;
