@@ -11,9 +11,9 @@
  */
 
 import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
+import type { ChunkId, CommitNumber, NodeId, PackId, RealmId, SpaceId } from './ids.ts';
 import type { LockMode } from './lock-modes.ts';
 import type { RowJournal } from './row-journal.ts';
-import type { ChunkId, CommitNumber, NodeId, PackId, RealmId, SpaceId } from './ids.ts';
 import type { RowSource, RowWrite } from './row-source.ts';
 
 import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
