@@ -11,7 +11,7 @@ import type { Put, RealmId } from '../meta/index.ts';
 import type { ChunkFormat, Draft, Drafts, LocalFile, TakenFile } from './chunk-store.ts';
 import type { Encoder, NewChunk } from './encoder.ts';
 import { WriterHolds } from './holds.ts';
-import { ID_BYTES, keyOfId } from './ids.ts';
+import { ID_BYTES } from './ids.ts';
 import type { Known, KnownChunks } from './known-chunks.ts';
 import type { NewPlace } from './open-pack.ts';
 import { PackClaims } from './pack-claims.ts';
@@ -38,6 +38,10 @@ export interface WholeFilesOptions {
   readonly onClaim: (claims: PackClaims) => void;
   readonly onReleased: (claims: PackClaims) => void;
 }
+
+/** The least numbers that say something of a hash or an id (whole-file.ts). */
+const NUMBERS_MIN = 4;
+const HASH_BYTES = 8;
 
 interface Piece {
   readonly kind: number;
@@ -143,6 +147,7 @@ export class WholeFiles implements AsyncDisposable {
   ): readonly (Numbered | undefined)[] {
     const files: (Numbered | undefined)[] = [];
     const idBytes = ID_BYTES[this.#options.format.idAlgorithm];
+    const names = new Slab(numbers.length, idBytes);
     let at = 0;
     const next = (): number => numbers[at++] ?? 0;
     while (at < numbers.length) {
@@ -151,9 +156,7 @@ export class WholeFiles implements AsyncDisposable {
         continue;
       }
       const size = next();
-      const hash = Buffer.allocUnsafeSlow(8);
-      hash.writeUInt32BE(next(), 0);
-      hash.writeUInt32BE(next(), 4);
+      const hash = names.hash(next(), next());
       const pieces: Piece[] = [];
       for (let left = next(); left > 0; left--) {
         const [kind, length, recordAt, recordLength] = [next(), next(), next(), next()];
@@ -162,9 +165,9 @@ export class WholeFiles implements AsyncDisposable {
           continue;
         }
         const idAt = recordAt + RECORD_ID_AT;
-        const id = Buffer.allocUnsafeSlow(idBytes);
-        memory.copy(id, 0, idAt, idAt + idBytes);
-        const piece: Piece = { kind, length, recordAt, recordLength, id, key: keyOfId(id), found: undefined };
+        const id = names.copy(memory, idAt, idBytes);
+        const key = memory.toString('latin1', idAt, idAt + idBytes);
+        const piece: Piece = { kind, length, recordAt, recordLength, id, key, found: undefined };
         pieces.push(piece);
         holds.hold(piece.key);
         this.#find(piece, asked);
@@ -330,6 +333,37 @@ export class WholeFiles implements AsyncDisposable {
       return { table: 'chunks', mode: 'keep', row };
     });
     return { drafts, puts };
+  }
+}
+
+/** Hashes and ids of files that are taken together, in one memory: each in its own costs more than all else about it. */
+class Slab {
+  readonly #memory: Buffer<ArrayBuffer>;
+  #at = 0;
+
+  /** `numberCount` numbers say five of each file, a hash among them, and four of each piece. */
+  constructor(numberCount: number, idBytes: number) {
+    this.#memory = Buffer.allocUnsafeSlow(Math.ceil(numberCount / NUMBERS_MIN) * Math.max(idBytes, HASH_BYTES));
+  }
+
+  hash(high: number, low: number): Uint8Array {
+    const view = this.#take(HASH_BYTES);
+    this.#memory.writeUInt32BE(high, this.#at - HASH_BYTES);
+    this.#memory.writeUInt32BE(low, this.#at - 4);
+    return view;
+  }
+
+  copy(from: Buffer, at: number, length: number): Uint8Array {
+    const view = this.#take(length);
+    from.copy(this.#memory, this.#at - length, at, at + length);
+    return view;
+  }
+
+  #take(length: number): Uint8Array {
+    const start = this.#at;
+    this.#at += length;
+    assert(this.#at <= this.#memory.length, 'a slab has room for all that is numbered');
+    return new Uint8Array(this.#memory.buffer, start, length);
   }
 }
 

@@ -68,11 +68,10 @@ const filePut: Handler<'filePut'> = async (exchange) => {
     throw new Fault('conflict', sentence, { path, current_version: null });
   }
   const mode = isNew === true ? 'create' : query.create === true && isOld !== true ? 'put' : 'replace';
-  // Only for the status: whether there was something is known exactly in the commit alone.
-  const isMade = mode === 'create' || (mode === 'put' && (await find()) === undefined);
   const options = { ...announced, ...expected, mode, parents: query.parents ?? false, signal } as const;
   const record = await service.write(path, exchange.upload(), options);
-  return isMade ? madeAnswer(record) : recordAnswer(record);
+  // Versions of a file begin with 1, and whoever replaces one raises it.
+  return record.version === 1 ? madeAnswer(record) : recordAnswer(record);
 };
 
 async function change(exchange: Exchange<'fileChange'> | Exchange<'fileChangeById'>, target: Target): Promise<Answer> {
