@@ -43,6 +43,7 @@ test('every example of docs/api.md works as printed', async () => {
     const env = { PATH: process.env.PATH ?? '', URL: door.url };
     const { stdout } = await promisify(execFile)('bash', ['-eu', '-o', 'pipefail', '-c', script], { cwd, env });
     assert.match(stdout, /^412$/m);
+    assert.match(stdout, /^423$/m);
     assert.match(stdout, /"is_clean":true/);
     const paths: string[] = [];
     for await (const { path } of door.service.manifest({ path: '/' })) paths.push(path);

@@ -108,6 +108,12 @@ const EXCLUDE = {
 } as const;
 const CHECKSUM_DOC = 'Trust no times: read files of equal size and compare their XXH3.';
 
+const LOCK_TOKEN = {
+  type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER, shown: 'TOKEN' },
+  default: undefined,
+  doc: 'Present this lock, as `lock` printed it; without it what somebody locked is left alone.',
+} as const;
+
 export const PUT_FLAGS = {
   checksum: { type: SWITCH, default: false, doc: CHECKSUM_DOC, flags: ['--checksum', '-c'] },
   again: {
@@ -117,6 +123,7 @@ export const PUT_FLAGS = {
   },
   exclude: EXCLUDE,
   dry_run: DRY_RUN,
+  lock_token: LOCK_TOKEN,
 } as const satisfies OptionTable;
 
 export const GET_FLAGS = {
@@ -196,17 +203,20 @@ export const MKDIR_FLAGS = {
     doc: 'Permission bits, such as 750.',
     flags: ['--mode', '-m'],
   },
+  lock_token: LOCK_TOKEN,
 } as const satisfies OptionTable;
 
 export const RM_FLAGS = {
   recursive: { type: SWITCH, default: false, doc: 'Folders with all that is in them.', flags: RECURSIVE },
   force: { type: SWITCH, default: false, doc: 'What is not there is no error.', flags: ['--force', '-f'] },
   dry_run: DRY_RUN,
+  lock_token: LOCK_TOKEN,
 } as const satisfies OptionTable;
 
 export const MOVE_FLAGS = {
   overwrite: { type: SWITCH, default: false, doc: 'Replace a file at the goal; it becomes an older version.' },
   parents: { type: SWITCH, default: false, doc: 'Make the folders above the goal.', flags: ['--parents', '-p'] },
+  lock_token: LOCK_TOKEN,
 } as const satisfies OptionTable;
 
 const WHEN = { kind: 'text', shown: 'WHEN' } as const;
@@ -270,7 +280,43 @@ export const VERSIONS_FLAGS = {
 
 export const SNAPSHOT_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
 
-export const RESTORE_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
+export const RESTORE_FLAGS = { lock_token: LOCK_TOKEN, dry_run: DRY_RUN } as const satisfies OptionTable;
+
+const LOCK_LEASE = { kind: 'duration', minMs: 1_000, maxMs: 24 * 3600 * 1000 } as const;
+
+export const LOCK_FLAGS = {
+  mode: {
+    type: { kind: 'choice', values: ['X', 'S', 'SIX', 'IX', 'IS'] },
+    default: undefined,
+    doc: 'X (default): nobody else changes it. S: many may hold it, and nobody changes it.',
+  },
+  for: { type: LOCK_LEASE, default: undefined, doc: 'How long it lasts unless it is renewed; 10m when not given.' },
+  wait: {
+    type: { kind: 'duration', minMs: 0, maxMs: 600_000 },
+    default: undefined,
+    doc: 'Wait this long for others; not at all when not given.',
+  },
+  holder: {
+    type: { kind: 'text', shown: 'NAME' },
+    default: undefined,
+    doc: 'Who holds it, for those who find it locked; your user and machine when not given.',
+  },
+  renew: {
+    type: SWITCH,
+    default: false,
+    doc: 'LOCK is the token of a lock: renew it, and set its mode when one is given.',
+  },
+} as const satisfies OptionTable;
+
+export const UNLOCK_FLAGS = {
+  force: {
+    type: SWITCH,
+    default: false,
+    doc: 'Break locks of others on the path too; they hear of it with their next write.',
+    flags: ['--force', '-f'],
+  },
+  holder: LOCK_FLAGS.holder,
+} as const satisfies OptionTable;
 
 export const DIFF_FLAGS = {
   stored: { type: SWITCH, default: false, doc: 'Both A and B are paths in the store.' },
@@ -641,6 +687,55 @@ export const COMMANDS: readonly Command[] = [
     ],
     exits: ['notFound', 'conflict', 'full', 'brokenPipe'],
     json: ['`{"name","path","file_id","commit","created","actor","door","schedule"}`, one a line'],
+    needs: 'store',
+  },
+  {
+    verb: 'lock',
+    summary: 'Keep others from changing a file or folder for a while',
+    details: [
+      'Prints the token of the lock. Until it is given back with `unlock`, or its time is over, others who change the file, or anything in the folder, get exit code 6 (`locked`), which names the holder; commands with --lock-token TOKEN go through. Reading is never held up. A path at which there is nothing yet can be locked too. Locks outlive the command and a restart of the server.',
+      'A write with the token of a lock that is over does nothing and says so (`lock-lost`, exit code 4).',
+    ],
+    arguments: [{ name: 'LOCK', kind: 'stored', summary: 'Path in the store; with --renew the token of a lock.' }],
+    flags: LOCK_FLAGS,
+    examples: [
+      { line: 'holdfast lock --for 5m /notes/a.txt', says: 'Locks a file for five minutes and prints the token.' },
+      { line: 'holdfast lock --renew --for 1h 17', says: 'Holds the lock 17 for one more hour.' },
+    ],
+    exits: ['notFound', 'conflict', 'unavailable'],
+    json: ['the lock, as the HTTP interface has it (`token`, `path`, `mode`, `holder`, `granted`, `expires`)'],
+    needs: 'store',
+  },
+  {
+    verb: 'unlock',
+    summary: 'Give locks back',
+    arguments: [
+      {
+        name: 'LOCK',
+        kind: 'stored',
+        summary: 'Token of a lock, or a path: then all locks of yours on it.',
+        count: { min: 1, max: 1_000 },
+      },
+    ],
+    flags: UNLOCK_FLAGS,
+    examples: [
+      { line: 'holdfast unlock 17', says: 'Gives the lock 17 back.' },
+      { line: 'holdfast unlock --force /notes/a.txt', says: 'Breaks whatever locks there are on the file.' },
+    ],
+    exits: ['notFound', 'conflict', 'partly'],
+    json: ['the lock, as the HTTP interface has it (`token`, `path`, `mode`, `holder`, `granted`, `expires`)'],
+    needs: 'store',
+  },
+  {
+    verb: 'locks',
+    summary: 'Show which locks there are',
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'Only those on this path.', count: { min: 0, max: 1 } }],
+    flags: {},
+    examples: [{ line: 'holdfast locks', says: 'Lists tokens, paths, holders and when each ends.' }],
+    exits: [],
+    json: [
+      'the lock, as the HTTP interface has it (`token`, `path`, `mode`, `holder`, `granted`, `expires`), one a line',
+    ],
     needs: 'store',
   },
   {

@@ -36,7 +36,12 @@ test('parse takes flags before and behind the verb, and options of the configura
   assert.ok(parsed.kind === 'run');
   assert.equal(parsed.command.verb, 'put');
   assert.equal(parsed.globals.json, true);
-  assert.deepEqual({ ...parsed.flags }, { again: false, checksum: true, exclude: [], dry_run: true });
+  assert.deepEqual(
+    { ...parsed.flags },
+    {
+      ...{ again: false, checksum: true, exclude: [], dry_run: true, lock_token: undefined },
+    },
+  );
   assert.deepEqual(parsed.words, ['a', 'b', '-c']);
   assert.deepEqual([...parsed.configFlags.keys()], ['store', 'compression.level']);
 });

@@ -5,12 +5,14 @@
  * Whatever happens ends in one exit code and at most one sentence: a Fault says its own, a reader that went away says
  * nothing, an interruption says that it was one, and anything else is a bug and says so.
  */
+import type { FileService } from '../api/index.ts';
 import { assert, type Clock, Fault, type OptionTable, type Random } from '../base/index.ts';
 import type { Command } from './command.ts';
 import type { Context } from './context.ts';
 import { EXIT, type ExitCode, exitOf } from './exit-codes.ts';
 import type { LocalDisk } from './local-disk.ts';
 import { type Parsed, parse } from './parse.ts';
+import { presenting } from './presenting.ts';
 import { Progress } from './progress.ts';
 import { BrokenPipe, Say, type Sink } from './say.ts';
 import type { ReachedStore, ServerRoom } from './server-room.ts';
@@ -99,7 +101,7 @@ async function runParsed(parsed: Parsed, say: Say, around: Surroundings): Promis
   if (parsed.kind === 'help') return sayHelp(parsed.command, say);
   await using stores = new Stores(parsed, around);
   const context: Context = {
-    reach: () => stores.reach(),
+    reach: async () => presentingLock(await stores.reach(), parsed.flags),
     storeFolder: () => stores.folder(),
     say,
     disk: await around.disk(),
@@ -117,6 +119,12 @@ async function runParsed(parsed: Parsed, say: Say, around: Surroundings): Promis
   // The table and the verb were checked against each other by types; here the link is by name.
   const exit = await verb.run(given as never, context);
   return exit ?? EXIT.ok;
+}
+
+/** With --lock-token every change of the command presents that lock. */
+function presentingLock(service: FileService, flags: Readonly<Record<string, unknown>>): FileService {
+  const token = flags.lock_token;
+  return typeof token === 'number' ? presenting(service, token) : service;
 }
 
 async function sayHelp(command: Command | undefined, say: Say): Promise<ExitCode> {

@@ -103,7 +103,7 @@ async function putAll(source: string, goal: string, service: Service, context: C
   const tally = new Tally(quiet.say, quiet.clock);
   const stat = realDisk.stat(source);
   if (stat === undefined) throw new Fault('not-found', `${source} was taken away while it was measured.`);
-  const flags = { checksum: false, again: false, exclude: [], dry_run: false };
+  const flags = { checksum: false, again: false, exclude: [], lock_token: undefined, dry_run: false };
   await new Putting({ context: quiet, service, flags, tally }).run([{ source, stat, goal }]);
   refuseFailures(tally);
 }
