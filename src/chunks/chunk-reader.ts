@@ -120,6 +120,36 @@ export class ChunkReader {
     return plain;
   }
 
+  /** Like `read`, where that takes this turn only; undefined otherwise, and for what is damaged: `read` names it. */
+  readNow(id: ChunkId): Uint8Array | undefined {
+    const key = keyOfId(id);
+    const there = this.#plain.get(key) ?? this.#ahead?.find(key);
+    if (there !== undefined || this.#coming.has(key)) return there;
+    const plain = this.#decodedNow(id);
+    if (plain !== undefined) this.#cache(key, plain);
+    return plain;
+  }
+
+  #decodedNow(id: ChunkId): Uint8Array | undefined {
+    try {
+      const located = this.#locate(id);
+      if (isPromise(located)) {
+        // Whoever reads it next meets its fault.
+        located.catch(() => {});
+        return undefined;
+      }
+      const { open, object, place, isPatch } = located;
+      if (isPatch) return undefined;
+      const bytes = open === undefined ? this.#context.objects.getNow?.(object, place) : open.getNow(place);
+      if (bytes === undefined) return undefined;
+      const header = this.#checkedHeader(located, bytes);
+      return header.base === undefined ? this.#decodeChecked(located, header, bytes, undefined) : undefined;
+    } catch (error) {
+      if (Fault.is(error)) return undefined;
+      throw error;
+    }
+  }
+
   /** Like `read`, for bytes that nobody will want again soon: they are not kept. */
   async readOnce(id: ChunkId): Promise<Uint8Array> {
     const key = keyOfId(id);

@@ -215,6 +215,11 @@ export interface ChunkStore extends AsyncDisposable {
   /** Plain, verified bytes of one chunk; shared with the cache, so do not write into them. */
   read(id: ChunkId, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>;
   /**
+   * The same in the caller's turn, when the chunk is in memory or can be fetched without waiting for anything; undefined
+   * otherwise, and whenever something is wrong with it: then `read` says what.
+   */
+  readNow(id: ChunkId): Uint8Array | undefined;
+  /**
    * The slices' bytes, in order, read ahead within a bound; neighbours in a pack are read together, and may come as
    * one piece. A piece stays unchanged until the next one is asked for: then its memory may serve another.
    */

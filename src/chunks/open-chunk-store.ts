@@ -188,6 +188,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
           },
         }),
     read: (id, readOptions) => reader.read(id, readOptions),
+    readNow: (id) => reader.readNow(id),
     readAll: (slices, readOptions) => reader.readAll(slices, readOptions),
     readInline: (record) => readInline(record, idOf),
     sync,

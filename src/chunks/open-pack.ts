@@ -159,6 +159,11 @@ export class OpenPack {
     return whole.subarray(place.offset, place.offset + place.length);
   }
 
+  /** The same where it is to be had in this turn. */
+  getNow(place: Place): Uint8Array | undefined {
+    return this.#context.objects.getNow?.(this.row.object, place);
+  }
+
   /** The row as it may be committed now. */
   rowNow(): PackRow {
     const { lengthBytes, recordCount, isSealed } = this.#durable;

@@ -44,6 +44,8 @@ const SMALL_BYTES = 16 * 1024;
 const TINY_BYTES = 2 * 1024;
 /** Runs in rows that lie one behind the other are stored together when they are this many. */
 const TOGETHER_EXTENTS = 8;
+/** Bytes that one read decodes in its own turn at most; a longer one must not hold up everybody else. */
+const NOW_BYTES_MAX = 128 * 1024;
 /** Least time between two kept versions of a file that is busy, and how far it grows. */
 const DEBOUNCE_SECONDS = 60;
 const DEBOUNCE_SECONDS_MAX = 3_600;
@@ -67,6 +69,8 @@ export interface FileHost {
   levelOf(node: NodeRow): CompressionLevel;
   /** Verified bytes of a part of an extent. */
   bytesOf(extent: ExtentRow, skip: number, length: number): Maybe<Uint8Array>;
+  /** The same of a chunk, where that takes this turn only. */
+  bytesNow(extent: ExtentRow, skip: number, length: number): Uint8Array | undefined;
   /** @throws Fault for more bytes than a file may have. */
   checkSize(size: number): void;
   /** The file has something that is not pending yet. */
@@ -694,11 +698,14 @@ export class OpenFile {
 
   #readStored(offset: number, end: number, pieces: Maybe<Uint8Array>[]): void {
     let at = offset;
+    const isShort = end - offset <= NOW_BYTES_MAX;
     for (const extent of this.#extents(offset, end)) {
       const start = Math.max(at, extent.offset);
       const stop = Math.min(end, extent.offset + extent.length);
       if (start > at) pieces.push(...zeros(start - at));
-      pieces.push(this.#host.bytesOf(extent, start - extent.offset, stop - start));
+      const [skip, length] = [start - extent.offset, stop - start];
+      const now = isShort ? this.#host.bytesNow(extent, skip, length) : undefined;
+      pieces.push(now ?? this.#host.bytesOf(extent, skip, length));
       at = stop;
     }
     if (at < end) pieces.push(...zeros(end - at));

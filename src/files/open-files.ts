@@ -223,6 +223,12 @@ export class OpenFiles implements FileHost {
     return chunks.read(extent.chunk).then((plain) => plain.subarray(from, from + length));
   }
 
+  bytesNow(extent: ExtentRow, skip: number, length: number): Uint8Array | undefined {
+    if (extent.kind !== EXTENT_KIND.chunk || extent.chunk === null) return undefined;
+    const from = extent.chunkOffset + skip;
+    return this.context.chunks.readNow(extent.chunk)?.subarray(from, from + length);
+  }
+
   checkSize(size: number): void {
     const bytesMax = Math.min(this.context.options.fileBytesMax, FILE_OFFSET_MAX);
     if (size <= bytesMax) return;

@@ -150,6 +150,8 @@ function ranges(make: MakeStore): void {
       [5, 0],
     ] as const) {
       assertBytes(await store.get('ranged', { offset, length }), bytes.subarray(offset, offset + length));
+      const now = store.getNow?.('ranged', { offset, length });
+      if (now !== undefined) assertBytes(now, bytes.subarray(offset, offset + length));
     }
     assertBytes(await store.get('ranged', { offset: 99_990 }), bytes.subarray(99_990));
     assertBytes(await store.get('ranged', { offset: 100_000 }), utf8(''));
@@ -157,6 +159,8 @@ function ranges(make: MakeStore): void {
       await assertFault('range', store.get('ranged', range));
     }
     await assertFault('range', store.get('ranged', { offset: 100_001, length: 0 }));
+    assert.equal(store.getNow?.('ranged', { offset: 99_990, length: 11 }), undefined);
+    assert.equal(store.getNow?.('none', { offset: 0, length: 1 }), undefined);
     await assertFault('range', store.get('ranged', { offset: 2 ** 50, length: 2 ** 40 }));
     await assertFault('invalid', store.get('ranged', { offset: -1 }));
     await assertFault('invalid', store.get('ranged', { length: 0.5 }));

@@ -34,6 +34,9 @@ const FILES_AT_ONCE = 32;
 /** A longer read first asks for the length, so that a wrong one costs no memory. */
 const TRUSTED_READ_BYTES_MAX = 8 * 1024 * 1024;
 
+/** A longer read is worth a trip to another thread. */
+const NOW_BYTES_MAX = 256 * 1024;
+
 export interface DiskObjectsOptions {
   /** Folder of the disk that the store owns, made when absent; the disk's root when absent. */
   readonly folder?: string;
@@ -93,6 +96,13 @@ export class DiskObjects implements ObjectStore {
       checkWanted(range.signal, name);
       return await this.#handles.use(name, (file) => readRange(name, file, range));
     });
+  }
+
+  getNow(name: ObjectName, { offset, length }: { readonly offset: number; readonly length: number }) {
+    const file = this.#handles.peek(name);
+    if (file?.readNow === undefined || !(length > 0 && length <= NOW_BYTES_MAX)) return undefined;
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+    return file.readNow(bytes, offset) ? bytes : undefined;
   }
 
   head(name: ObjectName): Promise<ObjectInfo | undefined> {

@@ -11,6 +11,11 @@
 export interface DiskFile extends AsyncDisposable {
   /** Reads up to `into.length` bytes from `offset`; answers how many, fewer only at the end of the file. */
   read(into: Uint8Array, offset: number): Promise<number>;
+  /**
+   * The same in the caller's turn, where the system can say without waiting for anything: whether all of `into` was
+   * filled. When it was not, `read` finds out why. Absent where there is no such way.
+   */
+  readNow?(into: Uint8Array, offset: number): boolean;
   /** Writes all of `parts` from `offset`, one behind the other. On a fault any prefix may have been written. */
   write(parts: readonly Uint8Array[], offset: number): Promise<void>;
   truncate(lengthBytes: number): Promise<void>;

@@ -9,6 +9,8 @@ import type { DiskFile } from './disk.ts';
 interface Entry {
   readonly key: string;
   readonly file: Promise<DiskFile>;
+  /** Once it is open. */
+  opened: DiskFile | undefined;
   users: number;
   isForgotten: boolean;
 }
@@ -43,6 +45,11 @@ export class HandleCache {
     }
   }
 
+  /** The key's file when it is open: to be used in this turn, and for nothing that waits. */
+  peek(key: string): DiskFile | undefined {
+    return this.#entries.get(key)?.opened;
+  }
+
   forget(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
@@ -68,12 +75,15 @@ export class HandleCache {
   }
 
   #newEntry(key: string): Entry {
-    const entry: Entry = { key, file: this.#open(key), users: 0, isForgotten: false };
+    const entry: Entry = { key, file: this.#open(key), opened: undefined, users: 0, isForgotten: false };
     this.#openCount++;
-    // What could not be opened must be tried again by the next read.
-    entry.file.catch(() => {
-      if (this.#entries.get(key) === entry) this.forget(key);
-    });
+    entry.file.then(
+      (file) => (entry.opened = file),
+      () => {
+        // What could not be opened must be tried again by the next read.
+        if (this.#entries.get(key) === entry) this.forget(key);
+      },
+    );
     return entry;
   }
 

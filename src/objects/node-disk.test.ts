@@ -127,3 +127,22 @@ async function refusedForNames(store: DiskObjects): Promise<void> {
   assert.ok(objects.length > 0);
   for (const { name } of objects) assertBytes(await store.get(name), utf8('x'));
 }
+
+test('file reads in this turn what it reads otherwise, or nothing, and nothing once it is closed', async () => {
+  const disk = freshDisk();
+  const bytes = bytesOf(50_000, 3);
+  const file = await disk.open('file', 'create');
+  await file.write([bytes], 0);
+  for (const [offset, length] of [
+    [0, 50_000],
+    [7, 1],
+    [49_999, 1],
+    [12_345, 20_000],
+  ] as const) {
+    const into = new Uint8Array(length);
+    if (file.readNow?.(into, offset) === true) assertBytes(into, bytes.subarray(offset, offset + length));
+  }
+  assert.equal(file.readNow?.(new Uint8Array(2), 49_999), false);
+  await file.close();
+  assert.equal(file.readNow?.(new Uint8Array(1), 0), false);
+});

@@ -10,6 +10,7 @@ import { assert } from '../base/index.ts';
 import { inByteOrder } from './byte-order.ts';
 import type { Disk, DiskFile, DiskOpenMode, DiskStat } from './disk.ts';
 import { diskFault, errnoOf } from './disk-fault.ts';
+import { readNow } from './read-now.ts';
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
@@ -124,6 +125,10 @@ class NodeFile implements DiskFile {
     } catch (error) {
       throw translated(error, 'Reading', this.#path);
     }
+  }
+
+  readNow(into: Uint8Array, offset: number): boolean {
+    return this.#closing === undefined && into.length > 0 && readNow(this.#handle.fd, into, offset);
   }
 
   async write(parts: readonly Uint8Array[], offset: number): Promise<void> {

@@ -66,6 +66,11 @@ export interface ObjectStore extends AsyncDisposable {
   ): Promise<void>;
   /** Answers exactly the asked bytes or rejects. @throws Fault `not-found`; `range` when the object ends before the range does. */
   get(name: ObjectName, range?: ObjectRange): Promise<Uint8Array>;
+  /**
+   * The same in the caller's turn, where bytes can be had without waiting for anything; undefined otherwise, and
+   * whenever anything is not as it should be: `get` says what. Absent where there is no such way.
+   */
+  getNow?(name: ObjectName, range: { readonly offset: number; readonly length: number }): Uint8Array | undefined;
   /** Absent is an answer. */
   head(name: ObjectName): Promise<ObjectInfo | undefined>;
   /** `limit` is 1–1,000, 1,000 when absent. */
