@@ -1336,6 +1336,17 @@ function store(check: Check): void {
     assert.equal((await bytesAt(service, { path: '/a' })).length, 300_000);
   });
 
+  check('a collection says what would come back, and then gives it back', async (service) => {
+    await put(service, '/a', sample(300_000));
+    const foretold = await service.gc({ dryRun: true, graceSeconds: 0, onProgress: (d, t) => assert.ok(d <= t) });
+    assert.equal(foretold.dry_run, true);
+    const report = await service.gc({ graceSeconds: 0 });
+    assert.deepEqual([report.dry_run, report.problems], [false, []]);
+    assert.equal(report.freed_bytes, foretold.freed_bytes);
+    assert.equal((await bytesAt(service, { path: '/a' })).length, 300_000);
+    await fault(service.gc({ signal: AbortSignal.abort() }), 'aborted');
+  });
+
   check('a check stops when it is told to', async (service) => {
     await put(service, '/a', sample(300_000));
     await fault(service.check({ signal: AbortSignal.abort() }), 'aborted');

@@ -7,6 +7,7 @@ import type {
   CheckReport,
   FileKind,
   FileRecord,
+  GcReport,
   ListPage,
   LockList,
   LockMode,
@@ -217,6 +218,15 @@ export interface CheckOptions extends CallOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+export interface GcOptions extends CallOptions {
+  /** Only say what would come back. */
+  readonly dryRun?: boolean | undefined;
+  /** Seconds that a chunk stays after nobody names it any more; as the store is configured when absent. */
+  readonly graceSeconds?: number | undefined;
+  /** Called now and then with what is done and what there is, in bytes of packs. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
 export interface FileService {
   info(options?: CallOptions): Promise<ServerInfo>;
   stat(target: Target, options?: AtOptions & { readonly withAttributes?: boolean }): Promise<FileRecord>;
@@ -280,4 +290,6 @@ export interface FileService {
   locks(options?: CallOptions & { readonly path?: string | undefined }): Promise<LockList>;
   stats(options?: CallOptions): Promise<StoreStats>;
   check(options?: CheckOptions): Promise<CheckReport>;
+  /** Gives back the bytes of what nobody needs any more. Versions and history that are not kept any longer go first. */
+  gc(options?: GcOptions): Promise<GcReport>;
 }

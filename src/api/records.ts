@@ -192,6 +192,41 @@ export const StoreStats = Type.Object(
 );
 export type StoreStats = Static<typeof StoreStats>;
 
+export const CollectedPack = Type.Object(
+  {
+    pack: Type.Integer(),
+    object: Type.String({ description: 'The object that goes.' }),
+    action: Type.Union([Type.Literal('rewrite'), Type.Literal('drop')]),
+    bytes_before: Type.Integer(),
+    bytes_after: Type.Integer({ description: 'Bytes of the object that takes its place; 0 for none.' }),
+    chunks: Type.Integer({ description: 'Chunks that leave the index.' }),
+  },
+  { $id: 'CollectedPack' },
+);
+export type CollectedPack = Static<typeof CollectedPack>;
+
+export const GcReport = Type.Object(
+  {
+    dry_run: Type.Boolean(),
+    freed_bytes: Type.Integer({ description: 'Bytes that come back: of all objects before, less those after.' }),
+    packs_rewritten: Type.Integer(),
+    packs_dropped: Type.Integer(),
+    chunks_discarded: Type.Integer(),
+    objects_removed: Type.Integer({ description: 'Objects that nothing named, left by a crash.' }),
+    objects_removed_bytes: Type.Integer(),
+    waiting_bytes: Type.Integer({ description: 'Bytes of chunks that nobody names, but not for long enough yet.' }),
+    waiting_chunks: Type.Integer(),
+    kept_bytes: Type.Integer({ description: 'Other unused bytes, in packs of which too little would come back.' }),
+    packs: Type.Array(CollectedPack, { description: 'At most 1,000.' }),
+    packs_more: Type.Integer(),
+    problems: Type.Array(Type.Object({ pack: Type.Integer(), code: Type.String(), error: Type.String() }), {
+      description: 'Packs that were kept because something in them is damaged, or could not be written.',
+    }),
+  },
+  { $id: 'GcReport' },
+);
+export type GcReport = Static<typeof GcReport>;
+
 export const CheckProblem = Type.Object(
   {
     code: Type.String({

@@ -11,6 +11,7 @@ import {
   CheckReport,
   FILE_KINDS,
   FileRecord,
+  GcReport,
   Id,
   ListPage,
   LOCK_MODE_NAMES,
@@ -201,6 +202,15 @@ const CheckLine = Type.Object(
   { $id: 'CheckLine', description: 'One of progress, report or problem. The last line is a report or a problem.' },
 );
 
+const GcLine = Type.Object(
+  {
+    progress: Type.Optional(Type.Object({ done: Type.Integer(), total: Type.Integer() }, { description: 'Bytes.' })),
+    report: Type.Optional(GcReport),
+    problem: Type.Optional(Type.Unknown({ description: 'A Problem: the collection itself failed.' })),
+  },
+  { $id: 'GcLine', description: 'One of progress, report or problem. The last line is a report or a problem.' },
+);
+
 const Uploaded = Type.Object(
   { file_id: Type.Integer(), version: Type.Integer(), record: FileRecord },
   { $id: 'Uploaded' },
@@ -252,6 +262,16 @@ const SnapshotBody = Type.Object(
     path: Type.Optional(PathText),
   },
   closed,
+);
+
+const GcBody = Type.Object(
+  {
+    dry_run: Type.Optional(Type.Boolean()),
+    grace_seconds: Type.Optional(
+      Type.Number({ minimum: 0, description: 'How long chunks stay that nobody names; as configured when absent.' }),
+    ),
+  },
+  { $id: 'GcBody', additionalProperties: false },
 );
 
 const CheckBody = Type.Object(
@@ -726,6 +746,16 @@ export const ROUTES = {
     body: { type: 'json', schema: CheckBody, isOptional: true, example: { sample: 0.1 } },
     answers: { 200: { description: 'Progress, then the report.', type: 'ndjson', schema: CheckLine } },
   },
+  gc: {
+    method: 'POST',
+    path: '/v1/gc',
+    tag: 'Store',
+    summary: 'Give back the bytes that nobody needs any more',
+    description:
+      'Lines of progress, then the report. With `dry_run` nothing is changed, and the report says to the byte what would come back. Ends when the client goes away; the next one goes on.',
+    body: { type: 'json', schema: GcBody, isOptional: true, example: { dry_run: true } },
+    answers: { 200: { description: 'Progress, then the report.', type: 'ndjson', schema: GcLine } },
+  },
   health: {
     method: 'GET',
     path: '/v1/health',
@@ -778,6 +808,7 @@ export type BodyOf<Id extends RouteId> = (typeof ROUTES)[Id] extends {
 
 export type UploadFields = Static<typeof UploadFields>;
 export type CheckLine = Static<typeof CheckLine>;
+export type GcLine = Static<typeof GcLine>;
 export const UPLOAD_FIELDS = UploadFields;
 
 type QueryValue = string | number | boolean | undefined;

@@ -334,6 +334,20 @@ export const CHECK_FLAGS = {
   rebuild_index: { type: SWITCH, default: false, doc: 'First write the chunk index anew from the packs.' },
 } as const satisfies OptionTable;
 
+export const GC_FLAGS = {
+  dry_run: {
+    type: SWITCH,
+    default: false,
+    doc: 'Only say what would come back, to the byte.',
+    flags: ['--dry-run', '-n'],
+  },
+  grace: {
+    type: { kind: 'duration', minMs: 0, maxMs: 366 * 24 * 3600 * 1000 },
+    default: undefined,
+    doc: 'How long bytes stay after nothing needs them: gc.grace when not given. 0s gives back at once.',
+  },
+} as const satisfies OptionTable;
+
 export const CONFIG_FLAGS = {
   origin: { type: SWITCH, default: false, doc: 'Say for each value where it comes from.' },
 } as const satisfies OptionTable;
@@ -789,6 +803,25 @@ export const COMMANDS: readonly Command[] = [
     json: [
       '`{"event":"problem","code","error","chunk","pack","object","files","files_more"}` for each problem',
       '`{"event":"summary","verb":"check","is_clean","chunks_verified","bytes_verified","packs_verified","files_verified","orphan_bytes","problems","seconds"}` at the end',
+    ],
+    needs: 'store',
+  },
+  {
+    verb: 'gc',
+    summary: 'Give back the bytes that nobody needs any more',
+    details: [
+      'Removed files stay as versions and in history for as long as those are kept, and in snapshots; what none of them needs is given back, once nothing has needed it for a while (--grace). Packs are rewritten when enough of them comes back. Others may go on meanwhile, and a collection that is cut off is finished by the next one.',
+    ],
+    arguments: [],
+    flags: GC_FLAGS,
+    examples: [
+      { line: 'holdfast gc --dry-run', says: 'Says what would come back, and changes nothing.' },
+      { line: 'holdfast gc --grace 0s', says: 'Gives back everything that nobody needs now.' },
+    ],
+    exits: ['different', 'io', 'full'],
+    json: [
+      '`{"event":"pack","pack","object","action","bytes_before","bytes_after","chunks"}` for each pack, `{"event":"problem","pack","code","error"}` for each that was kept because of damage',
+      '`{"event":"summary","verb":"gc","dry_run","freed_bytes","packs_rewritten","packs_dropped","chunks_discarded","objects_removed","objects_removed_bytes","waiting_bytes","waiting_chunks","kept_bytes","seconds"}` at the end',
     ],
     needs: 'store',
   },

@@ -14,6 +14,8 @@ import type {
   FileRead,
   FileRecord,
   FileService,
+  GcOptions,
+  GcReport,
   ListOptions,
   ListPage,
   LockChange,
@@ -472,6 +474,21 @@ export class FakeService implements FileService {
     this.calls.push(`check ${options.sample ?? 1} ${options.rebuildIndex === true}`);
     options.onProgress?.(5, 10);
     return this.report;
+  }
+
+  async gc(options: GcOptions = {}): Promise<GcReport> {
+    this.calls.push(`gc ${options.dryRun === true} ${options.graceSeconds ?? '-'}`);
+    options.onProgress?.(5, 10);
+    return {
+      ...{ dry_run: options.dryRun === true, freed_bytes: 4_096, packs_rewritten: 1, packs_dropped: 0 },
+      ...{ chunks_discarded: 3, objects_removed: 0, objects_removed_bytes: 0, waiting_bytes: 1_000, waiting_chunks: 2 },
+      ...{
+        kept_bytes: 0,
+        packs: [{ pack: 7, object: 'packs/aa', action: 'rewrite', bytes_before: 5_000, bytes_after: 904, chunks: 3 }],
+        packs_more: 0,
+        problems: [],
+      },
+    };
   }
 }
 

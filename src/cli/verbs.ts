@@ -29,6 +29,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   diff: () => import('./verbs/diff.ts'),
   stats: () => import('./verbs/stats.ts'),
   check: () => import('./verbs/check.ts'),
+  gc: () => import('./verbs/gc.ts'),
   config: () => import('./verbs/config.ts'),
   bench: () => import('./verbs/bench.ts'),
   completion: () => import('./verbs/completion.ts'),

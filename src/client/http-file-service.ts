@@ -22,6 +22,9 @@ import {
   type FileRecord,
   type FileService,
   faultOfProblem,
+  type GcLine,
+  type GcOptions,
+  type GcReport,
   type ListOptions,
   type ListPage,
   type LockChange,
@@ -304,13 +307,21 @@ export class HttpFileService implements FileService {
   async check(options: CheckOptions = {}): Promise<CheckReport> {
     const json = { sample: options.sample, rebuild_index: options.rebuildIndex };
     const answer = await this.#answer('check', { json, signal: options.signal });
-    for await (const line of linesOf(answer.body)) {
-      const { progress, report, problem } = JSON.parse(line) as CheckLine;
-      if (progress !== undefined) options.onProgress?.(progress.done, progress.total);
-      if (problem !== undefined) throw faultOfProblem(problem) ?? unexpectedAnswer(answer);
-      if (report !== undefined) return report;
-    }
+    const report = await reportOf<CheckLine>(answer, options.onProgress);
+    if (report !== undefined) return report;
     throw new Fault('unavailable', 'The check broke off before its report came. Try again.', {});
+  }
+
+  async gc(options: GcOptions = {}): Promise<GcReport> {
+    const json = { dry_run: options.dryRun, grace_seconds: options.graceSeconds };
+    const answer = await this.#answer('gc', { json, signal: options.signal });
+    const report = await reportOf<GcLine>(answer, options.onProgress);
+    if (report !== undefined) return report;
+    throw new Fault(
+      'unavailable',
+      'The collection broke off before its report came. What it did stays; try again.',
+      {},
+    );
   }
 
   // ---- one request
@@ -482,3 +493,17 @@ function wrongSize(count: number, size: number): Fault {
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** The report behind the lines of progress; undefined when they end before it. */
+async function reportOf<Line extends { readonly report?: unknown }>(
+  answer: TransportAnswer,
+  onProgress: ((done: number, total: number) => void) | undefined,
+): Promise<Line['report'] | undefined> {
+  for await (const line of linesOf(answer.body)) {
+    const { progress, report, problem } = JSON.parse(line) as Line & (CheckLine | GcLine);
+    if (progress !== undefined) onProgress?.(progress.done, progress.total);
+    if (problem !== undefined) throw faultOfProblem(problem) ?? unexpectedAnswer(answer);
+    if (report !== undefined) return report;
+  }
+  return undefined;
+}

@@ -33,6 +33,17 @@ export interface FilesOptions {
   /** How long an idempotency key is remembered. */
   readonly idempotencySeconds: number;
   readonly compression: CompressionRules;
+  readonly gc: CollectRules;
+}
+
+/** When bytes are given back that nobody needs. */
+export interface CollectRules {
+  /** How long a chunk stays after nobody names it any more. */
+  readonly graceSeconds: number;
+  /** A pack is rewritten when at least this share of it (0 to 1) comes back. */
+  readonly freedShareMin: number;
+  /** Between two collections behind the operations; 0 for none. */
+  readonly intervalSeconds: number;
 }
 
 export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
@@ -43,6 +54,7 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   versionsKeptCount: 20,
   historyKeptSeconds: 24 * 3600,
   idempotencySeconds: 24 * 3600,
+  gc: { graceSeconds: 600, freedShareMin: 0.25, intervalSeconds: 0 },
 };
 
 /** Who asks, through which door, in which request; stands in the commit of what they do. */

@@ -6,6 +6,7 @@ import { type Path, textOfPath } from '../api/index.ts';
 import { type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
+import { BackgroundCollector } from './collect.ts';
 import type { Context, FilesOptions, Space } from './context.ts';
 import { HandleSource } from './handle-source.ts';
 import { isSweepOwed, moveWindow, sweepHistory } from './history-sweep.ts';
@@ -68,6 +69,7 @@ export class Files implements AsyncDisposable {
   #history: Promise<unknown> = Promise.resolve();
   #isHistoryOwed = false;
   readonly #closing = new AbortController();
+  readonly #collector = new BackgroundCollector(() => this.context, this.#closing.signal);
   readonly #trees = new Set<PendingPosixTree>();
   #treeCount = 0;
 
@@ -114,6 +116,7 @@ export class Files implements AsyncDisposable {
     this.#reaper.kick();
     this.#planSweep();
     this.#planHistory();
+    this.#collector.plan();
     if (this.#isHistoryOwed) this.#sweepHistoryBehind();
   }
 
@@ -228,6 +231,7 @@ export class Files implements AsyncDisposable {
     this.#historyTimer?.[Symbol.dispose]();
     if (!this.#isBackground && (this.#isReapOwed || this.#isHistoryOwed)) await this.#tidyForAWhile();
     this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
+    await this.#collector.close();
     await this.#sweep;
     await this.#history;
     await this.locks.close();

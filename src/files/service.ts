@@ -22,6 +22,7 @@ import { Fault, isPromise } from '../base/index.ts';
 import { type ContentId, NODE_KIND } from '../meta/index.ts';
 import { makeFolder, setAttributes } from './attributes.ts';
 import { writeMany } from './bulk.ts';
+import { collect } from './collect.ts';
 import type { Caller, Space, View } from './context.ts';
 import { copy } from './copy.ts';
 import { cursorOf, positionOf } from './cursor.ts';
@@ -144,6 +145,10 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     check: async (options = {}) => {
       await files.settle();
       return check(context, files.spaces, options);
+    },
+    gc: async (options = {}) => {
+      await files.settle();
+      return collect(context, files, options);
     },
   };
 }

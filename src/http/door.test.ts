@@ -645,7 +645,7 @@ describe('answers that go wrong midway', () => {
       'setAttributes',
       'move',
     ];
-    names.push('copy', 'remove', 'search', 'versions', 'restore', 'stats', 'check');
+    names.push('copy', 'remove', 'search', 'versions', 'restore', 'stats', 'check', 'gc');
     const own = service as unknown as Record<string, (...args: unknown[]) => unknown>;
     const bound = names.map((name) => [name, (...args: unknown[]) => own[name]?.(...args)]);
     return Object.fromEntries(bound) as FileService;

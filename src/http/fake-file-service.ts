@@ -20,6 +20,8 @@ import {
   type FileRead,
   type FileRecord,
   type FileService,
+  type GcOptions,
+  type GcReport,
   type ListOptions,
   type ListPage,
   type LockChange,
@@ -698,6 +700,16 @@ class FakeFileService implements FileService {
       problems_more: 0,
       is_clean: true,
       ...(options.rebuildIndex === true ? { rebuilt_chunks: files } : {}),
+    };
+  }
+
+  async gc(options: GcOptions = {}): Promise<GcReport> {
+    checkAborted(options.signal);
+    options.onProgress?.(2, 2);
+    return {
+      ...{ dry_run: options.dryRun === true, freed_bytes: 0, packs_rewritten: 0, packs_dropped: 0 },
+      ...{ chunks_discarded: 0, objects_removed: 0, objects_removed_bytes: 0, waiting_bytes: 0, waiting_chunks: 0 },
+      ...{ kept_bytes: 0, packs: [], packs_more: 0, problems: [] },
     };
   }
 

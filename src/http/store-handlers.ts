@@ -1,5 +1,5 @@
 /** The routes about the store and the server itself: figures, the check with its progress, health, and the documents. */
-import { type CheckOptions, type CheckReport, openApiDocument, problemOfFault, type ServerInfo } from '../api/index.ts';
+import { openApiDocument, problemOfFault, type ServerInfo } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import type { Answer } from './answer.ts';
 import { arrivalOf } from './arrival.ts';
@@ -16,22 +16,41 @@ async function infoOf(door: Exchange['door']): Promise<ServerInfo> {
   return { name: 'holdfast', version, status: door.isDraining() ? 'draining' : 'ok', store_id, uptime_seconds };
 }
 
+const LINES_HEADERS = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' };
+
 async function check(exchange: Exchange<'check'>): Promise<Answer> {
   const { sample, rebuild_index } = await exchange.body();
-  const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' };
-  const lines = checkLines(exchange, present({ sample, rebuildIndex: rebuild_index }));
-  return { kind: 'stream', status: 200, headers, text: lines };
+  const asked = present({ sample, rebuildIndex: rebuild_index });
+  const text = reportLines(exchange, (options) => exchange.service.check({ ...asked, ...options }));
+  return { kind: 'stream', status: 200, headers: LINES_HEADERS, text };
 }
 
+async function gc(exchange: Exchange<'gc'>): Promise<Answer> {
+  const { dry_run, grace_seconds } = await exchange.body();
+  const asked = present({ dryRun: dry_run, graceSeconds: grace_seconds });
+  const text = reportLines(exchange, (options) => exchange.service.gc({ ...asked, ...options }));
+  return { kind: 'stream', status: 200, headers: LINES_HEADERS, text };
+}
+
+interface LongCall {
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+type End = { readonly report: unknown } | { readonly error: unknown };
+
 /** Progress now and then, also while nothing moves, and the report or the problem at the end. */
-async function* checkLines(exchange: Exchange<'check'>, asked: CheckOptions): AsyncGenerator<string> {
-  const { service, signal, door } = exchange;
+async function* reportLines(
+  exchange: Exchange<'check'> | Exchange<'gc'>,
+  run: (options: LongCall) => Promise<unknown>,
+): AsyncGenerator<string> {
+  const { signal, door } = exchange;
   let progress = { done: 0, total: 0 };
-  let end: { readonly report: CheckReport } | { readonly error: unknown } | undefined;
+  let end: End | undefined;
   const onProgress = (done: number, total: number): void => {
     progress = { done, total };
   };
-  const running = service.check({ ...asked, signal, onProgress }).then(
+  const running = run({ signal, onProgress }).then(
     (report) => {
       end = { report };
     },
@@ -52,7 +71,7 @@ async function* checkLines(exchange: Exchange<'check'>, asked: CheckOptions): As
   yield `${JSON.stringify(lastLine(end, exchange))}\n`;
 }
 
-function lastLine(end: { report: CheckReport } | { error: unknown }, exchange: Exchange<'check'>): object {
+function lastLine(end: End, exchange: Exchange<'check'> | Exchange<'gc'>): object {
   if ('report' in end) return end;
   // A bug, or a client that has gone: both end the connection.
   if (!Fault.is(end.error) || exchange.signal.aborted) throw end.error;
@@ -84,6 +103,7 @@ async function documentOf(
 export const storeHandlers = {
   health,
   check,
+  gc,
   root,
   stats: async ({ service, signal }) => ({ kind: 'json', status: 200, json: await service.stats({ signal }) }),
   openapi: async (exchange) => ({ kind: 'json', status: 200, json: await documentOf(exchange) }),

@@ -292,6 +292,11 @@ function filesOptionsOf(options: ServerOptions): FilesOptions {
     versionsKeptCount: options['versions.keep_last'],
     historyKeptSeconds: Math.floor(options['history.keep'] / 1000),
     idempotencySeconds: Math.floor(options['idempotency.keep_for'] / 1000),
+    gc: {
+      graceSeconds: Math.floor(options['gc.grace'] / 1000),
+      freedShareMin: options['gc.share'] / 100,
+      intervalSeconds: Math.ceil(options['gc.interval'] / 1000),
+    },
     compression: new CompressionRules(options['compression.level'], options['compression.rules']),
   };
 }

@@ -195,6 +195,21 @@ export const SERVER_OPTIONS = {
     default: DAY,
     doc: 'How long everything that was is kept, so that any moment can be read, and any change undone; 0 for not at all. Snapshots are kept whatever this says.',
   },
+  'gc.grace': {
+    type: { kind: 'duration', minMs: 0, maxMs: 366 * DAY },
+    default: 10 * MINUTE,
+    doc: 'How long the bytes of what was removed stay after nothing needs them any more: who sends them again meanwhile finds them there.',
+  },
+  'gc.share': {
+    type: { kind: 'integer', min: 1, max: 100 },
+    default: 25,
+    doc: 'A pack is rewritten when at least this many percent of it come back. Less saves space, more saves writing.',
+  },
+  'gc.interval': {
+    type: { kind: 'duration', minMs: 0, maxMs: 366 * DAY },
+    default: 10 * MINUTE,
+    doc: 'How often a server looks for bytes to give back, in small steps beside other work; 0 for never, then `holdfast gc` does it.',
+  },
   'idempotency.keep_for': {
     type: { kind: 'duration', minMs: MINUTE, maxMs: 366 * DAY },
     default: DAY,
@@ -236,6 +251,7 @@ export const OPTION_TITLES: Readonly<Record<string, string>> = {
   meta: 'Metadata',
   versions: 'Versions',
   history: 'History',
+  gc: 'Giving bytes back',
   idempotency: 'Requests that are sent twice',
   create: 'Making a store',
   log: 'Log',
