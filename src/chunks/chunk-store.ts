@@ -197,6 +197,17 @@ export interface Collection {
   readonly problems: readonly CollectionProblem[];
 }
 
+export interface AdoptedPacks {
+  /** Packs that no row knew. */
+  readonly added: number;
+  /** Packs whose row said something else than their object. */
+  readonly changed: number;
+  /** Packs that are needed and of which no object is there. */
+  readonly missing: number;
+  /** Chunks that nobody names and that are gone. */
+  readonly forgotten: number;
+}
+
 export interface ChunkStore extends AsyncDisposable {
   readonly realm: RealmId;
   readonly format: ChunkFormat;
@@ -249,6 +260,11 @@ export interface ChunkStore extends AsyncDisposable {
    * finishes. One at a time; also not while the index is rebuilt.
    */
   collect(options: CollectOptions): Promise<Collection>;
+  /**
+   * Makes the rows of packs and chunks say what is there, after the metadata was brought back from an older state of
+   * itself; `rebuildIndex` is part of it. Before anything is written. Safe to repeat.
+   */
+  adoptPacks(options?: { readonly signal?: AbortSignal | undefined }): Promise<AdoptedPacks>;
   stats(): Promise<ChunkStoreStats>;
   /** Ends writers, syncs, leaves an open pack as it is for the next opening, ends workers. */
   close(): Promise<void>;

@@ -6,6 +6,7 @@
 import { assert, type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
 import type { Change, ChunkId, MetaReader, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
+import { adoptPacks, forgetCollected } from './adopt-packs.ts';
 import { BATCH_COUNT_MAX } from './batch.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { ChunkFormat, ChunkStore } from './chunk-store.ts';
@@ -59,6 +60,11 @@ export interface OpenChunkStoreOptions {
    * in memory (`index`): then nobody may go past them. `meta.commit` when absent.
    */
   readonly commit?: (change: Change) => Promise<unknown>;
+  /**
+   * Called before a collection takes anything away: a checkpoint of the metadata that is made now needs none of it, where
+   * an older one may. Must not reject.
+   */
+  readonly beforeCollect?: () => Promise<void>;
   /** Told where a collection is: tests cut it off there. */
   readonly onCollectStep?: (step: CollectStep) => Maybe<void>;
 }
@@ -205,7 +211,16 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
         known.forgetCommitted();
         return count;
       }),
-    collect: (collectOptions) => turns.run(WHOLE_STORE, () => collector.collect(collectOptions)),
+    collect: (collectOptions) =>
+      turns.run(WHOLE_STORE, async () => {
+        if (collectOptions.isPreview !== true) await wanted.beforeCollect?.();
+        return await collector.collect(collectOptions);
+      }),
+    async adoptPacks(adoptOptions) {
+      const adopted = await adoptPacks(maintenance, adoptOptions?.signal);
+      await store.rebuildIndex(adoptOptions);
+      return { ...adopted, ...(await forgetCollected(maintenance, adoptOptions?.signal)) };
+    },
     stats: () => chunkStats(maintenance),
     close() {
       closing ??= closeAll();

@@ -70,6 +70,18 @@ export function isPackHeader(bytes: Uint8Array, identity: PackIdentity): boolean
   return equalBytes(bytes, encodePackHeader(identity));
 }
 
+/** What the header of an object says it is; `undefined` when it is damaged or none. */
+export function readPackHeader(bytes: Uint8Array): PackIdentity | undefined {
+  const header = bufferOf(bytes);
+  if (header.length !== PACK_HEADER_BYTES || header.readUInt32LE(0) !== HEADER_MAGIC) return undefined;
+  const identity = {
+    realm: Number(header.readBigUInt64LE(8)),
+    pack: Number(header.readBigUInt64LE(16)),
+    idBytes: header.readUInt8(24),
+  };
+  return isPackHeader(header, identity) ? identity : undefined;
+}
+
 export interface PackFooter {
   readonly indexOffset: number;
   readonly indexLength: number;

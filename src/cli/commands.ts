@@ -332,6 +332,16 @@ export const CHECK_FLAGS = {
     doc: 'Read only this share of the chunks, chosen by chance: 10% or 0.1.',
   },
   rebuild_index: { type: SWITCH, default: false, doc: 'First write the chunk index anew from the packs.' },
+  rebuild_meta: {
+    type: SWITCH,
+    default: false,
+    doc: 'First bring back lost or damaged metadata: the last checkpoint, and the packs that are there.',
+  },
+  force: {
+    type: SWITCH,
+    default: false,
+    doc: 'With --rebuild-meta: also when the metadata is whole. What came after the checkpoint loses its names.',
+  },
 } as const satisfies OptionTable;
 
 export const GC_FLAGS = {
@@ -798,9 +808,11 @@ export const COMMANDS: readonly Command[] = [
       { line: 'holdfast check', says: 'Reads and verifies everything.' },
       { line: 'holdfast check --sample 10%', says: 'Verifies a tenth of the chunks.' },
       { line: 'holdfast check --rebuild-index', says: 'Writes a lost chunk index anew, then verifies.' },
+      { line: 'holdfast check --rebuild-meta', says: 'Brings back metadata that was lost, then verifies.' },
     ],
-    exits: ['different', 'io'],
+    exits: ['different', 'notFound', 'conflict', 'io'],
     json: [
+      '`{"event":"rebuilt","as_of","checkpoint","rows","passed_over","packs_added","packs_changed","packs_missing","newer_chunks","newer_bytes","kept_at"}` with `--rebuild-meta`',
       '`{"event":"problem","code","error","chunk","pack","object","files","files_more"}` for each problem',
       '`{"event":"summary","verb":"check","is_clean","chunks_verified","bytes_verified","packs_verified","files_verified","orphan_bytes","problems","seconds"}` at the end',
     ],

@@ -8,6 +8,7 @@ import {
   initStore,
   loadConfig,
   reachStore,
+  rebuildMetadata,
   SERVER_OPTIONS,
   type ServeQuestion,
   serve,
@@ -26,6 +27,10 @@ export const serverRoom: ServerRoom = {
     const { values } = await loadConfig(asked);
     const { storeId, chunks } = await initStore({ options: values });
     return { store: values.store, storeId, idAlgorithm: chunks.idAlgorithm, chunker: chunks.chunker };
+  },
+  async rebuildMetadata(asked, wishes) {
+    const { values } = await loadConfig(asked);
+    return rebuildMetadata({ options: values, ...wishes });
   },
   async serve(asked, wishes) {
     return started({ config: await loadConfig(asked), command: 'holdfast serve' }, wishes);

@@ -26,6 +26,27 @@ export interface MadeStore {
   readonly chunker: string;
 }
 
+export interface RebuildWishes {
+  /** Also when the metadata is whole. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+}
+
+export interface RebuiltMetadata {
+  /** When what was brought back was true, ISO 8601. */
+  readonly asOf: string;
+  readonly sequence: number;
+  readonly rows: number;
+  readonly passedOver: readonly { readonly name: string; readonly reason: string }[];
+  readonly packs: { readonly added: number; readonly changed: number; readonly missing: number };
+  /** Content that came after: in the packs, but without names. */
+  readonly newerChunks: number;
+  readonly newerBytes: number;
+  /** Where the old metadata is kept, in the folder of the store. */
+  readonly keptAt: string | undefined;
+}
+
 export interface RunningServer {
   /** Where HTTP answers; absent without. */
   readonly url: string | undefined;
@@ -69,6 +90,8 @@ export interface ServerRoom {
     how: { readonly command: string; readonly signal: AbortSignal },
   ) => Promise<ReachedStore>;
   readonly makeStore: (asked: ConfigAsked) => Promise<MadeStore>;
+  /** Brings metadata back from checkpoints; nobody else may hold the store. */
+  readonly rebuildMetadata: (asked: ConfigAsked, wishes: RebuildWishes) => Promise<RebuiltMetadata>;
   readonly serve: (asked: ConfigAsked, wishes: ServeWishes) => Promise<RunningServer>;
   /** One mount and no HTTP. */
   readonly mount: (asked: ConfigAsked, mount: MountWish, wishes: ServeWishes) => Promise<RunningServer>;

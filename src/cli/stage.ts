@@ -11,7 +11,7 @@ import { FakeService } from './fake-service.ts';
 import { type LocalDisk, realDisk } from './local-disk.ts';
 import { Interrupted, runProgram } from './program.ts';
 import type { Sink } from './say.ts';
-import type { ConfigAsked, RunningServer, ServerRoom } from './server-room.ts';
+import type { ConfigAsked, RebuiltMetadata, RunningServer, ServerRoom } from './server-room.ts';
 
 /** A stream that remembers; `onWrite` may throw in its place. */
 export class KeptSink implements Sink {
@@ -115,6 +115,7 @@ export class Stage implements Disposable {
         }),
       makeStore: async (asked) =>
         ask(asked, { store: '/s', storeId: 'id', idAlgorithm: 'blake3', chunker: 'ultracdc' }),
+      rebuildMetadata: async (asked, { force }) => ask(asked, { ...REBUILT, rows: force ? 2 : 1 }),
       serve: async (asked) => ask(asked, RUNNING),
       mount: async (asked, { path }) => ask(asked, { ...RUNNING, url: undefined, mountPoints: [path] }),
       up: async (asked) => ask(asked, { ...RUNNING, mountPoints: ['/mnt/a'] }),
@@ -127,6 +128,17 @@ export class Stage implements Disposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
+
+const REBUILT: RebuiltMetadata = {
+  asOf: '2026-01-01T00:00:00.000Z',
+  sequence: 7,
+  rows: 1,
+  passedOver: [],
+  packs: { added: 0, changed: 0, missing: 0 },
+  newerChunks: 0,
+  newerBytes: 0,
+  keptAt: undefined,
+};
 
 const RUNNING: RunningServer = {
   url: 'http://127.0.0.1:1',

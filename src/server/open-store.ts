@@ -36,12 +36,14 @@ import {
   openFiles,
   type PosixTree,
 } from '../files/index.ts';
-import { Groups, SqliteFile } from '../meta/index.ts';
+import { Checkpoints, Groups, SqliteFile } from '../meta/index.ts';
 import { DiskObjects, NodeDisk } from '../objects/index.ts';
+import { Checkpointing } from './checkpointing.ts';
 import type { FormatRecord } from './format-record.ts';
 import type { ServerOptions } from './options-table.ts';
 import {
   FORMAT_NAME,
+  META_FILE,
   META_FOLDER,
   makeStoreFolder,
   noteMetadata,
@@ -55,8 +57,6 @@ import { StoreLock } from './store-lock.ts';
 import { faultOfSystem, isSystemError } from './system-fault.ts';
 import { holdfastVersion } from './version.ts';
 
-/** The database's file below `meta/`. */
-const META_FILE = 'metadata.sqlite';
 const STORE_MODE = 0o700;
 const MIB = 2 ** 20;
 /** Bytes of metadata pages kept in memory, by profile. */
@@ -156,6 +156,14 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       cacheBytes: options['meta.cache'] ?? META_CACHE_BYTES[options.memory],
     }),
   );
+  const checkpoints = new Checkpoints({ meta, objects, storeId: identity.format.storeId, clock, random, log });
+  const checkpointing = building.use(
+    new Checkpointing({
+      ...{ checkpoints, clock, log },
+      everyMs: options['meta.checkpoint_every'],
+      isServer: question.background ?? false,
+    }),
+  );
   const chunks = building.use(
     await openChunkStore({
       meta,
@@ -169,6 +177,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       // A mount reads what is pending.
       index: { get: (table, key) => groups.pending.get(table, key) },
       commit: (change) => groups.commit(change),
+      beforeCollect: () => checkpointing.makeNow(),
     }),
   );
   const groups: Groups = new Groups({ meta, clock, prepare: () => chunks.sync() });

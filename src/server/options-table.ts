@@ -180,6 +180,11 @@ export const SERVER_OPTIONS = {
     default: undefined,
     doc: 'Bytes of metadata pages kept in memory: 16MiB when not set, 4MiB with small memory.',
   },
+  'meta.checkpoint_every': {
+    type: { kind: 'duration', minMs: 0, maxMs: 366 * DAY },
+    default: 5 * MINUTE,
+    doc: 'How often the metadata is kept once more beside the packs, where something changed: what `holdfast check --rebuild-meta` brings back is at most this old. A server does so when it stops too. 0 never does.',
+  },
   'versions.keep_for': {
     type: { kind: 'duration', minMs: 0, maxMs: 36_500 * DAY },
     default: DAY,

@@ -5,6 +5,8 @@
  *     format        what the store is; written last, never changed: a folder is a store exactly when it is there
  *     secret        32 random bytes, 0600; chunk ids and chunk borders are keyed with it; never changed
  *     meta/         the metadata
+ *     meta.new/     metadata that is being brought back   (rebuild-metadata.ts)
+ *     meta.damaged-TIME/  metadata whose place that took
  *     objects/      the packs
  *     lock          held by whoever has the store open      (store-lock.ts)
  *     lock.holder   who that is
@@ -33,6 +35,8 @@ import { HOLDER_NAME, LOCK_NAME } from './store-lock.ts';
 export const FORMAT_NAME = 'format';
 export const SECRET_NAME = 'secret';
 export const META_FOLDER = 'meta';
+/** The database's file below it. */
+export const META_FILE = 'metadata.sqlite';
 export const OBJECTS_FOLDER = 'objects';
 export const SOCKET_NAME = 'control.sock';
 
@@ -144,7 +148,7 @@ export async function requireMetadata(disk: Disk, folder: string, file: string):
   if ((await disk.stat(METADATA_MADE_NAME)) === undefined) return;
   throw new Fault(
     'corrupt',
-    `${folder}/${file} is ${stat === undefined ? 'missing' : 'empty'}: it says which files the store holds. Put it back from a backup of this store; nothing was changed.`,
+    `${folder}/${file} is ${stat === undefined ? 'missing' : 'empty'}: it says which files the store holds. Bring it back with \`holdfast check --rebuild-meta\`, or put it back from a backup of this store; nothing was changed.`,
     { path: `${folder}/${file}` },
   );
 }

@@ -1,10 +1,12 @@
 /** `check`: verifies what is stored. Damage is exit code 1, and each problem names the files that need what is damaged. */
 import type { CheckProblem, CheckReport } from '../../api/index.ts';
+import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
 import type { CHECK_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { counted, shownBytes, shownSpan } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import type { RebuiltMetadata } from '../server-room.ts';
 import { shownName } from '../show-record.ts';
 import { readFlag, shareOfText } from '../values.ts';
 
@@ -13,6 +15,9 @@ export async function run(given: Given<typeof CHECK_FLAGS>, context: Context): P
   const sampleText = given.flags.sample;
   const sample =
     sampleText === undefined ? undefined : readFlag('--sample', sampleText, shareOfText, 'a share such as 10% or 0.1');
+  if (given.flags.force && !given.flags.rebuild_meta)
+    throw new Fault('invalid', '--force belongs to --rebuild-meta, which was not given.', { flag: '--force' });
+  if (given.flags.rebuild_meta) await rebuild(given.flags.force, context);
   const service = await context.reach();
   const startedMs = clock.monotonicMs();
   const report = await service.check({
@@ -35,6 +40,43 @@ export async function run(given: Given<typeof CHECK_FLAGS>, context: Context): P
   });
   if (!say.isJson) for (const line of summaryOf(report, seconds)) await say.line(line);
   return report.is_clean ? EXIT.ok : EXIT.different;
+}
+
+async function rebuild(force: boolean, context: Context): Promise<void> {
+  const { say, signal, asked } = context;
+  const onProgress = (done: number, total: number): void =>
+    say.progress.update(() => ({ what: 'rebuild', bytes: done, bytesTotal: total }));
+  const server = await context.server();
+  const rebuilt = await server.rebuildMetadata(asked, { force, signal, onProgress });
+  say.progress.clear();
+  const { packs } = rebuilt;
+  await say.record({
+    event: 'rebuilt',
+    as_of: rebuilt.asOf,
+    checkpoint: rebuilt.sequence,
+    rows: rebuilt.rows,
+    passed_over: rebuilt.passedOver,
+    packs_added: packs.added,
+    packs_changed: packs.changed,
+    packs_missing: packs.missing,
+    newer_chunks: rebuilt.newerChunks,
+    newer_bytes: rebuilt.newerBytes,
+    ...(rebuilt.keptAt === undefined ? {} : { kept_at: rebuilt.keptAt }),
+  });
+  if (!say.isJson) for (const line of rebuiltLines(rebuilt)) await say.line(line);
+}
+
+function rebuiltLines({ asOf, rows, passedOver, packs, newerChunks, newerBytes, keptAt }: RebuiltMetadata): string[] {
+  const lines = passedOver.map(({ name, reason }) => `passed over ${name}: ${reason}`);
+  lines.push(`metadata as of ${asOf} brought back: ${counted(rows, 'row')}`);
+  if (newerChunks > 0)
+    lines.push(
+      `lost is what came after that: ${counted(newerChunks, 'chunk')} (${shownBytes(newerBytes)}) in the packs have no name`,
+    );
+  else lines.push('the packs hold no content that came after that');
+  if (packs.missing > 0) lines.push(`${counted(packs.missing, 'pack')} that it names are gone`);
+  if (keptAt !== undefined) lines.push(`the old metadata is kept in ${keptAt}`);
+  return lines;
 }
 
 async function sayProblem(problem: CheckProblem, { say }: Context): Promise<void> {
