@@ -62,6 +62,8 @@ interface ChunkerModule {
 export interface ChunkerOptions {
   /** For tests only: UltraCDC as published, without the extremum fallback. */
   readonly withoutFallback?: boolean;
+  /** The window holds at least this many bytes. */
+  readonly windowBytes?: number;
 }
 
 export interface Chunker {
@@ -97,7 +99,7 @@ let compiled: object | undefined;
 export function newChunker(format: ChunkFormat, secret: Uint8Array, options: ChunkerOptions = {}): Chunker {
   checkChunkFormat(format);
   compiled ??= new WebAssembly.Module(readFileSync(new URL('./chunker.wasm', import.meta.url)));
-  const windowBytes = Math.max(WINDOW_BYTES_MIN, 2 * format.chunkBytesMax);
+  const windowBytes = Math.max(options.windowBytes ?? WINDOW_BYTES_MIN, 2 * format.chunkBytesMax);
   const pages = Math.ceil((WINDOW_AT + windowBytes + OVERREAD_BYTES) / PAGE_BYTES);
   // Never grown: views on it stay valid.
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });

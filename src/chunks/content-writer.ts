@@ -1,13 +1,16 @@
 /**
  * One stream on its way into the store: gathers what comes in small pieces, cuts in the shared window, names each chunk,
  * and hands what is new to the encoder. All of a window's work happens in one synchronous turn where the metadata
- * answers at once; otherwise the window is copied aside while it is asked.
+ * answers at once; otherwise the window is copied aside while it is asked. A long stream goes in blocks instead, which
+ * a thread cuts and names: then only the looking up is done here.
  *
- * What is held per writer: the bytes behind the last cut (at most GATHER_BYTES, growing from little), and one small
- * object a draft that was not taken. Records that nobody takes stay in the pack, unreferenced.
+ * What is held per writer: the bytes behind the last cut (two largest chunks at most, growing from little), and one
+ * small object a draft that was not taken. Records that nobody takes stay in the pack, unreferenced.
  */
 import { assert, Fault, hexOf, isPromise, type Log, type Maybe } from '../base/index.ts';
 import type { ChunkId, PackId, Put, RealmId } from '../meta/index.ts';
+import { cutAt } from './batch.ts';
+import { BlockStream } from './block-stream.ts';
 import {
   type ChunkFormat,
   type ContentSummary,
@@ -20,9 +23,9 @@ import {
 import type { Chunker } from './chunker.ts';
 import { Compressibility } from './compressibility.ts';
 import { bufferOf, type ContentHash, newContentHash, xxh3Of } from './content-hash.ts';
-import type { Encoder, NewChunk } from './encoder.ts';
+import type { Block, ChunkToStore, Encoder, NewChunk } from './encoder.ts';
 import { WriterHolds } from './holds.ts';
-import { type IdHasher, keyOfId } from './ids.ts';
+import { ID_BYTES, type IdHasher, keyOfId } from './ids.ts';
 import type { Known, KnownChunks } from './known-chunks.ts';
 import { PackClaims } from './pack-claims.ts';
 import { encodeRecord } from './record.ts';
@@ -31,6 +34,8 @@ import { encodeRecord } from './record.ts';
 const DRAFTS_WAITING_MAX = 1_024;
 /** Least and first size of what is gathered. */
 const GATHER_BYTES_FIRST = 4 * 1024;
+/** A stream of so many bytes, come or announced, is worth a thread. */
+const LONG_BYTES = 1024 * 1024;
 
 /** What all writers of a store share. */
 export interface WriterContext {
@@ -88,6 +93,8 @@ export class StreamWriter implements ContentWriter {
   #isBusy = false;
   #fault: unknown;
   #state: 'open' | 'finished' | 'closed' = 'open';
+  /** Of a long stream, where there are threads. */
+  #blocks: BlockStream | undefined;
 
   constructor(context: WriterContext, options: WriterOptions) {
     this.#context = context;
@@ -106,7 +113,10 @@ export class StreamWriter implements ContentWriter {
   }
 
   async settle(): Promise<void> {
-    await this.#alone(() => this.#waitForDrafts());
+    await this.#alone(async () => {
+      await this.#blocks?.settle();
+      await this.#waitForDrafts();
+    });
   }
 
   get readyCount(): number {
@@ -122,9 +132,8 @@ export class StreamWriter implements ContentWriter {
       this.#hash ??= newContentHash();
       this.#hash.update(bytes);
       this.#size += bytes.length;
-      let at = 0;
-      while (this.#gatheredLength + bytes.length - at >= this.#gatherBytes) at = await this.#cutFrom(bytes, at);
-      this.#gather(bytes.subarray(at));
+      if (this.#isLong()) await this.#writeLong(bytes);
+      else await this.#writeShort(bytes);
       if (this.#drafts.length - this.readyCount > DRAFTS_WAITING_MAX) await this.#hurryFirst();
     });
   }
@@ -148,7 +157,8 @@ export class StreamWriter implements ContentWriter {
     assert(this.#state === 'open', 'a stream ends once');
     await this.#alone(async () => {
       if (this.#draftedBytes === 0 && this.#size <= INLINE_BYTES_MAX) this.#keepInline();
-      else await this.#cutRest();
+      else if (this.#blocks === undefined) await this.#cutRest();
+      else await this.#blocks.end();
       this.#gathered = new Uint8Array(0);
       this.#gatheredLength = 0;
       await this.#waitForDrafts();
@@ -165,6 +175,7 @@ export class StreamWriter implements ContentWriter {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    await this.#blocks?.[Symbol.asyncDispose]();
     this.#drafts = [];
     this.#gathered = new Uint8Array(0);
     this.#claims.clear();
@@ -191,8 +202,28 @@ export class StreamWriter implements ContentWriter {
     if (this.#options.signal?.aborted) throw Fault.aborted(this.#options.signal, 'Writing a content');
     if (this.#state === 'closed') throw new Fault('aborted', 'The content writer was closed while it was writing.');
     // A chunk that could not be stored is never ready; noticed here, a long stream stops early.
-    const fault = this.#fault ?? this.lostFault ?? this.#drafts[this.readyCount]?.chunk?.fault;
+    const fault = this.#fault ?? this.#blocks?.fault ?? this.lostFault ?? this.#drafts[this.readyCount]?.chunk?.fault;
     if (fault !== undefined) throw fault;
+  }
+
+  async #writeShort(bytes: Uint8Array): Promise<void> {
+    let at = 0;
+    while (this.#gatheredLength + bytes.length - at >= this.#gatherBytes) at = await this.#cutFrom(bytes, at);
+    this.#gather(bytes.subarray(at));
+  }
+
+  /** Whether the stream goes in blocks from here on. */
+  #isLong(): boolean {
+    if (this.#size > INLINE_BYTES_MAX && Math.max(this.#size, this.#options.size ?? 0) >= LONG_BYTES)
+      this.#blocks ??= this.#openBlocks();
+    return this.#blocks !== undefined;
+  }
+
+  async #writeLong(bytes: Uint8Array): Promise<void> {
+    if (this.#gatheredLength > 0) await this.#blocks?.write(this.#gathered.subarray(0, this.#gatheredLength));
+    this.#gathered = new Uint8Array(0);
+    this.#gatheredLength = 0;
+    await this.#blocks?.write(bytes);
   }
 
   /** Keeps bytes until there are enough to cut. */
@@ -226,6 +257,87 @@ export class StreamWriter implements ContentWriter {
     this.#gathered.copyWithin(0, end, gathered);
     this.#gatheredLength = gathered - end;
     return at;
+  }
+
+  #openBlocks(): BlockStream | undefined {
+    const { encoder, format } = this.#context;
+    const { level, signal } = this.#options;
+    const stream = encoder.openStream();
+    if (stream === undefined) return undefined;
+    const onCut = (block: Block, count: number): Promise<void> => this.#keepBlock(block, count);
+    const settleBytes = format.chunkBytesMax;
+    return new BlockStream({ encoder, stream, signal, onCut, settleBytes, asksNoise: level !== 'none' });
+  }
+
+  /** Turns the cuts of a block into drafts, and stores what is new of it. @throws only before that. */
+  async #keepBlock(block: Block, count: number): Promise<void> {
+    const { known, format } = this.#context;
+    const idBytes = ID_BYTES[format.idAlgorithm];
+    const cuts = Array.from({ length: count }, (_, number): Cut => {
+      const cut = cutAt(block.memory, number, idBytes);
+      return { ...cut, key: keyOfId(cut.id) };
+    });
+    for (const { isHole, key } of cuts) if (!isHole) this.#holds.hold(key);
+    const asked = cuts.map((cut): Maybe<Known | undefined> => (cut.isHole ? undefined : known.find(cut.id, cut.key)));
+    const found = asked.some(isPromise) ? await Promise.all(asked) : (asked as (Known | undefined)[]);
+    await this.#compareAll(cuts, block.memory.data, found);
+    for (let more = this.#cameMeanwhile(cuts, found); more.length > 0; more = this.#cameMeanwhile(cuts, found)) {
+      const only = found.map((answer, number) => (more.includes(number) ? answer : undefined));
+      await this.#compareAll(cuts, block.memory.data, only);
+    }
+    // From here on in one turn: what is new is known to others only when it is on its way.
+    this.#checkGoesOn();
+    this.#storeBlock(block, cuts, found);
+  }
+
+  async #compareAll(cuts: readonly Cut[], from: Uint8Array, found: readonly (Known | undefined)[]): Promise<void> {
+    if (this.#context.readBack === undefined) return;
+    await Promise.all(cuts.map((cut, number) => this.#compare(cut, from, found[number])));
+  }
+
+  /** Takes over what others have begun to store since it was looked up; answers which, when it must be compared. */
+  #cameMeanwhile(cuts: readonly Cut[], found: (Known | undefined)[]): readonly number[] {
+    const { known, readBack } = this.#context;
+    const more: number[] = [];
+    for (const [number, cut] of cuts.entries()) {
+      if (cut.isHole || found[number]?.kind === 'committed' || found[number]?.kind === 'new') continue;
+      const added = known.findNew(cut.key);
+      if (added === undefined) continue;
+      found[number] = added;
+      if (readBack !== undefined) more.push(number);
+    }
+    return more;
+  }
+
+  #storeBlock(block: Block, cuts: readonly Cut[], found: readonly (Known | undefined)[]): void {
+    const { encoder, known } = this.#context;
+    const firsts = new Map<string, number>();
+    const toStore: (ChunkToStore & { number: number; plainLength: number })[] = [];
+    for (const [number, cut] of cuts.entries()) {
+      const answer = found[number];
+      if (cut.isHole || answer?.kind === 'committed' || answer?.kind === 'new') continue;
+      const first = firsts.get(cut.key);
+      if (first !== undefined) {
+        this.#checkEqual(cut, cuts[first], block.memory.data);
+        continue;
+      }
+      firsts.set(cut.key, number);
+      const heals = answer?.kind === 'damaged' ? answer.pack : undefined;
+      toStore.push({ ...this.#toStore(cut, heals), number, plainLength: cut.length });
+    }
+    const added = new Map<string, NewChunk>();
+    for (const chunk of encoder.storeBlock(block, cuts.length, toStore)) {
+      known.add(chunk);
+      added.set(chunk.key, chunk);
+    }
+    for (const [number, cut] of cuts.entries()) this.#draft(cut, chunkOf(found[number]) ?? added.get(cut.key));
+  }
+
+  /** Equal names in one block: where they are no proof, the bytes must be equal too. */
+  #checkEqual(cut: Cut, other: Cut | undefined, from: Uint8Array): void {
+    if (this.#context.readBack === undefined || other === undefined) return;
+    const there = bufferOf(from.subarray(other.at, other.at + other.length));
+    if (!there.equals(from.subarray(cut.at, cut.at + cut.length))) throw sameName(cut.id);
   }
 
   /** All that was announced, at once, and neither to be kept inline nor too much for the window. */
@@ -315,22 +427,22 @@ export class StreamWriter implements ContentWriter {
   }
 
   #keepCut(cut: Cut, from: Uint8Array, found: Known | undefined): void {
-    const offset = this.#draftedBytes;
-    this.#draftedBytes += cut.length;
-    if (cut.isHole) {
-      this.#keepHole(offset, cut.length);
-      return;
-    }
-    const draft: Draft = { kind: 'chunk', offset, length: cut.length, id: cut.id };
-    if (found?.kind === 'committed') {
-      this.#drafts.push({ draft, chunk: undefined });
+    if (cut.isHole || found?.kind === 'committed') {
+      this.#draft(cut, undefined);
       return;
     }
     // Asked again: it may have come meanwhile, or stand twice in this very window.
     const known = found?.kind === 'new' ? found : this.#context.known.findNew(cut.key);
     const heals = found?.kind === 'damaged' ? found.pack : undefined;
-    const chunk = known?.kind === 'new' ? known.chunk : this.#store(cut, from, heals);
-    this.#drafts.push({ draft, chunk });
+    this.#draft(cut, known?.kind === 'new' ? known.chunk : this.#store(cut, from, heals));
+  }
+
+  /** The next draft; `chunk` when this process stores it. */
+  #draft(cut: Cut, chunk: NewChunk | undefined): void {
+    const offset = this.#draftedBytes;
+    this.#draftedBytes += cut.length;
+    if (cut.isHole) this.#keepHole(offset, cut.length);
+    else this.#drafts.push({ draft: { kind: 'chunk', offset, length: cut.length, id: cut.id }, chunk });
   }
 
   /** Holes side by side are one. */
@@ -347,19 +459,19 @@ export class StreamWriter implements ContentWriter {
   /** `heals` is the pack whose record of the chunk is damaged. */
   #store(cut: Cut, from: Uint8Array, heals: PackId | undefined): NewChunk {
     const { encoder, known } = this.#context;
-    const { level } = this.#options;
-    const isWorthTrying = level !== 'none' && this.#compressibility.isWorthTrying(cut.looksRandom);
     const chunk = encoder.add({
-      id: cut.id,
-      key: cut.key,
+      ...this.#toStore(cut, heals),
       plain: from.subarray(cut.at, cut.at + cut.length),
-      level: isWorthTrying ? level : 'none',
-      compressibility: this.#compressibility,
-      heals,
       isNoise: cut.looksRandom && !this.#compressibility.hasPaid,
     });
     known.add(chunk);
     return chunk;
+  }
+
+  #toStore({ id, key, looksRandom }: Cut, heals: PackId | undefined): ChunkToStore {
+    const { level } = this.#options;
+    const isWorthTrying = level !== 'none' && this.#compressibility.isWorthTrying(looksRandom);
+    return { id, key, level: isWorthTrying ? level : 'none', compressibility: this.#compressibility, heals };
   }
 
   /** Where ids are no proof, equal names must have equal bytes. */
@@ -374,11 +486,7 @@ export class StreamWriter implements ContentWriter {
     }
     const there = await readBack(cut.id, chunk);
     if (bufferOf(there).equals(from.subarray(cut.at, cut.at + cut.length))) return;
-    throw new Fault(
-      'mismatch',
-      'Different bytes have the same chunk id here, so they cannot be kept apart. With xxh3-128 ids somebody who knows the store can make such bytes; a store with blake3 ids does not have this.',
-      { chunk: bufferOf(cut.id).toString('hex') },
-    );
+    throw sameName(cut.id);
   }
 
   #keepInline(): void {
@@ -434,4 +542,16 @@ export class StreamWriter implements ContentWriter {
     // Whatever the row names by now: this record was written from bytes whose id was just computed.
     return { table: 'chunks', mode: 'replace', row };
   }
+}
+
+function chunkOf(found: Known | undefined): NewChunk | undefined {
+  return found?.kind === 'new' ? found.chunk : undefined;
+}
+
+function sameName(id: ChunkId): Fault {
+  return new Fault(
+    'mismatch',
+    'Different bytes have the same chunk id here, so they cannot be kept apart. With xxh3-128 ids somebody who knows the store can make such bytes; a store with blake3 ids does not have this.',
+    { chunk: hexOf(id) },
+  );
 }

@@ -15,6 +15,19 @@ const plains = [
   crypto.getRandomValues(new Uint8Array(9_000)),
 ];
 
+const format = {
+  idAlgorithm: 'blake3',
+  chunker: 'ultracdc',
+  chunkBytesMin: 2_048,
+  chunkBytesMean: 4_096,
+  chunkBytesMax: 16_384,
+} as const;
+const secret = new Uint8Array(32);
+
+function newThreads(memories: readonly SharedArrayBuffer[], clock = new ManualClock()): EncodeThreads {
+  return new EncodeThreads({ count: 1, workerData: { memories, realm: 1, format, secret }, clock });
+}
+
 function filledBatch() {
   const shared = new SharedArrayBuffer(batchMemoryBytes(64 * 1024, 16 * 1024));
   const memory = batchMemoryOf(shared);
@@ -26,7 +39,7 @@ function filledBatch() {
 
 test('a batch becomes whole records, one directly behind the other, in a thread as on the main thread', async () => {
   const [here, there] = [filledBatch(), filledBatch()];
-  await using threads = new EncodeThreads({ count: 1, memories: [there.shared], clock: new ManualClock() });
+  await using threads = newThreads([there.shared]);
   const lengthBytes = encodeBatch(here.memory, plains.length);
   assert.equal(await threads.encode(0, plains.length), lengthBytes);
   assert.deepEqual(there.memory.data.slice(0, lengthBytes), here.memory.data.slice(0, lengthBytes));
@@ -45,7 +58,7 @@ test('a batch becomes whole records, one directly behind the other, in a thread 
 test('idle threads end, and the next batch starts new ones', async () => {
   const clock = new ManualClock();
   const { shared, memory } = filledBatch();
-  await using threads = new EncodeThreads({ count: 1, memories: [shared], clock });
+  await using threads = newThreads([shared], clock);
   const lengthBytes = await threads.encode(0, plains.length);
   assert.equal(threads.threadCount, 1);
   clock.advance(9_000);
@@ -59,10 +72,36 @@ test('idle threads end, and the next batch starts new ones', async () => {
 
 test('a thread that dies fails its batch with a fault, and a new one takes the next', async () => {
   const { shared, memory } = filledBatch();
-  await using threads = new EncodeThreads({ count: 1, memories: [shared], clock: new ManualClock() });
+  await using threads = newThreads([shared]);
   // A batch that does not exist ends the thread.
   await assert.rejects(threads.encode(7, 1), (error) => Fault.is(error, 'io'));
   assert.equal(threads.threadCount, 0);
   assert.ok((await threads.encode(0, plains.length)) > 0);
   assert.ok(encodedAt(memory, 0).isSmaller);
+});
+
+test('a thread that dies fails its streams with a fault, and those that are opened next go to a new one', async () => {
+  const { shared, memory } = filledBatch();
+  await using threads = newThreads([shared]);
+  using stream = threads.openStream();
+  const block = { length: 5_000, isLast: true, asksNoise: false };
+  await assert.rejects(threads.encode(7, 1), (error) => Fault.is(error, 'io'));
+  await assert.rejects(stream.cut(0, block), (error) => Fault.is(error, 'io'));
+  using next = threads.openStream();
+  memory.data.fill(1);
+  assert.ok((await next.cut(0, block)) > 0);
+});
+
+test('a thread is not ended while it keeps the end of a stream', async () => {
+  const clock = new ManualClock();
+  const { shared } = filledBatch();
+  await using threads = newThreads([shared], clock);
+  const stream = threads.openStream();
+  const block = { length: 5_000, isLast: false, asksNoise: false };
+  assert.equal(await stream.cut(0, block), 0);
+  clock.advance(60_000);
+  assert.equal(threads.threadCount, 1);
+  stream[Symbol.dispose]();
+  clock.advance(60_000);
+  assert.equal(threads.threadCount, 0);
 });

@@ -1,11 +1,13 @@
 /**
- * The worker threads that compress, started when the first batch comes that is worth one. A batch goes to the thread
- * with the least to do. A thread that dies fails its batches and is replaced at the next one.
- * Threads keep the process alive only while they have work, and end when they have had none for a while.
+ * The worker threads that cut streams and compress, started when the first batch comes that is worth one. A batch goes
+ * to the thread with the least to do, the blocks of a stream to one and the same. A thread that dies fails its batches
+ * and its streams, and is replaced at the next one.
+ * Threads keep the process alive only while they have work, and end when they have had neither that nor a stream for a
+ * while.
  */
 import { Worker } from 'node:worker_threads';
 import { type Clock, Fault } from '../base/index.ts';
-import type { EncodeAnswer, EncodeRequest } from './encode-worker.ts';
+import type { EncodeAnswer, EncodeRequest, EncodeWorkerData } from './encode-worker.ts';
 
 /** Heap of a thread: it holds one chunk's output at a time, so little young garbage is all it makes. */
 const WORKER_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 } as const;
@@ -13,30 +15,44 @@ const WORKER_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 
 /** Threads without work for so long are ended. */
 const IDLE_MS = 10_000;
 
+/** To compress a block takes about so many times as long as to cut it. */
+const LOAD_OF_ENCODING = 3;
+
+/** What a thread does about a batch memory: one thing at a time. */
 interface Job {
-  readonly done: (lengthBytes: number) => void;
+  readonly load: number;
+  readonly done: (answer: number) => void;
   readonly fail: (error: unknown) => void;
 }
 
 interface Thread {
   readonly worker: Worker;
   readonly jobs: Map<number, Job>;
+  readonly streams: Set<number>;
+  load: number;
+  fault: Fault | undefined;
+}
+
+/** A stream that is cut in a thread. Dispose when it has ended, or instead of it. */
+export interface CutStream extends Disposable {
+  /**
+   * Cuts the `length` bytes in block `batch`, which follow those of the last call; answers the number of chunks.
+   * @throws Fault `io` when the thread died.
+   */
+  cut(batch: number, block: { length: number; isLast: boolean; asksNoise: boolean }): Promise<number>;
 }
 
 export class EncodeThreads implements AsyncDisposable {
   readonly #count: number;
-  readonly #memories: readonly SharedArrayBuffer[];
+  readonly #workerData: EncodeWorkerData;
   readonly #clock: Clock;
   readonly #threads = new Set<Thread>();
+  #streamCount = 0;
   #idleTimer: Disposable | undefined;
 
-  constructor(options: {
-    readonly count: number;
-    readonly memories: readonly SharedArrayBuffer[];
-    readonly clock: Clock;
-  }) {
+  constructor(options: { readonly count: number; readonly workerData: EncodeWorkerData; readonly clock: Clock }) {
     this.#count = options.count;
-    this.#memories = options.memories;
+    this.#workerData = options.workerData;
     this.#clock = options.clock;
   }
 
@@ -46,13 +62,32 @@ export class EncodeThreads implements AsyncDisposable {
   }
 
   /** Encodes batch memory `batch` in place; answers the bytes of its records. @throws Fault `io` when the thread died. */
-  encode(batch: number, count: number): Promise<number> {
-    this.#idleTimer?.[Symbol.dispose]();
+  encode(batch: number, count: number, kind: 'encode' | 'encode-block' = 'encode'): Promise<number> {
+    return this.#run(this.#leastBusy(), { kind, batch, count });
+  }
+
+  openStream(): CutStream {
     const thread = this.#leastBusy();
+    const stream = this.#streamCount++;
+    thread.streams.add(stream);
+    return {
+      cut: (batch, block) => this.#run(thread, { kind: 'cut', batch, stream, ...block }),
+      [Symbol.dispose]: () => {
+        if (!thread.streams.delete(stream) || thread.fault !== undefined) return;
+        thread.worker.postMessage({ kind: 'drop', stream } satisfies EncodeRequest);
+        this.#endWhenIdle();
+      },
+    };
+  }
+
+  #run(thread: Thread, request: Exclude<EncodeRequest, { kind: 'drop' }>): Promise<number> {
+    if (thread.fault !== undefined) return Promise.reject(thread.fault);
+    this.#idleTimer?.[Symbol.dispose]();
+    const load = request.kind === 'cut' ? 1 : LOAD_OF_ENCODING;
     return new Promise((done, fail) => {
       if (thread.jobs.size === 0) thread.worker.ref();
-      thread.jobs.set(batch, { done, fail });
-      const request: EncodeRequest = { batch, count };
+      thread.jobs.set(request.batch, { load, done, fail });
+      thread.load += load;
       thread.worker.postMessage(request);
     });
   }
@@ -70,25 +105,26 @@ export class EncodeThreads implements AsyncDisposable {
   }
 
   #leastBusy(): Thread {
-    const threads = [...this.#threads].sort((a, b) => a.jobs.size - b.jobs.size);
-    const [idlest] = threads;
-    return idlest !== undefined && (idlest.jobs.size === 0 || threads.length >= this.#count) ? idlest : this.#start();
+    const [idlest] = [...this.#threads].sort((a, b) => a.load - b.load || a.streams.size - b.streams.size);
+    const isIdle = idlest !== undefined && idlest.load === 0 && idlest.streams.size === 0;
+    return idlest !== undefined && (isIdle || this.#threads.size >= this.#count) ? idlest : this.#start();
   }
 
   #start(): Thread {
     const worker = new Worker(new URL('./encode-worker.ts', import.meta.url), {
-      workerData: this.#memories,
+      workerData: this.#workerData,
       resourceLimits: WORKER_LIMITS,
       // Nothing of the process's own flags (inspectors, test runners) belongs into a worker.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });
-    const thread: Thread = { worker, jobs: new Map() };
-    worker.on('message', ({ batch, lengthBytes }: EncodeAnswer) => {
+    const thread: Thread = { worker, jobs: new Map(), streams: new Set(), load: 0, fault: undefined };
+    worker.on('message', ({ batch, answer }: EncodeAnswer) => {
       const job = thread.jobs.get(batch);
       thread.jobs.delete(batch);
+      thread.load -= job?.load ?? 0;
       if (thread.jobs.size === 0) worker.unref();
       this.#endWhenIdle();
-      job?.done(lengthBytes);
+      job?.done(answer);
     });
     worker.on('error', (error) => this.#fail(thread, error));
     worker.on('exit', () => this.#fail(thread, undefined));
@@ -99,19 +135,21 @@ export class EncodeThreads implements AsyncDisposable {
 
   /** An idle thread costs some 20 MB; the next batch starts a new one. */
   #endWhenIdle(): void {
-    if ([...this.#threads].some(({ jobs }) => jobs.size > 0)) return;
+    if ([...this.#threads].some(({ jobs, streams }) => jobs.size > 0 || streams.size > 0)) return;
+    this.#idleTimer?.[Symbol.dispose]();
     this.#idleTimer = this.#clock.after(IDLE_MS, () => void this.#endAll());
   }
 
   #fail(thread: Thread, cause: unknown): void {
     this.#threads.delete(thread);
-    const fault = new Fault(
+    // The first one knows why: the exit follows the error.
+    thread.fault ??= new Fault(
       'io',
       'A thread that compresses chunks ended; what it was working on was not stored. Try again.',
       {},
       cause,
     );
-    for (const job of thread.jobs.values()) job.fail(fault);
+    for (const job of thread.jobs.values()) job.fail(thread.fault);
     thread.jobs.clear();
   }
 }

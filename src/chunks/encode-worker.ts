@@ -1,28 +1,95 @@
 /**
- * The thread that compresses: gets the number of a batch memory and a count, encodes in place, answers the bytes.
- * Keeps nothing between messages; the memories are handed over once, when it starts.
+ * The thread that cuts and compresses, in batch memories that are handed over once, when it starts. It answers with the
+ * number of the batch. Between messages it keeps of each stream that it cuts what is behind the last cut, until the
+ * stream ends or is dropped; so blocks of one stream go to one thread, in order.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../base/index.ts';
-import { batchMemoryOf, encodeBatch } from './batch.ts';
+import type { RealmId } from '../meta/index.ts';
+import { batchMemoryOf, cutBlock, encodeBatch, encodeBlock } from './batch.ts';
+import type { ChunkFormat } from './chunk-store.ts';
+import { newChunker } from './chunker.ts';
+import { ID_BYTES, newIdHasher } from './ids.ts';
 
-export interface EncodeRequest {
-  readonly batch: number;
-  readonly count: number;
+export interface EncodeWorkerData {
+  readonly memories: readonly SharedArrayBuffer[];
+  readonly realm: RealmId;
+  readonly format: ChunkFormat;
+  readonly secret: Uint8Array;
 }
 
+export type EncodeRequest =
+  | { readonly kind: 'encode' | 'encode-block'; readonly batch: number; readonly count: number }
+  | {
+      readonly kind: 'cut';
+      readonly batch: number;
+      readonly stream: number;
+      /** Bytes of the stream in the block. */
+      readonly length: number;
+      readonly isLast: boolean;
+      /** Whether to tell which chunks look like noise. */
+      readonly asksNoise: boolean;
+    }
+  | { readonly kind: 'drop'; readonly stream: number };
+
+/** Bytes of the records, or chunks that were cut. */
 export interface EncodeAnswer {
   readonly batch: number;
-  readonly lengthBytes: number;
+  readonly answer: number;
+}
+
+/** What is kept of a stream. */
+interface Tail {
+  readonly memory: Uint8Array;
+  length: number;
 }
 
 const port = parentPort;
 assert(port !== null, 'this file runs as a worker thread');
-const memories = (workerData as readonly SharedArrayBuffer[]).map(batchMemoryOf);
+const { realm, format, secret, ...given } = workerData as EncodeWorkerData;
+const memories = given.memories.map(batchMemoryOf);
+const idBytes = ID_BYTES[format.idAlgorithm];
+const windowBytes = Math.max(...given.memories.map(({ byteLength }) => byteLength));
+const idOf = newIdHasher(format.idAlgorithm, secret);
+const cutter = { format, chunker: newChunker(format, secret, { windowBytes }), idOf };
+const tails = new Map<number, Tail>();
 
-port.on('message', ({ batch, count }: EncodeRequest) => {
+function memoryOf(batch: number): ReturnType<typeof batchMemoryOf> {
   const memory = memories[batch];
   assert(memory !== undefined, 'a batch names a memory', { batch });
-  const answer: EncodeAnswer = { batch, lengthBytes: encodeBatch(memory, count) };
+  return memory;
+}
+
+function cut(request: EncodeRequest & { readonly kind: 'cut' }): number {
+  const { stream, length, isLast, asksNoise } = request;
+  const kept = tails.get(stream) ?? { memory: Buffer.allocUnsafeSlow(format.chunkBytesMax), length: 0 };
+  const block = { tail: kept.memory.subarray(0, kept.length), length, isLast, asksNoise };
+  const { count, tail } = cutBlock(memoryOf(request.batch), cutter, block);
+  kept.memory.set(tail);
+  kept.length = tail.length;
+  if (isLast) tails.delete(stream);
+  else tails.set(stream, kept);
+  return count;
+}
+
+port.on('message', (request: EncodeRequest) => {
+  if (request.kind === 'drop') {
+    tails.delete(request.stream);
+    return;
+  }
+  const { batch } = request;
+  const answer: EncodeAnswer = { batch, answer: answerTo(request) };
   port.postMessage(answer);
 });
+
+function answerTo(request: Exclude<EncodeRequest, { kind: 'drop' }>): number {
+  const memory = memoryOf(request.batch);
+  switch (request.kind) {
+    case 'cut':
+      return cut(request);
+    case 'encode':
+      return encodeBatch(memory, request.count);
+    case 'encode-block':
+      return encodeBlock(memory, request.count, { realm, idBytes });
+  }
+}

@@ -122,8 +122,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     onDamage,
   });
   const encoder = new Encoder({
-    ...{ realm, packs, clock, options },
-    chunkBytesMax: format.chunkBytesMax,
+    ...{ realm, packs, clock, options, format, secret },
     onFailed: (chunk) => known.forget(chunk),
   });
   const writers = new Set<StreamWriter>();
