@@ -49,6 +49,7 @@ export function fileServiceContract(
     describe('versions', () => versions(check, contract));
     describe('snapshots and the past', () => snapshots(check, contract));
     describe('locks', () => locks(check));
+    describe('batches', () => batches(check));
     describe('search', () => searching(check));
     describe('names', () => names(check));
     describe('many at once', () => many(check));
@@ -712,6 +713,147 @@ function attributes(check: Check): void {
     await fault(service.setAttributes(target, { mode: 0o600, modified: 'never' }), 'invalid');
     assert.equal((await service.stat(target)).mode, 0o644);
     await fault(service.setAttributes({ path: '/none' }, { mode: 0o600 }), 'not-found');
+  });
+}
+
+const base64 = (content: string): string => Buffer.from(content).toString('base64');
+
+function batches(check: Check): void {
+  check('operations of a batch see what those before them did', async (service) => {
+    await put(service, '/a', 'one');
+    const answer = await service.batch({
+      operations: [
+        { op: 'mkdir', path: '/f' },
+        { op: 'move', from_path: '/a', to_path: '/f/a' },
+        { op: 'put', path: '/f/b', content: base64('two') },
+        { op: 'put', path: '/f/b', content: base64('three') },
+        { op: 'copy', from_path: '/f/b', to_path: '/f/c' },
+        { op: 'update', path: '/f/c', change: { mode: 0o600 } },
+        { op: 'move', from_path: '/f', to_path: '/g' },
+        { op: 'put', path: '/h/i/j', content: base64('deep'), parents: true },
+        { op: 'delete', path: '/g/a' },
+        { op: 'move', from_path: '/g/c', to_path: '/g/b', overwrite: true },
+      ],
+    });
+    assert.deepEqual([answer.mode, answer.dry_run, answer.done, answer.failed], ['atomic', false, 10, 0]);
+    const paths = [];
+    for await (const { path } of service.manifest({ path: '/' })) paths.push(path);
+    assert.deepEqual(paths, ['/g', '/g/b', '/h', '/h/i', '/h/i/j']);
+    assert.equal(await textAt(service, '/g/b'), 'three');
+    assert.equal((await service.stat({ path: '/g/b' })).mode, 0o600);
+    const record = answer.results[2]?.record as FileRecord | undefined;
+    assert.equal(record?.path, '/f/b');
+  });
+
+  check('one that fails leaves nothing of a batch, and is named', async (service) => {
+    await put(service, '/a', 'one');
+    const operations = [
+      { op: 'mkdir', path: '/f' },
+      { op: 'delete', path: '/a' },
+      { op: 'delete', path: '/none', id: 'x' },
+      { op: 'mkdir', path: '/g' },
+    ] as const;
+    const { about } = await fault(service.batch({ operations: [...operations] }), 'not-found');
+    assert.equal(about.operation, 2);
+    assert.deepEqual(
+      (await service.list({ path: '/' })).entries.map(({ path }) => path),
+      ['/a'],
+    );
+    const tried = await service.batch({ operations: [...operations], mode: 'best-effort', dry_run: true });
+    assert.deepEqual([tried.done, tried.failed, tried.dry_run], [3, 1, true]);
+    assert.deepEqual(
+      (await service.list({ path: '/' })).entries.map(({ path }) => path),
+      ['/a'],
+    );
+  });
+
+  check('what can be done is done by best effort, in an order that dependencies allow', async (service) => {
+    const answer = await service.batch({
+      mode: 'best-effort',
+      operations: [
+        { op: 'put', path: '/f/a', content: base64('one'), depends_on: ['folder'] },
+        { op: 'mkdir', path: '/f', id: 'folder' },
+        { op: 'delete', path: '/none', id: 'fails' },
+        { op: 'mkdir', path: '/g', id: 'skipped', depends_on: ['folder', 'fails'] },
+        { op: 'mkdir', path: '/h', depends_on: ['skipped'] },
+        { op: 'mkdir', path: '/i' },
+      ],
+    });
+    assert.deepEqual(
+      answer.results.map(({ index, ok, code }) => [index, ok, code]),
+      [
+        [0, true, undefined],
+        [1, true, undefined],
+        [2, false, 'not-found'],
+        [3, false, 'aborted'],
+        [4, false, 'aborted'],
+        [5, true, undefined],
+      ],
+    );
+    assert.equal(await textAt(service, '/f/a'), 'one');
+    assert.deepEqual(
+      (await service.list({ path: '/' })).entries.map(({ path }) => path),
+      ['/f', '/i'],
+    );
+  });
+
+  check('a batch that is wrong is refused before anything is done', async (service) => {
+    const mkdir = (id: string, ...on: string[]) =>
+      ({ op: 'mkdir', path: `/${id}`, id, ...(on.length === 0 ? {} : { depends_on: on }) }) as const;
+    const many = Array.from({ length: 1_001 }, (_, i) => mkdir(`n${i}`));
+    await fault(service.batch({ operations: many }), 'too-large', 'invalid');
+    const circle = await fault(
+      service.batch({ operations: [mkdir('a', 'b'), mkdir('b', 'c'), mkdir('c', 'a')] }),
+      'invalid',
+    );
+    assert.match(circle.message, /a → b → c → a/);
+    await fault(service.batch({ operations: [mkdir('a'), mkdir('a')] }), 'invalid');
+    await fault(service.batch({ operations: [mkdir('a', 'nobody')] }), 'invalid');
+    const inside = [
+      { op: 'mkdir', path: '/f/g', parents: true },
+      { op: 'move', from_path: '/f', to_path: '/f/g/f' },
+    ] as const;
+    const { about } = await fault(service.batch({ operations: [...inside] }), 'invalid');
+    assert.equal(about.operation, 1);
+    const large = Buffer.alloc(64 * 1024 + 1).toString('base64');
+    await fault(service.batch({ operations: [{ op: 'put', path: '/l', content: large }] }), 'too-large');
+    await fault(service.batch({ operations: [{ op: 'move', path: '/f' }] }), 'invalid');
+    assert.deepEqual((await service.list({ path: '/' })).entries, []);
+    assert.equal((await service.batch({ operations: [] })).done, 0);
+  });
+
+  check('a batch keeps what its operations expect, its key, and away from locks of others', async (service) => {
+    const one = await put(service, '/a', 'one');
+    const stale = { op: 'delete', path: '/a', expected_version: one.version + 5 } as const;
+    await fault(service.batch({ operations: [stale] }), 'conflict');
+    const twice = { operations: [{ op: 'put', path: '/b', content: base64('x'), create: true } as const] };
+    const first = await service.batch(twice, { idempotencyKey: 'batch-1' });
+    assert.deepEqual(await service.batch(twice, { idempotencyKey: 'batch-1' }), first);
+    await fault(service.batch(twice), 'exists');
+    const { token } = await service.lock('/a');
+    const write = { operations: [{ op: 'put', path: '/a', content: base64('two') } as const] };
+    await fault(service.batch(write), 'locked');
+    await service.batch(write, { lockToken: token });
+    await service.unlock(token);
+    await fault(service.batch(write, { lockToken: token }), 'lock-lost');
+    assert.equal(await textAt(service, '/a'), 'two');
+  });
+
+  check('older versions come back in a batch, and a whole folder goes', async (service) => {
+    const one = await put(service, '/f/a', 'one', { parents: true });
+    await put(service, '/f/a', 'two');
+    await service.batch({
+      operations: [
+        { op: 'restore', path: '/f/a', version: one.version },
+        { op: 'copy', from_path: '/f', to_path: '/g' },
+        { op: 'delete', path: '/f', recursive: true },
+      ],
+    });
+    assert.equal(await textAt(service, '/g/a'), 'one');
+    assert.deepEqual(
+      (await service.list({ path: '/' })).entries.map(({ path }) => path),
+      ['/g'],
+    );
   });
 }
 

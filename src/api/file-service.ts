@@ -4,6 +4,8 @@
  */
 import type {
   AttributeChange,
+  BatchAnswer,
+  BatchRequest,
   CheckReport,
   FileKind,
   FileRecord,
@@ -288,6 +290,15 @@ export interface FileService {
   unlock(token: number, options?: CallOptions): Promise<LockRecord>;
   /** All locks, or those on this path; the oldest first. */
   locks(options?: CallOptions & { readonly path?: string | undefined }): Promise<LockList>;
+  /**
+   * Up to 1,000 operations as one commit; each sees what those before it did. `atomic`: one that fails throws its fault,
+   * with `about.operation` (its index), and nothing is done. `best-effort`: each says what became of it.
+   * @throws Fault `too-large` for more operations, `invalid` for ids that are twice, unknown or in a circle.
+   */
+  batch(
+    request: BatchRequest,
+    options?: Changing & { readonly idempotencyKey?: string | undefined },
+  ): Promise<BatchAnswer>;
   stats(options?: CallOptions): Promise<StoreStats>;
   check(options?: CheckOptions): Promise<CheckReport>;
   /** Gives back the bytes of what nobody needs any more. Versions and history that are not kept any longer go first. */

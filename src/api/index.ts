@@ -1,4 +1,5 @@
 /** api: the wire contract. Browser-safe. */
+export * from './batch-order.ts';
 export { FakeLocks } from './fake-locks.ts';
 export * from './file-service.ts';
 export * from './openapi.ts';

@@ -157,6 +157,93 @@ export const LockList = Type.Object(
 );
 export type LockList = Static<typeof LockList>;
 
+/** Operations of one batch. */
+export const BATCH_OPERATIONS_MAX = 1_000;
+/** Bytes of one content that stands in a batch. */
+export const BATCH_CONTENT_BYTES_MAX = 64 * 1024;
+export const BATCH_ACTS = ['move', 'copy', 'delete', 'mkdir', 'update', 'restore', 'put'] as const;
+export type BatchAct = (typeof BATCH_ACTS)[number];
+
+const BatchPath = Type.Optional(Type.String({ maxLength: 20_000, description: 'Absolute path in text form.' }));
+const Switch = Type.Optional(Type.Boolean());
+const Count = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }));
+
+export const BatchOperation = Type.Object(
+  {
+    op: Type.Enum([...BATCH_ACTS], {
+      description:
+        'move, copy: from_path, to_path, overwrite, parents. delete: path, recursive. mkdir: path, parents, mode. update: path or file_id, change. restore: path or file_id, version, to_path. put: path, content, parents, create, mode, modified.',
+    }),
+    id: Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: 'By which others depend on it.' })),
+    depends_on: Type.Optional(
+      Type.Array(Type.String({ maxLength: 255 }), {
+        maxItems: 1_000,
+        description: 'Ids of operations that come before it; where one of them failed, this one is not tried.',
+      }),
+    ),
+    path: BatchPath,
+    from_path: BatchPath,
+    to_path: BatchPath,
+    file_id: Type.Optional(Id),
+    version: Count,
+    overwrite: Switch,
+    parents: Switch,
+    recursive: Switch,
+    create: Type.Optional(Type.Boolean({ description: 'put: only where there is nothing; `exists` otherwise.' })),
+    mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o7777, description: 'Permission bits.' })),
+    modified: Type.Optional(Type.String({ format: 'date-time' })),
+    content: Type.Optional(Type.String({ maxLength: 90_000, description: 'put: base64, of up to 64 KiB.' })),
+    change: Type.Optional(AttributeChange),
+    expected_version: Count,
+    expected_file_id: Type.Optional(Id),
+  },
+  { ...options, $id: 'BatchOperation' },
+);
+export type BatchOperation = Static<typeof BatchOperation>;
+
+export const BatchRequest = Type.Object(
+  {
+    operations: Type.Array(BatchOperation, { maxItems: BATCH_OPERATIONS_MAX }),
+    mode: Type.Optional(
+      Type.Union([Type.Literal('atomic'), Type.Literal('best-effort')], {
+        description:
+          'atomic (when absent): all or nothing. best-effort: what can be done is, and each says what became of it.',
+      }),
+    ),
+    dry_run: Type.Optional(Type.Boolean({ description: 'Say what would be done, and do nothing.' })),
+  },
+  { ...options, $id: 'BatchRequest' },
+);
+export type BatchRequest = Static<typeof BatchRequest>;
+
+export const BatchResult = Type.Object(
+  {
+    index: Type.Integer({ description: 'Of the operation in the request, from 0.' }),
+    id: Type.Optional(Type.String()),
+    ok: Type.Boolean(),
+    record: Type.Optional(
+      Type.Unknown({ description: 'FileRecord as the operation left it; for delete what was removed.' }),
+    ),
+    code: Type.Optional(Type.String({ description: 'Fault code where it failed; `aborted` where it was not tried.' })),
+    error: Type.Optional(Type.String()),
+    about: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  },
+  { $id: 'BatchResult' },
+);
+export type BatchResult = Static<typeof BatchResult>;
+
+export const BatchAnswer = Type.Object(
+  {
+    mode: Type.String(),
+    dry_run: Type.Boolean(),
+    done: Type.Integer(),
+    failed: Type.Integer(),
+    results: Type.Array(BatchResult, { description: 'In the order of the request.' }),
+  },
+  { $id: 'BatchAnswer' },
+);
+export type BatchAnswer = Static<typeof BatchAnswer>;
+
 export const Removed = Type.Object(
   {
     path: Type.String(),

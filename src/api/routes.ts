@@ -8,6 +8,8 @@
 import { Fault, type FaultCode } from '../base/index.ts';
 import {
   AttributeChange,
+  BatchAnswer,
+  BatchRequest,
   CheckReport,
   FILE_KINDS,
   FileRecord,
@@ -729,6 +731,27 @@ export const ROUTES = {
     summary: 'Give a lock back, or break somebody else’s',
     answers: { 200: { description: 'What was held.', type: 'json', schema: LockRecord } },
     faults: ['lock-lost'],
+  },
+  batch: {
+    method: 'POST',
+    path: '/v1/batch',
+    tag: 'Trees',
+    summary: 'Many operations as one',
+    description:
+      'Up to 1,000, mixed; one commit. Each sees what those before it did. `atomic`: all or nothing, and the problem has `about.operation`, the index of the one that failed. `best-effort`: a result for each.',
+    headers: ['Idempotency-Key', 'Lock-Token'],
+    body: {
+      type: 'json',
+      schema: BatchRequest,
+      example: {
+        operations: [
+          { op: 'mkdir', path: '/new', id: 'folder' },
+          { op: 'move', from_path: '/a.txt', to_path: '/new/a.txt', depends_on: ['folder'] },
+        ],
+      },
+    },
+    answers: { 200: { description: 'What became of each.', type: 'json', schema: BatchAnswer } },
+    faults: ['not-found', ...WRITE_FAULTS, 'not-empty'],
   },
   stats: {
     method: 'GET',

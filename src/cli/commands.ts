@@ -308,6 +308,16 @@ export const LOCK_FLAGS = {
   },
 } as const satisfies OptionTable;
 
+export const BATCH_FLAGS = {
+  mode: {
+    type: { kind: 'choice', values: ['atomic', 'best-effort'] },
+    default: undefined,
+    doc: 'All or nothing (default), or what can be done; instead of what the file says.',
+  },
+  lock_token: LOCK_TOKEN,
+  dry_run: DRY_RUN,
+} as const satisfies OptionTable;
+
 export const UNLOCK_FLAGS = {
   force: {
     type: SWITCH,
@@ -711,6 +721,23 @@ export const COMMANDS: readonly Command[] = [
     ],
     exits: ['notFound', 'conflict', 'full', 'brokenPipe'],
     json: ['`{"name","path","file_id","commit","created","actor","door","schedule"}`, one a line'],
+    needs: 'store',
+  },
+  {
+    verb: 'batch',
+    summary: 'Do many operations in the store as one',
+    details: [
+      'FILE is JSON: a list of up to 1,000 operations, or an object as `POST /v1/batch` takes it; `-` is standard input. `{"op": "move", "from_path": "/a", "to_path": "/b"}` is one; `op` is move, copy, delete, mkdir, update, restore or put (content in base64, up to 64 KiB). Each sees what those before it did. All become one commit, or, when one fails, nothing is done and the one is named.',
+      'With --mode best-effort what can be done is done, and each operation that failed is named (exit code 5). An operation that has `depends_on` comes behind those, by their `id`, and is not tried where one of them failed.',
+    ],
+    arguments: [{ name: 'FILE', kind: 'local', summary: 'JSON file with the operations; `-` for standard input.' }],
+    flags: BATCH_FLAGS,
+    examples: [
+      { line: 'holdfast batch tidy.json', says: 'Does all of it, or nothing.' },
+      { line: 'holdfast batch -n tidy.json', says: 'Says whether it could be done.' },
+    ],
+    exits: ['notFound', 'conflict', 'partly', 'unavailable', 'full'],
+    json: ['`{"index","id","ok","record","code","error"}` for each operation, as the HTTP interface has it'],
     needs: 'store',
   },
   {

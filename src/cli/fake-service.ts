@@ -6,6 +6,8 @@
 import type {
   AtOptions,
   AttributeChange,
+  BatchAnswer,
+  BatchRequest,
   BulkItem,
   BulkResult,
   ByteSource,
@@ -36,7 +38,7 @@ import type {
   VersionPage,
   WriteOptions,
 } from '../api/index.ts';
-import { FakeLocks } from '../api/index.ts';
+import { batchOrder, FakeLocks } from '../api/index.ts';
 import { concatBytes, Fault, hexOf } from '../base/index.ts';
 import { newContentHash } from '../chunks/index.ts';
 import { comparePaths, liesUnder, rawOfText } from './raw.ts';
@@ -430,6 +432,21 @@ export class FakeService implements FileService {
     const record = await this.snapshot(name);
     if (options.dryRun !== true) this.#snapshots.delete(name);
     return record;
+  }
+
+  async batch(request: BatchRequest): Promise<BatchAnswer> {
+    const { operations, mode = 'atomic', dry_run = false } = request;
+    batchOrder(operations);
+    const results = operations.map(({ op, path = '/', id }, index) => {
+      this.calls.push(`batch ${op} ${path}`);
+      const isThere = op !== 'delete' || this.nodes.has(path);
+      const named = { index, ...(id === undefined ? {} : { id }) };
+      if (isThere) return { ...named, ok: true, record: {} };
+      if (mode === 'atomic') throw new Fault('not-found', `There is nothing at ${path}.`, { path, operation: index });
+      return { ...named, ok: false, code: 'not-found', error: `There is nothing at ${path}.` };
+    });
+    const done = results.filter(({ ok }) => ok).length;
+    return { mode, dry_run, done, failed: results.length - done, results };
   }
 
   async lock(path: string, options?: LockOptions): Promise<LockRecord> {

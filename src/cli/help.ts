@@ -13,7 +13,7 @@ const GROUPS: readonly { readonly title: string; readonly verbs: readonly string
   { title: 'A store', verbs: ['init', 'serve', 'mount', 'umount', 'up', 'stats', 'check', 'gc', 'config', 'bench'] },
   { title: 'In and out', verbs: ['put', 'get', 'cat', 'diff'] },
   { title: 'In the store', verbs: ['ls', 'stat', 'find', 'mkdir', 'rm', 'mv', 'cp'] },
-  { title: 'Together', verbs: ['lock', 'unlock', 'locks'] },
+  { title: 'Together', verbs: ['batch', 'lock', 'unlock', 'locks'] },
   { title: 'The past', verbs: ['versions', 'restore', 'snapshot'] },
   { title: 'This program', verbs: ['help', 'completion'] },
 ];

@@ -19,6 +19,7 @@ export function presenting(service: FileService, lockToken: number): FileService
     move: (from, to, options) => service.move(from, to, as(options)),
     copy: (from, to, options) => service.copy(from, to, as(options)),
     remove: (path, options) => service.remove(path, as(options)),
+    batch: (request, options) => service.batch(request, as(options)),
     restore: (target, version, options) => service.restore(target, version, as(options)),
   };
   return new Proxy(bound, {

@@ -23,6 +23,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   versions: () => import('./verbs/versions.ts'),
   restore: () => import('./verbs/restore.ts'),
   snapshot: () => import('./verbs/snapshot.ts'),
+  batch: () => import('./verbs/batch.ts'),
   lock: () => import('./verbs/lock.ts'),
   unlock: () => import('./verbs/unlock.ts'),
   locks: () => import('./verbs/locks.ts'),

@@ -9,6 +9,8 @@
 import {
   type AtOptions,
   type AttributeChange,
+  type BatchAnswer,
+  type BatchRequest,
   type BulkItem,
   type BulkResult,
   type ByteSource,
@@ -298,6 +300,13 @@ export class HttpFileService implements FileService {
 
   async locks(options: CallOptions & { readonly path?: string | undefined } = {}): Promise<LockList> {
     return this.#json('lockList', { query: { path: options.path }, signal: options.signal });
+  }
+
+  async batch(
+    request: BatchRequest,
+    options: Changing & { readonly idempotencyKey?: string | undefined } = {},
+  ): Promise<BatchAnswer> {
+    return this.#json('batch', { json: request, headers: keysOf(options), signal: options.signal });
   }
 
   async stats(options: CallOptions = {}): Promise<StoreStats> {

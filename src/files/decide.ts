@@ -6,7 +6,7 @@
  * A request with an idempotency key is answered from the row that its first run wrote in the commit of its effect.
  */
 import type { Expecting } from '../api/index.ts';
-import { Fault } from '../base/index.ts';
+import { assert, Fault } from '../base/index.ts';
 import type { Change, Committed, NodeRow, Put } from '../meta/index.ts';
 import { type Context, commit, type Space } from './context.ts';
 
@@ -18,6 +18,8 @@ const EAGER_MAX = 3;
 export interface Decision<T> {
   /** Absent: nothing is to be done, `answer` is all. */
   readonly change?: Change | undefined;
+  /** Instead: many changes as one commit. They say themselves what they need of locks. */
+  readonly together?: readonly Change[] | undefined;
   readonly answer: T;
   /** Called once the change is durable. */
   readonly onCommitted?: ((committed: Committed) => void) | undefined;
@@ -65,12 +67,17 @@ class Deciding<T> {
     }
   }
 
+  async #commit({ change, together }: Decision<T>): Promise<Committed> {
+    if (together !== undefined) return this.#context.groups.commitTogether(together);
+    assert(change !== undefined, 'something is to be done');
+    return commit(this.#context, await this.#context.locks.withNeeds(change, this.#hasLocks));
+  }
+
   async #try(): Promise<Tried<T>> {
     const decision = await this.#plan();
-    if (decision.change === undefined) return { answer: decision.answer };
+    if (decision.change === undefined && decision.together === undefined) return { answer: decision.answer };
     try {
-      const change = await this.#context.locks.withNeeds(decision.change, this.#hasLocks);
-      const committed = await commit(this.#context, change);
+      const committed = await this.#commit(decision);
       decision.onCommitted?.(committed);
       return { answer: decision.answer };
     } catch (error) {
@@ -110,7 +117,8 @@ export async function decideOnce<T>(
       );
     }
     const decision = await plan();
-    if (decision.change === undefined) return decision;
+    const change = decision.change ?? decision.together?.at(-1);
+    if (change === undefined) return decision;
     const row = {
       space: space.space,
       key,
@@ -131,11 +139,9 @@ export async function decideOnce<T>(
               equals: { expiresSeconds: before.expiresSeconds },
             },
           ] as const);
-    const { change } = decision;
-    return {
-      ...decision,
-      change: { ...change, expects: [...expects, ...(change.expects ?? [])], puts: [...(change.puts ?? []), put] },
-    };
+    const kept = { ...change, expects: [...expects, ...(change.expects ?? [])], puts: [...(change.puts ?? []), put] };
+    if (decision.together === undefined) return { ...decision, change: kept };
+    return { ...decision, together: [...decision.together.slice(0, -1), kept] };
   });
 }
 

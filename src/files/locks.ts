@@ -18,6 +18,7 @@ import {
   type LockRow,
   type LocksExpect,
   lostFault,
+  type MetaReader,
   type Put,
   type SpaceId,
 } from '../meta/index.ts';
@@ -145,6 +146,14 @@ export class Locks implements LockKeeper {
     const { needs, expects } = await places.needsOf(change.record.items);
     const others = (change.expects ?? []).filter((each) => each !== expect);
     return { ...change, expects: [...others, ...expects, { ...expect, needs }] };
+  }
+
+  /** What many changes need together, planned on these rows. */
+  async needsOf(rows: MetaReader, space: Space, changes: readonly Change[]): ReturnType<LockPlaces['needsOf']> {
+    const puts = changes.flatMap((change) => change.puts ?? []);
+    const [first] = changes;
+    const places = new LockPlaces(rows, space, first === undefined ? undefined : { ...first, puts });
+    return places.needsOf(changes.flatMap((change) => change.record?.items ?? []));
   }
 
   /** Waits until what ended is forgotten. */

@@ -21,6 +21,7 @@ import {
 import { Fault, isPromise } from '../base/index.ts';
 import { type ContentId, NODE_KIND } from '../meta/index.ts';
 import { makeFolder, setAttributes } from './attributes.ts';
+import { runBatch } from './batch.ts';
 import { writeMany } from './bulk.ts';
 import { collect } from './collect.ts';
 import type { Caller, Space, View } from './context.ts';
@@ -132,6 +133,10 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     snapshot: async (name) => snapshotRecord(context, space, await getSnapshot(context, space, name)),
     removeSnapshot: (name, options = {}) => removeSnapshot(context, space, caller, name, options),
     restore: (target, version, options = {}) => restore(context, space, as(options), target, find, version, options),
+    batch: async (request, options = {}) => {
+      await files.settle();
+      return runBatch(context, files.locks, space, as(options), request, options);
+    },
     lock: async (path, options = {}) => files.locks.lock(space, caller, await pathOf(path), options),
     changeLock: (token, change = {}) => files.locks.change(token, change),
     unlock: (token) => files.locks.unlock(token),

@@ -92,10 +92,10 @@ export class Exchange<Id extends RouteId = RouteId> {
   }
 
   /** The JSON body, checked. @throws Fault `invalid`, `too-large`, `unsupported`. */
-  async body(): Promise<BodyOf<Id>> {
+  async body(bytesMax: number = this.door.options.jsonBytesMax): Promise<BodyOf<Id>> {
     const { body, checkBody } = this.#rules;
     checkEncoding(this.headers);
-    const bytes = await smallBodyOf(this.message, this.door.options.jsonBytesMax);
+    const bytes = await smallBodyOf(this.message, bytesMax);
     if (bytes.length === 0 && body?.type === 'json' && body.isOptional === true) return {} as BodyOf<Id>;
     checkJsonType(this.headers['content-type']);
     const value = jsonOf(bytes);

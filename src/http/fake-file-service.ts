@@ -8,13 +8,19 @@ import xxhash from 'xxhash-addon';
 import {
   type AtOptions,
   type AttributeChange,
+  BATCH_CONTENT_BYTES_MAX,
+  type BatchAnswer,
+  type BatchOperation,
+  type BatchRequest,
   type BulkItem,
   type BulkResult,
   type ByteSource,
+  batchOrder,
   type CallOptions,
   type Changing,
   type CheckOptions,
   type CheckReport,
+  dependencies,
   type Expecting,
   FakeLocks,
   type FileRead,
@@ -124,6 +130,15 @@ export class FakeStore {
   set commit(commit: number) {
     this.#commit = commit;
     this.pasts.push({ commit, committed: nowIso(), root: cloneOf(this.root, undefined) });
+  }
+
+  /** Answers how to go back to the tree as it is now. */
+  remember(): () => void {
+    const { children } = cloneOf(this.root, undefined);
+    return () => {
+      this.root.children = children;
+      for (const child of children.values()) child.parent = this.root;
+    };
   }
 
   service(caller: FakeCaller = { user: 'owner', door: 'test' }): FileService {
@@ -635,6 +650,70 @@ class FakeFileService implements FileService {
     const snapshot = await this.snapshot(name);
     if (options.dryRun !== true) this.#store.snapshots.delete(name);
     return snapshot;
+  }
+
+  async batch(
+    request: BatchRequest,
+    options: Changing & { readonly idempotencyKey?: string | undefined } = {},
+  ): Promise<BatchAnswer> {
+    const { operations, mode = 'atomic', dry_run = false } = request;
+    const order = batchOrder(operations);
+    return this.#store.once(options.idempotencyKey, ['batch', request], async () => {
+      const goBack = this.#store.remember();
+      const results: BatchAnswer['results'] = [];
+      for (const index of order) {
+        const operation = operations[index] as BatchOperation;
+        const base = { index, ...(operation.id === undefined ? {} : { id: operation.id }) };
+        const isMissing = dependencies(operations, index).some((other) => results[other]?.ok === false);
+        try {
+          if (isMissing) throw new Fault('aborted', `Operation ${index} was not tried.`, { operation: index });
+          results[index] = { ...base, ok: true, record: await this.#actOf(operation, index, options) };
+        } catch (error) {
+          if (!Fault.is(error)) throw error;
+          if (mode === 'atomic') {
+            goBack();
+            throw new Fault(error.code, error.message, { ...error.about, operation: index });
+          }
+          results[index] = { ...base, ok: false, code: error.code, error: error.message, about: { ...error.about } };
+        }
+      }
+      if (dry_run) goBack();
+      const done = results.filter(({ ok }) => ok).length;
+      return { mode, dry_run, done, failed: results.length - done, results };
+    });
+  }
+
+  #actOf(operation: BatchOperation, index: number, changing: Changing): Promise<FileRecord | Removed> {
+    const { op, path = '', from_path = '', to_path = '', file_id, version = 0, change = {}, content = '' } = operation;
+    const { overwrite, parents, recursive, mode, modified } = operation;
+    const isLacking =
+      (['delete', 'mkdir', 'put'].includes(op) && path === '') ||
+      (['move', 'copy'].includes(op) && (from_path === '' || to_path === ''));
+    if (isLacking) throw new Fault('invalid', `Operation ${index} says no path.`, { operation: index });
+    const options = {
+      ...{ lockToken: changing.lockToken, expectedVersion: operation.expected_version },
+      ...{ expectedId: operation.expected_file_id, overwrite, parents, recursive, permissions: mode, modified },
+    };
+    const target = file_id === undefined ? { path } : { id: file_id };
+    switch (op) {
+      case 'move':
+        return this.move(from_path, to_path, options);
+      case 'copy':
+        return this.copy(from_path, to_path, options);
+      case 'delete':
+        return this.remove(path, options);
+      case 'mkdir':
+        return this.makeFolder(path, options as never);
+      case 'update':
+        return this.setAttributes(target, change, options);
+      case 'restore':
+        return this.restore(target, version, options);
+      case 'put': {
+        const bytes = Buffer.from(content, 'base64');
+        if (bytes.length > BATCH_CONTENT_BYTES_MAX) throw new Fault('too-large', `${path} is too large.`, { path });
+        return this.write(path, [bytes], { ...options, mode: operation.create === true ? 'create' : 'put' });
+      }
+    }
   }
 
   async lock(path: string, options?: LockOptions): Promise<LockRecord> {

@@ -8,6 +8,8 @@ export interface HttpOptions {
   readonly fileBytesMax: number;
   /** Bytes of a JSON body; more are refused with 413 without being read. */
   readonly jsonBytesMax: number;
+  /** Bytes of the JSON body of a batch. */
+  readonly batchBytesMax: number;
   /** Bytes of a request line with all headers; the longest path, wholly percent-encoded, has 12 KiB. */
   readonly headerBytesMax: number;
   /** Fields of a form, their bytes, and the bytes of the headers of one part. */
@@ -35,6 +37,7 @@ export interface HttpOptions {
 export const HTTP_OPTIONS_DEFAULT: HttpOptions = {
   fileBytesMax: 2 ** 44, // 16 TiB
   jsonBytesMax: 64 * 1024,
+  batchBytesMax: 16 * 2 ** 20,
   headerBytesMax: 32 * 1024,
   formFieldsMax: 32,
   formFieldBytesMax: 32 * 1024,

@@ -111,7 +111,18 @@ async function* gathered(lines: AsyncIterable<string>): AsyncGenerator<string> {
   if (held !== '') yield held;
 }
 
+async function batch(exchange: Exchange<'batch'>): Promise<Answer> {
+  const request = await exchange.body(exchange.door.options.batchBytesMax);
+  const key = present({ idempotencyKey: idempotencyKeyOf(exchange.headers) });
+  return {
+    kind: 'json',
+    status: 200,
+    json: await exchange.service.batch(request, { ...key, signal: exchange.signal }),
+  };
+}
+
 export const treeHandlers = {
+  batch,
   folderCreate: async (exchange) => {
     const { parents = false, mode } = exchange.query;
     const key = idempotencyKeyOf(exchange.headers);

@@ -22,6 +22,7 @@ import type { Applied, Joint } from './apply.ts';
 import type { Layer } from './layer.ts';
 import type { Change, ChangeItem, CommitRecord, MetaStore, Outcome, SyncReader } from './meta-store.ts';
 import { Pending } from './pending.ts';
+import { placedAt } from './planning.ts';
 import { CHANGE_KIND } from './rows.ts';
 
 /** Changes that one group carries at most; more wait for the next. */
@@ -71,7 +72,7 @@ interface Weight {
 }
 
 interface Waiting {
-  readonly change: Change;
+  readonly apply: () => Applied;
   readonly weight: Weight;
   readonly done: (outcome: Committed) => void;
   readonly fail: (error: unknown) => void;
@@ -164,6 +165,22 @@ export class Groups {
 
   /** Resolves when the change is durable. @throws the change's own Fault, or the group's; `busy`, `unavailable`. */
   commit(change: Change): Promise<Committed> {
+    return this.#enqueue(weightOf(change), () => this.#apply(change));
+  }
+
+  /**
+   * Many changes of one space as one commit, all of them or none, each decided on what those before it did; what was
+   * planned on one another (Planning) may have PLANNED_COMMIT in it. Resolves when it is durable.
+   * @throws as `commit`: then nothing was done.
+   */
+  commitTogether(changes: readonly Change[]): Promise<Committed> {
+    const weights = changes.map(weightOf);
+    const sum = (of: (weight: Weight) => number): number => weights.reduce((total, weight) => total + of(weight), 0);
+    const weight = { rows: sum(({ rows }) => rows), bytes: sum(({ bytes }) => bytes) };
+    return this.#enqueue(weight, () => this.#applyTogether(changes));
+  }
+
+  #enqueue(weight: Weight, apply: () => Applied): Promise<Committed> {
     if (this.#isClosed) return Promise.reject(closedFault());
     const waiting = this.#unsettled;
     if (waiting >= GROUPS_WAITING_MAX) {
@@ -171,7 +188,7 @@ export class Groups {
       return Promise.reject(new Fault('busy', sentence, { waiting }));
     }
     return new Promise((done, fail) => {
-      this.#queue.push({ change, weight: weightOf(change), done, fail });
+      this.#queue.push({ apply, weight, done, fail });
       this.#unsettled++;
       this.#company.now = Math.max(this.#company.now, this.#unsettled);
       this.#admit();
@@ -240,7 +257,7 @@ export class Groups {
     let applied: Applied | undefined;
     let refused: unknown;
     try {
-      applied = this.#apply(waiting.change);
+      applied = waiting.apply();
     } catch (error) {
       refused = error;
     }
@@ -257,6 +274,21 @@ export class Groups {
   #apply(change: Change): Applied {
     const applied = this.#applyJoined(change);
     for (const listener of this.#listeners) listener.onApplied?.(change);
+    return applied;
+  }
+
+  #applyTogether(changes: readonly Change[]): Applied {
+    const [first] = changes;
+    const space = first?.space;
+    assert(space !== undefined && changes.every((change) => change.space === space), 'they are of one space');
+    const head = Number(this.#pending.get('spaces', [space])?.head ?? 0);
+    const placed = placedAt(changes, head + 1);
+    const applied = this.#pending.applyTogether(placed);
+    this.#openCommit = undefined;
+    for (const change of placed) {
+      this.#open.durables.push({ change, applied });
+      for (const listener of this.#listeners) listener.onApplied?.(change);
+    }
     return applied;
   }
 

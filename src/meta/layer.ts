@@ -67,6 +67,27 @@ export class Layer {
     for (const slot of slots) if (slot.after !== undefined || !isAbsentBefore(slot)) this.#set(slot);
   }
 
+  /** Takes over what was done in a layer on top of this one. */
+  absorb(above: Layer): void {
+    for (const [name, { rows }] of above.#tables) {
+      let own = this.#tables.get(name);
+      if (own === undefined) {
+        own = { rows: new Map(), sorted: undefined };
+        this.#tables.set(name, own);
+      }
+      for (const [id, row] of rows) {
+        const known = own.rows.get(id);
+        if (known !== undefined) {
+          known.row = row.row;
+          continue;
+        }
+        own.rows.set(id, row);
+        own.sorted?.set(id, row);
+        this.#rowCount++;
+      }
+    }
+  }
+
   #checkFree({ of, id, key }: Slot): void {
     if (this.get(of.name, id)?.row === undefined) return;
     assert(false, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });

@@ -65,6 +65,34 @@ export class Pending implements RowSource {
   }
 
   /**
+   * One after the other as one commit, all of them or none; each is decided on what those before it did.
+   * @throws Fault as `apply`.
+   */
+  applyTogether(changes: readonly Change[]): Applied {
+    const below = this.top;
+    assert(below !== undefined, 'a layer has begun');
+    const scratch = this.begin();
+    let joint: Joint | undefined;
+    let applied: Applied | undefined;
+    try {
+      for (const change of changes) {
+        const { record } = change;
+        const done = this.apply(change, record === undefined ? undefined : joint);
+        if (record === undefined) continue;
+        applied ??= done;
+        joint = { commit: done.commit, itemCount: (joint?.itemCount ?? 0) + record.items.length };
+      }
+    } catch (error) {
+      this.drop(scratch);
+      throw error;
+    }
+    assert(applied !== undefined, 'one of the changes is a commit');
+    this.#layers.pop();
+    below.absorb(scratch);
+    return applied;
+  }
+
+  /**
    * Applies to a layer that others may stand on, a change of rows whose columns they leave alone (packs: how long, in
    * which state). Where a higher layer has its own copy of such a row, that gets the same.
    */

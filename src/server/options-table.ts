@@ -85,6 +85,11 @@ export const SERVER_OPTIONS = {
     default: 64 * KIB,
     doc: 'Bytes that the JSON body of a request may have.',
   },
+  'http.batch_max': {
+    type: { kind: 'bytes', min: KIB, max: 128 * MIB },
+    default: 16 * MIB,
+    doc: 'Bytes that the body of a batch of operations may have.',
+  },
   'http.connections_max': {
     type: { kind: 'integer', min: 1, max: 100_000 },
     default: 4096,

@@ -76,6 +76,7 @@ function httpOptionsOf(options: ServerOptions): Partial<HttpOptions> {
   return {
     fileBytesMax: options.max_file_size,
     jsonBytesMax: options['http.json_max'],
+    batchBytesMax: options['http.batch_max'],
     connectionsMax: options['http.connections_max'],
     headersTimeoutMs: options['http.header_timeout'],
     idleTimeoutMs: options['http.stall_timeout'],

@@ -26,6 +26,7 @@ export function tellingService(service: FileService, told: () => Promise<void>):
     move: (from, to, options) => after(service.move(from, to, options)),
     copy: (from, to, options) => after(service.copy(from, to, options)),
     remove: (path, options) => after(service.remove(path, options)),
+    batch: (request, options) => after(service.batch(request, options)),
     restore: (target, version, options) => after(service.restore(target, version, options)),
   };
 }

@@ -1,0 +1,45 @@
+/** `batch`: operations from a file or standard input. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { utf8 } from '../base/index.ts';
+import { Stage } from './stage.ts';
+
+test('a batch comes from a file or standard input, and says what became of it', async () => {
+  using stage = new Stage();
+  stage.service.seed('/a', 'x');
+  const file = join(stage.folder, 'b.json');
+  writeFileSync(
+    file,
+    JSON.stringify([
+      { op: 'mkdir', path: '/f' },
+      { op: 'delete', path: '/a' },
+    ]),
+  );
+  assert.equal(await stage.run('batch', file), 0);
+  assert.match(stage.stderr.text, /did 2 operations/);
+  stage.input = [utf8(JSON.stringify({ operations: [{ op: 'mkdir', path: '/g', id: 'g' }] }))];
+  assert.equal(await stage.run('batch', '-n', '--json', '-'), 0);
+  assert.deepEqual(stage.stdout.json, [{ index: 0, id: 'g', ok: true, record: {} }]);
+});
+
+test('a batch that fails names the operation; best effort ends with 5', async () => {
+  using stage = new Stage();
+  const file = join(stage.folder, 'b.json');
+  writeFileSync(
+    file,
+    JSON.stringify([
+      { op: 'mkdir', path: '/f' },
+      { op: 'delete', path: '/none' },
+    ]),
+  );
+  assert.equal(await stage.run('batch', file), 3);
+  assert.equal(await stage.run('batch', '--mode', 'best-effort', file), 5);
+  assert.match(stage.stderr.text, /operation 1 failed: There is nothing at \/none/);
+  writeFileSync(file, 'no JSON');
+  assert.equal(await stage.run('batch', file), 2);
+  writeFileSync(file, '{}');
+  assert.equal(await stage.run('batch', file), 2);
+  assert.equal(await stage.run('batch', join(stage.folder, 'none')), 3);
+});

@@ -1,0 +1,45 @@
+/** `batch`: many operations in the store as one commit, from a file of JSON. */
+import type { BatchOperation, BatchRequest } from '../../api/index.ts';
+import { Fault, textOfUtf8 } from '../../base/index.ts';
+import type { Given } from '../command.ts';
+import type { BATCH_FLAGS } from '../commands.ts';
+import type { Context } from '../context.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { readBounded } from '../read-bounded.ts';
+
+export async function run({ flags, words }: Given<typeof BATCH_FLAGS>, context: Context): Promise<ExitCode> {
+  const { say, signal } = context;
+  const request = requestOf(await readBounded(words[0] ?? '', context));
+  const service = await context.reach();
+  const answer = await service.batch(
+    {
+      ...request,
+      ...(flags.mode === undefined ? {} : { mode: flags.mode }),
+      ...(flags.dry_run ? { dry_run: true } : {}),
+    },
+    { signal },
+  );
+  for (const result of answer.results) {
+    await say.record(result);
+    if (!result.ok) await say.note(`operation ${result.index} failed: ${result.error ?? result.code ?? ''}`);
+  }
+  const { done, failed } = answer;
+  await say.note(
+    `${answer.dry_run ? 'would do' : 'did'} ${done} operations${failed === 0 ? '' : `; ${failed} failed`}`,
+  );
+  return failed === 0 ? EXIT.ok : EXIT.partly;
+}
+
+function requestOf(bytes: Uint8Array): BatchRequest {
+  const text = textOfUtf8(bytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text ?? '');
+  } catch (error) {
+    throw new Fault('invalid', 'The file of a batch is no JSON.', {}, error);
+  }
+  if (Array.isArray(value)) return { operations: value as BatchOperation[] };
+  if (typeof value === 'object' && value !== null && Array.isArray((value as BatchRequest).operations))
+    return value as BatchRequest;
+  throw new Fault('invalid', 'A batch is a list of operations, or an object with `operations`.', {});
+}
