@@ -50,6 +50,7 @@ export function fileServiceContract(
     describe('snapshots and the past', () => snapshots(check, contract));
     describe('locks', () => locks(check));
     describe('batches', () => batches(check));
+    describe('bringing back what was', () => turningBack(check));
     describe('search', () => searching(check));
     describe('names', () => names(check));
     describe('many at once', () => many(check));
@@ -1155,6 +1156,65 @@ function snapshots(check: Check, contract: ContractOptions): void {
     await fault(service.stat({ path: '/f' }, { at: '999999999' }), 'not-kept');
     await fault(service.stat({ path: '/f' }, { at: '@2001-01-01T00:00:00Z' }), 'not-kept');
     await fault(service.stat({ path: '/f' }, { at: 'nothing-of-that-name' }), 'not-found');
+  });
+}
+
+function turningBack(check: Check): void {
+  check('a folder is brought back to a snapshot in one commit, after a plan that changes nothing', async (service) => {
+    await put(service, '/d/changed', 'one', { parents: true });
+    await put(service, '/d/in/gone', 'two', { parents: true });
+    await put(service, '/other', 'other');
+    await service.createSnapshot('s');
+    await put(service, '/d/changed', 'ONE');
+    await service.remove('/d/in', { recursive: true });
+    await put(service, '/d/new', 'three');
+    await put(service, '/other', 'another');
+    const plan = await service.restoreTree('/d', 's', { dryRun: true });
+    assert.ok(plan.dry_run && plan.changes.length >= 3, JSON.stringify(plan));
+    assert.equal(await textAt(service, '/d/changed'), 'ONE');
+    const before = (await service.log({ limit: 1 })).commits[0]?.commit ?? 0;
+    const done = await service.restoreTree('/d', 's');
+    assert.deepEqual([done.added, done.removed, done.changed], [plan.added, plan.removed, plan.changed]);
+    assert.equal((await service.log({ limit: 1 })).commits[0]?.commit, before + 1);
+    assert.equal(await textAt(service, '/d/changed'), 'one');
+    assert.equal(await textAt(service, '/d/in/gone'), 'two');
+    await fault(service.stat({ path: '/d/new' }), 'not-found');
+    assert.equal(await textAt(service, '/other'), 'another');
+    await fault(service.restoreTree('/none', 's'), 'not-found');
+    await fault(service.restoreTree('/d', 'none'), 'not-found');
+  });
+
+  check('the last commit is undone, and undoing again brings it back', async (service) => {
+    await put(service, '/d/f', 'one', { parents: true });
+    await service.remove('/d/f');
+    const last = async (): Promise<number> => (await service.log({ limit: 1 })).commits[0]?.commit ?? 0;
+    const removal = await last();
+    assert.ok((await service.undo(removal, { dryRun: true })).dry_run);
+    await fault(service.stat({ path: '/d/f' }), 'not-found');
+    await service.undo(removal);
+    assert.equal(await textAt(service, '/d/f'), 'one');
+    await put(service, '/d/f', 'two');
+    await service.undo(await last());
+    assert.equal(await textAt(service, '/d/f'), 'one');
+    await fault(service.undo(removal), 'conflict');
+    await fault(service.undo(99_999), 'not-found');
+  });
+
+  check('the log says what was done, newest first, page by page', async (service) => {
+    await put(service, '/a', 'a');
+    await put(service, '/b', 'b');
+    await put(service, '/c', 'c');
+    const all = (await service.log()).commits.map(({ commit }) => commit);
+    assert.deepEqual(
+      all,
+      all.toSorted((a, b) => b - a),
+    );
+    const first = await service.log({ limit: 2 });
+    const second = await service.log({ limit: 2, cursor: first.next });
+    assert.deepEqual(
+      [...first.commits, ...second.commits].map(({ commit }) => commit),
+      all.slice(0, 4),
+    );
   });
 }
 

@@ -14,7 +14,9 @@ import type {
   LockList,
   LockMode,
   LockRecord,
+  LogPage,
   Removed,
+  RestorePlan,
   ServerInfo,
   SnapshotPage,
   SnapshotRecord,
@@ -161,6 +163,19 @@ export interface SnapshotOptions extends CallOptions {
   readonly idempotencyKey?: string | undefined;
 }
 
+export interface RestoreTreeOptions extends CallOptions {
+  /** Plan, and change nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface LogQuery extends CallOptions {
+  /** Only commits that changed this, or something that is below it now. */
+  readonly path?: string | undefined;
+  readonly cursor?: string | undefined;
+  /** 1–1,000; 1,000 when absent. */
+  readonly limit?: number | undefined;
+}
+
 export interface RemoveOptions extends Expecting {
   /** Folders with what is in them; `not-empty` otherwise. */
   readonly recursive?: boolean | undefined;
@@ -269,6 +284,15 @@ export interface FileService {
    * `to`, where a file gets it as its new version and otherwise one is made.
    */
   restore(target: Target, version: number, options?: RestoreOptions): Promise<FileRecord>;
+  /**
+   * Makes a folder, a file or (without a path) all that a moment shows as it was then, in one commit: what is replaced or
+   * removed by it is kept as older versions, and the commit can be undone.
+   */
+  restoreTree(path: string | undefined, at: string, options?: RestoreTreeOptions): Promise<RestorePlan>;
+  /** Takes back what one commit did, as a new commit. `conflict` names what later changes stand in the way. */
+  undo(commit: number, options?: RestoreTreeOptions): Promise<RestorePlan>;
+  /** Who changed what, when, through which door; newest first. */
+  log(query?: LogQuery): Promise<LogPage>;
   /** A named commit of a folder, kept until it is removed; the same effort whatever the size. `exists` for a taken name. */
   createSnapshot(name: string, options?: SnapshotOptions): Promise<SnapshotRecord>;
   /** In the order of their names. */

@@ -28,7 +28,7 @@ const TAGS: Readonly<Record<Route['tag'], string>> = {
   Files: 'One file at a time: make, replace, read, change, remove.',
   Folders: 'Make, list and remove folders.',
   Versions: 'What a file was before, and back to it.',
-  Snapshots: 'Named moments of a folder, and how to read them.',
+  Snapshots: 'Named moments of a folder; what happened, and back to what was.',
   Trees: 'Move, copy, search and list whole trees.',
   Locks: 'Keep others from changing something for a while.',
   Store: 'Figures and checks of the whole store.',

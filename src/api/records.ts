@@ -111,6 +111,67 @@ export const SnapshotPage = Type.Object(
 );
 export type SnapshotPage = Static<typeof SnapshotPage>;
 
+export const PLAN_CHANGES = ['added', 'removed', 'changed', 'moved'] as const;
+
+export const RestorePlan = Type.Object(
+  {
+    path: Type.String({ description: 'What is brought back; empty for the undoing of a commit.' }),
+    commit: Type.Integer({ description: 'The moment that it is brought back to, or the commit that is undone.' }),
+    added: Type.Integer({ description: 'Names that come back; a folder counts once with all that is in it.' }),
+    removed: Type.Integer(),
+    changed: Type.Integer({ description: 'Content or attributes as they were.' }),
+    moved: Type.Integer(),
+    changes: Type.Array(
+      Type.Object({
+        change: Type.Enum([...PLAN_CHANGES]),
+        path: Type.String(),
+        kind: Type.Enum([...FILE_KINDS]),
+        from: Type.Optional(Type.String({ description: 'Of what is moved: where it is now.' })),
+      }),
+      { description: 'Each of them, up to 1,000.' },
+    ),
+    changes_more: Type.Integer({ description: 'How many more there are.' }),
+    dry_run: Type.Boolean(),
+  },
+  { $id: 'RestorePlan' },
+);
+export type RestorePlan = Static<typeof RestorePlan>;
+
+export const CHANGE_NAMES = ['create', 'write', 'attributes', 'move', 'remove', 'link', 'restore'] as const;
+
+/** One line of what a commit changed. */
+const ChangeRecord = Type.Object({
+  change: Type.Enum([...CHANGE_NAMES]),
+  file_id: Type.Integer(),
+  path: Type.Optional(Type.String({ description: 'Where it was after the commit; absent where nothing leads to it.' })),
+  from: Type.Optional(Type.String({ description: 'Where it was before, of what was moved or removed.' })),
+  version: Type.Optional(Type.Integer({ description: 'Of a file, after the commit.' })),
+});
+
+export const CommitRecord = Type.Object(
+  {
+    commit: Type.Integer(),
+    committed: Type.String({ format: 'date-time' }),
+    actor: Type.String({ description: 'Who.' }),
+    door: Type.String({ description: 'Through which door.' }),
+    request: Type.String(),
+    kind: Type.String({ description: 'What kind of operation: write, move, remove, restore, snapshot, mount, …' }),
+    changes: Type.Array(ChangeRecord),
+    changes_more: Type.Integer({ description: 'How many more there are.' }),
+  },
+  { $id: 'CommitRecord' },
+);
+export type CommitRecord = Static<typeof CommitRecord>;
+
+export const LogPage = Type.Object(
+  {
+    commits: Type.Array(CommitRecord, { description: 'Newest first.' }),
+    next: Type.Optional(Type.String({ description: 'Cursor of the next page; absent on the last.' })),
+  },
+  { $id: 'LogPage' },
+);
+export type LogPage = Static<typeof LogPage>;
+
 /** What can be set on a node; absent members stay as they are. */
 export const AttributeChange = Type.Object(
   {

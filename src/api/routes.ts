@@ -19,7 +19,9 @@ import {
   LOCK_MODE_NAMES,
   LockList,
   LockRecord,
+  LogPage,
   Removed,
+  RestorePlan,
   ServerInfo,
   SnapshotPage,
   SnapshotRecord,
@@ -275,6 +277,21 @@ const GcBody = Type.Object(
   },
   { $id: 'GcBody', additionalProperties: false },
 );
+
+const TreeRestoreBody = Type.Object(
+  {
+    at: Type.String({
+      description: 'Name of a snapshot, a time or the number of a commit.',
+      minLength: 1,
+      maxLength: 1_000,
+    }),
+    path: Type.Optional(PathText),
+    dry_run: dryRun,
+  },
+  closed,
+);
+
+const UndoBody = Type.Object({ commit: Id, dry_run: dryRun }, closed);
 
 const CheckBody = Type.Object(
   {
@@ -636,6 +653,41 @@ export const ROUTES = {
     query: Type.Object({ dry_run: dryRun }, closed),
     answers: { 200: { description: 'What it was.', type: 'json', schema: SnapshotRecord } },
     faults: ['not-found', 'conflict'],
+  },
+  treeRestore: {
+    method: 'POST',
+    path: '/v1/restore-tree',
+    tag: 'Snapshots',
+    summary: 'Bring a folder, a file or everything back to a moment of the past',
+    description:
+      'In one commit, which can be undone. What is replaced or removed by it is kept as older versions. With `dry_run` only the plan is answered.',
+    body: {
+      type: 'json',
+      schema: TreeRestoreBody,
+      example: { at: 'before-the-move', path: '/projects', dry_run: true },
+    },
+    answers: { 200: { description: 'What was done, or would be.', type: 'json', schema: RestorePlan } },
+    faults: ['not-found', 'not-kept', 'not-folder', 'exists', 'conflict', 'too-large', 'quota', 'full'],
+  },
+  log: {
+    method: 'GET',
+    path: '/v1/log',
+    tag: 'Snapshots',
+    summary: 'Who changed what, when, through which door; newest first',
+    query: Type.Object({ path: text('Only what changed this, or something below it.'), ...pages }, closed),
+    answers: { 200: { description: 'A page.', type: 'json', schema: LogPage } },
+    faults: ['not-found', 'not-folder'],
+  },
+  undo: {
+    method: 'POST',
+    path: '/v1/undo',
+    tag: 'Snapshots',
+    summary: 'Take back what one commit did',
+    description:
+      'As a new commit. 409 `conflict` names what later changes stand in the way. With `dry_run` only the plan is answered.',
+    body: { type: 'json', schema: UndoBody, example: { commit: 17, dry_run: true } },
+    answers: { 200: { description: 'What was done, or would be.', type: 'json', schema: RestorePlan } },
+    faults: ['not-found', 'not-kept', 'conflict', 'too-large', 'quota', 'full'],
   },
   move: {
     method: 'POST',

@@ -13,6 +13,7 @@ import type {
   ByteSource,
   CheckOptions,
   CheckReport,
+  CommitRecord,
   FileRead,
   FileRecord,
   FileService,
@@ -24,10 +25,14 @@ import type {
   LockList,
   LockOptions,
   LockRecord,
+  LogPage,
+  LogQuery,
   MoveOptions,
   ReadOptions,
   Removed,
   RemoveOptions,
+  RestorePlan,
+  RestoreTreeOptions,
   SearchQuery,
   ServerInfo,
   SnapshotOptions,
@@ -56,6 +61,22 @@ interface Node {
 }
 
 const NOW = '2026-01-01T00:00:00.000Z';
+
+const PLAN: RestorePlan = {
+  ...{ path: '', commit: 7, added: 1, removed: 0, changed: 1, moved: 1, changes_more: 0, dry_run: false },
+  changes: [
+    { change: 'added', path: '/d/gone', kind: 'file' },
+    { change: 'changed', path: '/d/f', kind: 'file' },
+    { change: 'moved', path: '/d/a', from: '/d/b', kind: 'folder' },
+  ],
+};
+const COMMIT: CommitRecord = {
+  ...{ commit: 7, committed: NOW, actor: 'owner', door: 'fuse', request: '', kind: 'mount', changes_more: 2 },
+  changes: [
+    { change: 'move', file_id: 5, path: '/b', from: '/a' },
+    { change: 'write', file_id: 6, path: '/f', version: 3 },
+  ],
+};
 
 export class FakeService implements FileService {
   /** By canonical path; the root is `/`. */
@@ -405,6 +426,21 @@ export class FakeService implements FileService {
     const older = this.#node(path).older.find((one) => one.version === version);
     if (older === undefined) throw new Fault('not-found', `${path} has no version ${version}.`, { path });
     return options.dryRun === true ? this.#record(path) : this.#put(path, older.bytes, { modified: older.modified });
+  }
+
+  async restoreTree(path: string | undefined, at: string, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
+    this.calls.push(`restoreTree ${path ?? ''} ${at}`);
+    return { ...PLAN, path: path ?? '/', dry_run: options.dryRun === true };
+  }
+
+  async undo(commit: number, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
+    this.calls.push(`undo ${commit}`);
+    return { ...PLAN, commit, dry_run: options.dryRun === true };
+  }
+
+  async log(query: LogQuery = {}): Promise<LogPage> {
+    this.calls.push(`log ${query.path ?? ''}`);
+    return { commits: [COMMIT] };
   }
 
   async createSnapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotRecord> {

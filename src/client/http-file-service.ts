@@ -33,12 +33,16 @@ import {
   type LockList,
   type LockOptions,
   type LockRecord,
+  type LogPage,
+  type LogQuery,
   type MoveOptions,
   pathOfText,
   type ReadOptions,
   type Removed,
   type RemoveOptions,
   type RestoreOptions,
+  type RestorePlan,
+  type RestoreTreeOptions,
   type RouteId,
   routeOf,
   type SearchQuery,
@@ -258,6 +262,18 @@ export class HttpFileService implements FileService {
       headers: keysOf(options),
       signal: options.signal,
     });
+  }
+
+  async restoreTree(path: string | undefined, at: string, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
+    return this.#json('treeRestore', { json: { at, path, dry_run: options.dryRun }, signal: options.signal });
+  }
+
+  async undo(commit: number, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
+    return this.#json('undo', { json: { commit, dry_run: options.dryRun }, signal: options.signal });
+  }
+
+  async log({ signal, ...query }: LogQuery = {}): Promise<LogPage> {
+    return this.#json('log', { query, signal });
   }
 
   async createSnapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotRecord> {

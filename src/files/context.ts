@@ -7,6 +7,7 @@ import type { ChunkStore } from '../chunks/index.ts';
 import type {
   Change,
   ChunkId,
+  CommitNumber,
   Committed,
   Groups,
   MetaReader,
@@ -94,6 +95,8 @@ export interface LockKeeper {
 /** What reading needs. With other rows it reads the past (moments.ts). */
 export interface View {
   readonly meta: MetaReader;
+  /** Of the past: the commit that it is as of. */
+  readonly at?: CommitNumber;
   readonly groups: Groups;
   readonly chunks: ChunkStore;
   readonly clock: Clock;

@@ -6,6 +6,7 @@ import { type FileRecord, type MoveOptions, type Path, textOfPath } from '../api
 import { Fault, type Moment } from '../base/index.ts';
 import {
   type Change,
+  type Delete,
   type EntryRow,
   NODE_KIND,
   type NodeId,
@@ -14,9 +15,10 @@ import {
   REAP_KIND,
   THIS_COMMIT,
 } from '../meta/index.ts';
-import { type Caller, type Context, commit, type Space } from './context.ts';
+import { type Caller, type Context, commit, type Space, type View } from './context.ts';
 import { checkExpected, decide, decideOnce } from './decide.ts';
 import { checkNotInside, checkReplaceable, freeExpect } from './move.ts';
+import { contentOfPast } from './past-content.ts';
 import { changeOf, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
 import { attributeRows, hashOf, modifiedOf, recordOf } from './record.ts';
 import { planThinning } from './retention.ts';
@@ -86,8 +88,17 @@ async function planCopy(
 }
 
 /** A new node with everything of an old one but its names and history. */
-async function twin(context: Context, space: Space, node: NodeRow, parent: NodeId, now: Moment): Promise<NodeRow> {
+async function twin(
+  context: Context,
+  space: Space,
+  node: NodeRow,
+  parent: NodeId,
+  now: Moment,
+  isSame = false,
+): Promise<NodeRow> {
   const isFolder = node.kind === NODE_KIND.folder;
+  const { createdSeconds, createdNanoseconds } = node;
+  const created = { createdSeconds: now.seconds, createdNanoseconds: now.nanoseconds };
   return {
     ...node,
     node: await context.ids.node(space.space),
@@ -98,13 +109,12 @@ async function twin(context: Context, space: Space, node: NodeRow, parent: NodeI
     replacedNode: null,
     changedSeconds: now.seconds,
     changedNanoseconds: now.nanoseconds,
-    createdSeconds: now.seconds,
-    createdNanoseconds: now.nanoseconds,
+    ...(isSame ? { createdSeconds, createdNanoseconds } : created),
     born: 0,
   };
 }
 
-async function attributeTwins(context: Context, space: Space, source: NodeRow, node: NodeId): Promise<readonly Put[]> {
+async function attributeTwins(context: View, space: Space, source: NodeRow, node: NodeId): Promise<readonly Put[]> {
   const rows = await attributeRows(context, space, source);
   return rows.map((row) => ({ table: 'attributes', mode: 'insert', row: { ...row, node, born: 0 } }));
 }
@@ -124,10 +134,9 @@ async function copyFolder(
   const before = await findPath(context, space, to);
   if (before !== undefined && options.idempotencyKey === undefined) throw existsFault(before);
   if (options.parents !== true) await placeFor(context, space, to, false, context.clock.now());
-  const root = await twin(context, space, found.node, space.root, context.clock.now());
   let isLinked = false;
+  const { root, links } = await buildHidden(context, space, { view: context, found, signal: options.signal });
   try {
-    const links = await buildHidden(context, space, found, root, options.signal);
     return await decideOnce(context, space, `Copying ${source}`, { key: options.idempotencyKey, request }, async () => {
       const target = await findPath(context, space, to);
       if (target !== undefined) throw existsFault(target);
@@ -164,27 +173,44 @@ async function copyFolder(
   }
 }
 
-/** Builds the copy of a folder's inside under a node that nobody can reach; answers the links of that node. */
-async function buildHidden(
-  context: Context,
-  space: Space,
-  found: Found,
-  root: NodeRow,
-  signal?: AbortSignal,
-): Promise<number> {
-  const hidden = new HiddenFolder(context, space, found, signal);
+/** What a hidden folder is a copy of. */
+export interface HiddenSource {
+  /** What the folder is read through: now, or a moment of the past. */
+  readonly view: View;
+  readonly found: Found;
+  /** It is to be the folder itself again: names of one file stay names of one file, and it is as old as it was. */
+  readonly isSame?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A folder that nobody can reach yet, and the links that it has. */
+export interface HiddenBuild {
+  readonly root: NodeRow;
+  readonly links: number;
+}
+
+/** Builds a copy of a folder with all that is in it. Whoever does not link it abandons it. */
+export async function buildHidden(context: Context, space: Space, source: HiddenSource): Promise<HiddenBuild> {
+  const { view, found, isSame } = source;
+  const root = await twin(context, space, found.node, space.root, context.clock.now(), isSame);
+  const hidden = new HiddenFolder(context, space, source);
   const reap = { space: space.space, kind: REAP_KIND.folder, target: root.node, owner: context.owner };
-  await hidden.add({
-    row: root,
-    mode: 'insert',
-    rest: [
-      { table: 'reaps', mode: 'insert', row: { ...reap, died: THIS_COMMIT } },
-      ...(await attributeTwins(context, space, found.node, root.node)),
-    ],
-  });
-  const links = await hidden.fill(found, root);
-  await hidden.flush();
-  return links;
+  try {
+    await hidden.add({
+      row: root,
+      mode: 'insert',
+      rest: [
+        { table: 'reaps', mode: 'insert', row: { ...reap, died: THIS_COMMIT } },
+        ...(await attributeTwins(view, space, found.node, root.node)),
+      ],
+    });
+    const links = await hidden.fill(found, root);
+    await hidden.flush();
+    return { root, links };
+  } catch (error) {
+    await abandonFolder(context, space, root.node);
+    throw error;
+  }
 }
 
 /** A node of the copy on its way into the next step. */
@@ -193,6 +219,7 @@ interface Piece {
   readonly mode: 'insert' | 'replace';
   /** Its entry, its attributes. */
   readonly rest: readonly Put[];
+  readonly deletes?: readonly Delete[];
   /** Where it was found; absent for what is decided whatever became of its source. */
   readonly source?: EntryRow | undefined;
 }
@@ -201,30 +228,52 @@ interface Piece {
 class HiddenFolder {
   readonly #context: Context;
   readonly #space: Space;
-  readonly #source: Found;
-  readonly #signal: AbortSignal | undefined;
+  readonly #source: HiddenSource;
+  /** Files with several names, by what they are copies of; only where they are to stay that. */
+  readonly #named = new Map<NodeId, NodeRow>();
   /** What the next step puts, by node. */
   #pieces = new Map<NodeId, Piece>();
   #rowCount = 0;
 
-  constructor(context: Context, space: Space, source: Found, signal: AbortSignal | undefined) {
+  constructor(context: Context, space: Space, source: HiddenSource) {
     this.#context = context;
     this.#space = space;
     this.#source = source;
-    this.#signal = signal;
   }
 
   /** Copies what is in `folder` into `copyOf`; answers the links that `copyOf` has then: of what was copied, no other. */
   async fill(folder: Found, copyOf: NodeRow): Promise<number> {
     let links = 2;
-    for await (const child of entriesOf(this.#context, this.#space, folder)) {
-      const row = await twin(this.#context, this.#space, child.node, copyOf.node, this.#context.clock.now());
-      await this.add({ row, mode: 'insert', rest: await this.#restOf(child, row, copyOf.node), source: child.entry });
+    const { view, isSame } = this.#source;
+    for await (const child of entriesOf(view, this.#space, folder)) {
+      if (await this.#addLink(child, copyOf.node)) continue;
+      const like = await twin(this.#context, this.#space, child.node, copyOf.node, this.#context.clock.now(), isSame);
+      const was =
+        child.node.content === null ? undefined : await contentOfPast(this.#context, this.#space, view, child.node);
+      const row = was === undefined ? like : { ...like, content: was.content };
+      if (isSame === true && child.node.links > 1) this.#named.set(child.node.node, row);
+      const rest = [...(was?.puts ?? []), ...(await this.#restOf(child, row, copyOf.node))];
+      // What was cannot have changed since it was read.
+      const source = view.at === undefined ? child.entry : undefined;
+      await this.add({ row, mode: 'insert', rest, deletes: was?.deletes ?? [], source });
       if (row.kind !== NODE_KIND.folder) continue;
       links++;
       await this.#setLinks(row, await this.fill(child, row));
     }
     return links;
+  }
+
+  /** Another name of a file that was copied already. */
+  async #addLink(child: Found, parent: NodeId): Promise<boolean> {
+    if (child.node.kind === NODE_KIND.folder) return false;
+    const known = this.#named.get(child.node.node);
+    if (known === undefined) return false;
+    const row = { ...known, links: known.links + 1 };
+    this.#named.set(child.node.node, row);
+    const waiting = this.#pieces.get(row.node);
+    const rest = [...(waiting?.rest ?? []), this.#entryPut(child, row, parent)];
+    await this.add({ row, mode: waiting?.mode ?? 'replace', rest, deletes: waiting?.deletes ?? [] });
+    return true;
   }
 
   async add(piece: Piece): Promise<void> {
@@ -238,9 +287,10 @@ class HiddenFolder {
    * is decided anew from what stands there now, and what is gone by now is not copied.
    */
   async flush(): Promise<void> {
-    if (this.#signal?.aborted) throw Fault.aborted(this.#signal, 'Copying a folder');
+    const { signal, found } = this.#source;
+    if (signal?.aborted) throw Fault.aborted(signal, 'Copying a folder');
     let isFirst = true;
-    await decide(this.#context, `Copying ${textOfPath(this.#source.path)}`, async () => {
+    await decide(this.#context, `Copying ${textOfPath(found.path)}`, async () => {
       if (!isFirst) await this.#readAgain();
       isFirst = false;
       return { answer: undefined, change: this.#change() };
@@ -250,12 +300,16 @@ class HiddenFolder {
   }
 
   async #restOf(child: Found, row: NodeRow, parent: NodeId): Promise<readonly Put[]> {
+    return [
+      this.#entryPut(child, row, parent),
+      ...(await attributeTwins(this.#source.view, this.#space, child.node, row.node)),
+    ];
+  }
+
+  #entryPut(child: Found, row: NodeRow, parent: NodeId): Put {
     const name = child.entry?.name ?? new Uint8Array();
     const entry: EntryRow = { space: this.#space.space, parent, name, node: row.node, kind: row.kind, born: 0 };
-    return [
-      { table: 'entries', mode: 'insert', row: entry },
-      ...(await attributeTwins(this.#context, this.#space, child.node, row.node)),
-    ];
+    return { table: 'entries', mode: 'insert', row: entry };
   }
 
   /** Known only once all that is in the folder was copied, maybe steps after its row. */
@@ -271,14 +325,15 @@ class HiddenFolder {
     if (pieces.length === 0) return undefined;
     const puts = pieces.flatMap(({ row, mode, rest }): readonly Put[] => [{ table: 'nodes', mode, row }, ...rest]);
     const live = pieces.reduce((sum, { row, mode }) => sum + (mode === 'insert' ? row.size : 0), 0);
-    return { space: this.#space.space, now: this.#context.clock.now(), puts, bytes: { live, history: 0 } };
+    const deletes = pieces.flatMap((piece) => piece.deletes ?? []);
+    return { space: this.#space.space, now: this.#context.clock.now(), puts, deletes, bytes: { live, history: 0 } };
   }
 
   async #readAgain(): Promise<void> {
     for (const [node, piece] of [...this.#pieces]) {
       const { source, row } = piece;
       if (source === undefined || row.content === null) continue;
-      const { meta } = this.#context;
+      const { meta } = this.#source.view;
       const entry = await meta.get('entries', [source.space, source.parent, source.name]);
       const now = entry === undefined ? undefined : await meta.get('nodes', [source.space, entry.node]);
       if (now === undefined || now.content === null) {
@@ -292,7 +347,7 @@ class HiddenFolder {
 }
 
 /** Gives a hidden folder to the reaper; the next opening does when this fails. */
-async function abandonFolder(context: Context, space: Space, folder: NodeId): Promise<void> {
+export async function abandonFolder(context: Context, space: Space, folder: NodeId): Promise<void> {
   const key = [space.space, REAP_KIND.folder, folder] as const;
   const row = await context.meta.get('reaps', key);
   if (row === undefined) return;

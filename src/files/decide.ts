@@ -23,6 +23,8 @@ export interface Decision<T> {
   readonly answer: T;
   /** Called once the change is durable. */
   readonly onCommitted?: ((committed: Committed) => void) | undefined;
+  /** Called when the change is durable or refused, after that: lets go of what was made for it. */
+  readonly onSettled?: (() => Promise<void>) | undefined;
 }
 
 export async function decide<T>(context: Context, what: string, plan: () => Promise<Decision<T>>): Promise<T> {
@@ -85,6 +87,8 @@ class Deciding<T> {
       if (!Fault.is(error, 'conflict')) throw error;
       if (error.about.expectation === 'locks') this.#hasLocks = true;
       return { beatenAt: JSON.stringify([error.about.table, error.about.key]) };
+    } finally {
+      await decision.onSettled?.();
     }
   }
 }

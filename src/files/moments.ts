@@ -52,7 +52,7 @@ export async function openScope(context: Context, space: Space, at: string | und
 }
 
 export function viewAt(context: Context, commit: CommitNumber): View {
-  return { ...context, meta: pastRows(context.meta, commit) };
+  return { ...context, meta: pastRows(context.meta, commit), at: commit };
 }
 
 async function openSnapshot(context: Context, space: Space, name: string): Promise<Scope> {

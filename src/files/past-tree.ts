@@ -276,7 +276,7 @@ export class PastTree implements Disposable {
     const { context } = this.#options;
     // What is pending may be among it: a snapshot is seen here as soon as it is made.
     const rows = pastRows(this.#rows, commit);
-    return { commit, root, rows, view: { ...context, meta: rows } };
+    return { commit, root, rows, view: { ...context, meta: rows, at: commit } };
   }
 
   #mark(past: Past): Disposable {

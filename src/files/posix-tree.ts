@@ -114,7 +114,10 @@ export class PendingPosixTree implements PosixTree {
       ...{ context: options.context, space: options.space, user: options.user, joint: options.joint },
       diskSpace: options.diskSpace,
       onAttributes: (node) => this.#bare.delete(node),
-      onOutside: (durables) => this.#tell(durables),
+      onOutside: (durables) => {
+        this.#revive(durables);
+        this.#tell(durables);
+      },
       onLost: (durables) => {
         this.#bare.clear();
         this.#tell(durables);
@@ -931,6 +934,13 @@ export class PendingPosixTree implements PosixTree {
   onOutsideChange(listener: (change: OutsideChange) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+  }
+
+  /** What was removed here and came back through another door (undo) is no ghost any more. */
+  #revive(durables: readonly Durable[]): void {
+    if (this.#ghosts.size === 0) return;
+    for (const { change } of durables)
+      for (const put of change.puts ?? []) if (put.table === 'nodes') this.#ghosts.delete(put.row.node);
   }
 
   #tell(durables: readonly Durable[]): void {

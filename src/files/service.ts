@@ -29,20 +29,24 @@ import { copy } from './copy.ts';
 import { cursorOf, positionOf } from './cursor.ts';
 import type { Files } from './files.ts';
 import { globOf } from './glob.ts';
+import { listLog } from './log.ts';
 import { mustBeShown, openScope, type Scope } from './moments.ts';
 import { move } from './move.ts';
 import { markReading, type Range, readContent } from './read-content.ts';
 import { hashOf, kindOf, recordOf, recordOfFound } from './record.ts';
 import { remove } from './remove.ts';
 import { check, stats } from './report.ts';
+import { restoreTree } from './restore-tree.ts';
 import { search } from './search.ts';
 import { createSnapshot, getSnapshot, listSnapshots, removeSnapshot, snapshotRecord } from './snapshots.ts';
 import { entriesOf, type Found, findAgain, getNode, getPath, walk } from './tree.ts';
+import { undo } from './undo.ts';
 import { getVersion, listVersions, restore } from './versions.ts';
 import { writeFile } from './write.ts';
 
 export const PAGE_ENTRIES_MAX = 1_000;
 const VERSIONS_PAGE_MAX = 1_000;
+const LOG_PAGE_MAX = 1_000;
 
 export function fileService(files: Files, caller: Caller, info: () => ServerInfo): FileService {
   const { context } = files;
@@ -122,6 +126,20 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       };
       const limit = limitOf(options.limit, VERSIONS_PAGE_MAX);
       return await listVersions(scope.view, space, target, found, { cursor: options.cursor, limit });
+    },
+    restoreTree: async (path, at, options = {}) => {
+      using scope = await open(at);
+      const goal = path === undefined ? undefined : pathOfText(path);
+      return await restoreTree(context, space, caller, scope, goal, options);
+    },
+    undo: async (commit, options = {}) => {
+      await files.settle();
+      return undo(context, space, caller, commit, options);
+    },
+    log: async (query = {}) => {
+      await files.settle();
+      const path = query.path === undefined ? {} : { path: pathOfText(query.path) };
+      return listLog(context, space, { ...path, cursor: query.cursor, limit: limitOf(query.limit, LOG_PAGE_MAX) });
     },
     createSnapshot: async (name, options = {}) => {
       await files.settle();

@@ -34,6 +34,8 @@ import {
   type LockList,
   type LockOptions,
   type LockRecord,
+  type LogPage,
+  type LogQuery,
   type MoveOptions,
   type Path,
   pathOfText,
@@ -41,6 +43,8 @@ import {
   type ReadOptions,
   type Removed,
   type RemoveOptions,
+  type RestorePlan,
+  type RestoreTreeOptions,
   type SearchQuery,
   type ServerInfo,
   type SnapshotOptions,
@@ -606,6 +610,60 @@ class FakeFileService implements FileService {
     });
   }
 
+  async restoreTree(path: string | undefined, at: string, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
+    const past = this.#at(at);
+    const goal = path ?? past.#shown;
+    return this.#bringBack(goal, past.#get({ path: goal }), past.#store.commit, options);
+  }
+
+  /** Whole: what stands there goes, what was there comes. */
+  #bringBack(goal: string, was: FakeNode, commit: number, options: RestoreTreeOptions): RestorePlan {
+    const names = pathOfText(goal);
+    const now = this.#find(names);
+    const [then, there] = [pictureOf(was), now === undefined ? new Map() : pictureOf(now)];
+    const differing = [...new Set([...then.keys(), ...there.keys()])].filter((key) => then.get(key) !== there.get(key));
+    const counts = { added: 0, removed: 0, changed: 0, moved: 0 };
+    const changes = differing.sort().map((key) => {
+      const change = !there.has(key) ? 'added' : then.has(key) ? 'changed' : 'removed';
+      counts[change]++;
+      return { change, path: goal === '/' ? key || '/' : `${goal}${key}`, kind: 'file' } as const;
+    });
+    const isDry = options.dryRun === true;
+    const plan = { path: goal, commit, ...counts, changes, changes_more: 0, dry_run: isDry };
+    if (isDry || differing.length === 0) return plan;
+    const clone = cloneOf(was, now?.parent);
+    if (now === undefined || now.parent === undefined) this.#root.children = clone.children;
+    else now.parent.children.set(hexOf(now.name), clone);
+    if (now === undefined && names.length > 0) throw notFound(goal);
+    for (const child of clone.children.values()) child.parent = now?.parent === undefined ? this.#root : clone;
+    this.#store.commit++;
+    return plan;
+  }
+
+  async undo(commit: number, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
+    const [before, after] = [commit - 1, commit].map((at) => this.#store.pasts.find((past) => past.commit === at));
+    if (after === undefined) throw new Fault('not-found', `There is no commit ${commit}.`, { commit });
+    const later = this.#store.commit !== commit;
+    if (later) throw new Fault('conflict', `Commit ${commit} is not the last one.`, { commit });
+    const root = before?.root ?? new FakeStore().root;
+    return { ...this.#bringBack('/', root, commit, options), path: '' };
+  }
+
+  async log({ cursor, limit }: LogQuery = {}): Promise<LogPage> {
+    const all = this.#store.pasts.toReversed().map(({ commit, committed }) => ({
+      commit,
+      committed,
+      actor: this.#caller.user,
+      door: this.#caller.door,
+      request: '',
+      kind: 'write',
+      changes: [],
+      changes_more: 0,
+    }));
+    const { part, next } = cut(all, { cursor, limit });
+    return { commits: part, ...next };
+  }
+
   async createSnapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotRecord> {
     return this.#store.once(options.idempotencyKey, ['snapshot', name, options.path], () => {
       const isWrong = /^[@.-]|[/\\]|^\d+$/.test(name) || name.length > 128 || momentOfIso(name) !== undefined;
@@ -869,6 +927,19 @@ class FakeFileService implements FileService {
     const path = textOfPath(pathOf(node));
     throw new Fault('not-folder', `${path} is not a folder.`, { path });
   }
+}
+
+/** What is below a node, each as text that says all of it. */
+function pictureOf(node: FakeNode): Map<string, string> {
+  const picture = new Map<string, string>();
+  const base = pathOf(node).length;
+  for (const each of [node, ...under(node)]) {
+    const { kind, target, mode, uid, gid, attributes } = each;
+    const content = each.versions.at(-1)?.xxhash3;
+    const text = JSON.stringify([kind, target, mode, uid, gid, content, [...attributes]]);
+    picture.set(textOfPath(pathOf(each).slice(base)).replace(/^\/$/, ''), text);
+  }
+  return picture;
 }
 
 function exists(node: FakeNode): Fault {

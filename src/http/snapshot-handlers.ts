@@ -1,4 +1,4 @@
-/** The routes about snapshots: make, list, look at, delete. */
+/** The routes about the past: snapshots, the log, undo and bringing trees back. */
 import { urlOfPath } from '../api/index.ts';
 import { utf8 } from '../base/index.ts';
 import type { Exchange, Handlers } from './exchange.ts';
@@ -23,6 +23,21 @@ export const snapshotHandlers = {
     const json = await service.createSnapshot(name, { ...present({ path }), ...key, signal });
     return { kind: 'json', status: 201, headers: { location: `/v1/snapshot/${urlOfPath([utf8(name)])}` }, json };
   },
+  treeRestore: async (exchange) => {
+    const { at, path, dry_run } = await exchange.body();
+    const options = { dryRun: dry_run ?? false, signal: exchange.signal };
+    return { kind: 'json', status: 200, json: await exchange.service.restoreTree(path, at, options) };
+  },
+  undo: async (exchange) => {
+    const { commit, dry_run } = await exchange.body();
+    const options = { dryRun: dry_run ?? false, signal: exchange.signal };
+    return { kind: 'json', status: 200, json: await exchange.service.undo(commit, options) };
+  },
+  log: async ({ service, query, signal }) => ({
+    kind: 'json',
+    status: 200,
+    json: await service.log({ ...present(query), signal }),
+  }),
   snapshotRead: async (exchange) => ({
     kind: 'json',
     status: 200,

@@ -27,6 +27,10 @@ export function tellingService(service: FileService, told: () => Promise<void>):
     copy: (from, to, options) => after(service.copy(from, to, options)),
     remove: (path, options) => after(service.remove(path, options)),
     batch: (request, options) => after(service.batch(request, options)),
+    restoreTree: (path, at, options) => after(service.restoreTree(path, at, options)),
+    undo: (commit, options) => after(service.undo(commit, options)),
+    createSnapshot: (name, options) => after(service.createSnapshot(name, options)),
+    removeSnapshot: (name, options) => after(service.removeSnapshot(name, options)),
     restore: (target, version, options) => after(service.restore(target, version, options)),
   };
 }
