@@ -332,6 +332,14 @@ export const StoreStats = Type.Object(
     disk_bytes: Type.Integer({ description: 'Packs and metadata together.' }),
     chunks: Type.Integer(),
     packs: Type.Integer(),
+    packs_suspect: Type.Integer({
+      description: 'Packs in which damage was found and that were not found whole since.',
+    }),
+    verified_since: Type.Optional(
+      Type.String({
+        description: 'Every other pack was written or found whole at this moment or later. Absent without packs.',
+      }),
+    ),
     dedup_ratio: Type.Number({ description: '(logical + history) / unique; 1 for an empty store.' }),
     compression_ratio: Type.Number({ description: 'unique / stored; 1 for an empty store.' }),
     total_ratio: Type.Number({ description: '(logical + history) / disk; 1 for an empty store.' }),

@@ -135,6 +135,10 @@ export interface ChunkStoreStats {
   readonly packs: number;
   /** Bytes of all pack objects. */
   readonly packBytes: number;
+  /** Packs in which damage was found and not yet all healed or found whole again. */
+  readonly suspectPacks: number;
+  /** When the pack was written or found whole of which that is longest ago, wall seconds; undefined without packs. */
+  readonly oldestVerifiedSeconds: number | undefined;
 }
 
 export interface ChunkDamage {
@@ -208,6 +212,25 @@ export interface AdoptedPacks {
   readonly forgotten: number;
 }
 
+export interface ScrubOptions {
+  /** Packs that were written or found whole after this (wall seconds) are left alone. */
+  readonly dueSeconds: number;
+  readonly onDamage: (damage: ChunkDamage) => void;
+  /** Called after each record, with its bytes: a place to rest. */
+  readonly pause: (bytes: number) => Promise<void>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What became of one pack. */
+export interface Scrubbed {
+  readonly pack: number;
+  readonly object: string;
+  /** Bytes of the pack, and chunks in it that were found whole. */
+  readonly bytes: number;
+  readonly chunks: number;
+  readonly isWhole: boolean;
+}
+
 export interface ChunkStore extends AsyncDisposable {
   readonly realm: RealmId;
   readonly format: ChunkFormat;
@@ -253,6 +276,11 @@ export interface ChunkStore extends AsyncDisposable {
     readonly onProgress?: ((done: number, total: number) => void) | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<VerifyReport>;
+  /**
+   * Reads back and verifies one pack, the one that was found whole longest ago; undefined when none is due. What it
+   * finds is noted with the pack. One at a time.
+   */
+  scrub(options: ScrubOptions): Promise<Scrubbed | undefined>;
   /** Writes chunk and pack rows anew from the packs themselves; references are counted from extents. Answers how many chunks had no row, or one that counted wrong. */
   rebuildIndex(options?: { readonly signal?: AbortSignal | undefined }): Promise<number>;
   /**

@@ -26,6 +26,7 @@ import { PackWriter } from './pack-writer.ts';
 import { Epochs, Readings } from './readings.ts';
 import { rebuildIndex } from './rebuild.ts';
 import { decodeRecord, isFlaw, isRecordWhole, RECORD_HEADER_BYTES, readHeader } from './record.ts';
+import { Scrubber } from './scrub.ts';
 import { chunkStats } from './stats.ts';
 import { verifyChunks } from './verify.ts';
 import { WHOLE_FILE_BYTES_MAX } from './whole-file.ts';
@@ -155,6 +156,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
 
   const maintenance = { objects, meta, realm, idBytes, packs, reader, clock, random, log, trust, onDamage };
   const epochs = new Epochs();
+  const scrubber = new Scrubber({ ...maintenance, epochs });
   const collector = new Collector({
     ...maintenance,
     ...{ index, known, readings, epochs, onStep: wanted.onCollectStep },
@@ -201,6 +203,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
       using _epoch = epochs.pin();
       return await verifyChunks(maintenance, verifyOptions);
     },
+    scrub: (scrubOptions) => scrubber.next(scrubOptions),
     rebuildIndex: (rebuildOptions) =>
       turns.run(WHOLE_STORE, async () => {
         // Everything written so far is to be found in the packs, and what was known of rows is no longer so.

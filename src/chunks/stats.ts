@@ -47,9 +47,13 @@ export async function chunkStats(context: RowsContext): Promise<ChunkStoreStats>
       storedBytes += row.storedLength;
     }
   }
-  for await (const row of packRows(context)) {
+  let suspectPacks = 0;
+  let oldestVerifiedSeconds: number | undefined;
+  for await (const { lengthBytes, verifiedSeconds, createdSeconds } of packRows(context)) {
     packs++;
-    packBytes += row.lengthBytes;
+    packBytes += lengthBytes;
+    if (verifiedSeconds === 0) suspectPacks++;
+    else oldestVerifiedSeconds = Math.min(oldestVerifiedSeconds ?? Infinity, verifiedSeconds ?? createdSeconds);
   }
-  return { chunks, uniqueBytes, storedBytes, packs, packBytes };
+  return { chunks, uniqueBytes, storedBytes, packs, packBytes, suspectPacks, oldestVerifiedSeconds };
 }

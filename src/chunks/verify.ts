@@ -33,7 +33,21 @@ export interface VerifyContext extends RowsContext {
   readonly onDamage: (id: ChunkId, pack: PackId) => void;
 }
 
-type VerifyOptions = Parameters<ChunkStore['verify']>[0];
+type VerifyOptions = Parameters<ChunkStore['verify']>[0] & {
+  /** Called after each record or stretch of damage, with its bytes. */
+  readonly pause?: ((bytes: number) => Promise<void>) | undefined;
+};
+
+/** One pack alone, by the same rules; whether nothing is wrong with it. */
+export async function verifyPack(
+  context: VerifyContext,
+  row: PackRow,
+  options: VerifyOptions,
+): Promise<{ readonly report: VerifyReport; readonly isWhole: boolean }> {
+  const verification = new Verification(context, options);
+  const isWhole = await verification.onePack(row);
+  return { report: verification.report, isWhole };
+}
 
 export async function verifyChunks(context: VerifyContext, options: VerifyOptions): Promise<VerifyReport> {
   const verification = new Verification(context, options);
@@ -90,6 +104,20 @@ class Verification {
       [...this.#findings.keys()].filter((pack) => !this.#damaged.has(pack)),
       began,
     );
+  }
+
+  /** Answers whether nothing is wrong with the pack. */
+  async onePack(row: PackRow): Promise<boolean> {
+    const { clock, trust } = this.#context;
+    const began = { seconds: clock.now().seconds, suspicionCount: trust.suspicionCount };
+    const finding = await this.#verifyPack(row);
+    this.#findings.set(row.pack, finding);
+    this.report.packsVerified++;
+    // Chunks without a name may have left the index on the way; those with one are as many as the row says.
+    if (finding.named < row.liveCount) await this.#findMissing(new Set([row.pack]));
+    const isWhole = !this.#damaged.has(row.pack);
+    if (isWhole) await trust.verified([row.pack], began);
+    return isWhole;
   }
 
   /** Names a damage, and remembers it where it makes bytes unreadable. */
@@ -162,6 +190,7 @@ class Verification {
         if (step.kind === 'record') finding.named += await this.#verifyRecord(walk, step);
         else finding.named += await this.#reportGap(walk, step);
         await this.#turn();
+        await this.#options.pause?.(step.kind === 'record' ? step.header.recordLength : step.length);
       }
       for (const { id, sentence } of walk.flaws.values()) this.#reportChunk(row, [id], sentence);
     });
@@ -278,7 +307,10 @@ class Verification {
     for await (const rows of chunkRows(this.#context))
       for (const { pack } of rows) rowCounts.set(pack, (rowCounts.get(pack) ?? 0) + 1);
     const short = [...rowCounts].filter(([pack, count]) => count > (this.#findings.get(pack)?.named ?? 0));
-    const suspects = new Set(short.map(([pack]) => pack));
+    await this.#findMissing(new Set(short.map(([pack]) => pack)));
+  }
+
+  async #findMissing(suspects: ReadonlySet<PackId>): Promise<void> {
     const missing = new Map<PackId, ChunkId[]>();
     if (suspects.size > 0) await this.#readSuspects(suspects, missing);
     for (const [pack, { missing: row }] of this.#findings) {

@@ -517,6 +517,7 @@ export class FakeService implements FileService {
       disk_bytes: 1_200_000,
       chunks: 40,
       packs: 1,
+      packs_suspect: 0,
       dedup_ratio: 2,
       compression_ratio: 2,
       total_ratio: 3.33,

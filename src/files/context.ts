@@ -35,6 +35,15 @@ export interface FilesOptions {
   readonly idempotencySeconds: number;
   readonly compression: CompressionRules;
   readonly gc: CollectRules;
+  readonly scrub: ScrubRules;
+}
+
+/** How packs are read back behind the operations. */
+export interface ScrubRules {
+  /** 0 for not at all. */
+  readonly bytesPerSecond: number;
+  /** How long after it was written or found whole a pack is due. */
+  readonly everySeconds: number;
 }
 
 /** When bytes are given back that nobody needs. */
@@ -56,6 +65,7 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   historyKeptSeconds: 24 * 3600,
   idempotencySeconds: 24 * 3600,
   gc: { graceSeconds: 600, freedShareMin: 0.25, intervalSeconds: 0 },
+  scrub: { bytesPerSecond: 0, everySeconds: 25 * 24 * 3600 },
 };
 
 /** Who asks, through which door, in which request; stands in the commit of what they do. */

@@ -18,6 +18,7 @@ import type { PosixTree } from './posix.ts';
 import { PendingPosixTree } from './posix-tree.ts';
 import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './reaper.ts';
 import { sweepVersions } from './retention.ts';
+import { BackgroundScrubber } from './scrub.ts';
 import { Sharers } from './sharers.ts';
 import { TimeTree } from './time-tree.ts';
 import { getPath } from './tree.ts';
@@ -70,6 +71,7 @@ export class Files implements AsyncDisposable {
   #isHistoryOwed = false;
   readonly #closing = new AbortController();
   readonly #collector = new BackgroundCollector(() => this.context, this.#closing.signal);
+  readonly #scrubber = new BackgroundScrubber(() => this.context, this.#closing.signal);
   readonly #trees = new Set<PendingPosixTree>();
   #treeCount = 0;
 
@@ -117,6 +119,7 @@ export class Files implements AsyncDisposable {
     this.#planSweep();
     this.#planHistory();
     this.#collector.plan();
+    this.#scrubber.plan();
     if (this.#isHistoryOwed) this.#sweepHistoryBehind();
   }
 
@@ -232,6 +235,7 @@ export class Files implements AsyncDisposable {
     if (!this.#isBackground && (this.#isReapOwed || this.#isHistoryOwed)) await this.#tidyForAWhile();
     this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
     await this.#collector.close();
+    await this.#scrubber.close();
     await this.#sweep;
     await this.#history;
     await this.locks.close();

@@ -1,6 +1,6 @@
 /** What the store says of itself: how much it holds, and whether all of it is whole. */
 import { type CheckOptions, type CheckProblem, type CheckReport, type StoreStats, textOfPath } from '../api/index.ts';
-import { Fault, hexOf } from '../base/index.ts';
+import { Fault, hexOf, isoOfMoment } from '../base/index.ts';
 import type { ChunkDamage } from '../chunks/index.ts';
 import {
   type ContentId,
@@ -49,6 +49,10 @@ export async function stats(context: Context, spaces: readonly Space[]): Promise
     disk_bytes: disk,
     chunks: chunks.chunks,
     packs: chunks.packs,
+    packs_suspect: chunks.suspectPacks,
+    ...(chunks.oldestVerifiedSeconds === undefined
+      ? {}
+      : { verified_since: isoOfMoment({ seconds: chunks.oldestVerifiedSeconds, nanoseconds: 0 }) }),
     dedup_ratio: ratio(logical + history, chunks.uniqueBytes),
     compression_ratio: ratio(chunks.uniqueBytes, chunks.storedBytes),
     total_ratio: ratio(logical + history, disk),

@@ -816,6 +816,7 @@ class FakeFileService implements FileService {
       disk_bytes: sum,
       chunks: files,
       packs: 1,
+      packs_suspect: 0,
       dedup_ratio: 1,
       compression_ratio: 1,
       total_ratio: 1,

@@ -306,6 +306,10 @@ function filesOptionsOf(options: ServerOptions): FilesOptions {
       freedShareMin: options['gc.share'] / 100,
       intervalSeconds: Math.ceil(options['gc.interval'] / 1000),
     },
+    scrub: {
+      bytesPerSecond: options['scrub.rate'],
+      everySeconds: Math.floor(options['scrub.every'] / 1000),
+    },
     compression: new CompressionRules(options['compression.level'], options['compression.rules']),
   };
 }

@@ -220,6 +220,16 @@ export const SERVER_OPTIONS = {
     default: 10 * MINUTE,
     doc: 'How often a server looks for bytes to give back, in small steps beside other work; 0 for never, then `holdfast gc` does it.',
   },
+  'scrub.rate': {
+    type: { kind: 'bytes', min: 0, max: 64 * GIB },
+    default: 8 * MIB,
+    doc: 'Bytes a second that a server reads back to find damage before somebody needs what is damaged; less while others wait for it. 0 for not at all, then only `holdfast check` does it.',
+  },
+  'scrub.every': {
+    type: { kind: 'duration', minMs: MINUTE, maxMs: 36_500 * DAY },
+    default: 25 * DAY,
+    doc: 'How long after it was written or found whole a pack is read back. Less than `chunks.verify_after`, so that no upload waits for reading.',
+  },
   'idempotency.keep_for': {
     type: { kind: 'duration', minMs: MINUTE, maxMs: 366 * DAY },
     default: DAY,
@@ -262,6 +272,7 @@ export const OPTION_TITLES: Readonly<Record<string, string>> = {
   versions: 'Versions',
   history: 'History',
   gc: 'Giving bytes back',
+  scrub: 'Reading back',
   idempotency: 'Requests that are sent twice',
   create: 'Making a store',
   log: 'Log',

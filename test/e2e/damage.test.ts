@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { seededRandom } from '../../src/base/index.ts';
 import { mixed, sha256 } from './data.ts';
 import { holdfast, temporaryFolder } from './holdfast.ts';
+import { startServer } from './server.ts';
 
 const FILES = 8;
 
@@ -133,4 +134,37 @@ test('the chunk index comes back from the packs', { timeout: 120_000 }, async ()
     assert.equal(sha256(back.stdout), hash, back.stderr);
   }
   assert.equal((await check(store)).code, 0);
+});
+
+test('a damaged chunk is healed for every file that shares it when its bytes are put again, and that is logged', {
+  timeout: 300_000,
+}, async () => {
+  using folder = temporaryFolder();
+  const store = join(folder.path, 'store');
+  const bytes = seededRandom(21).bytes(600_000);
+  const shared = [bytes, Buffer.concat([bytes, Buffer.from('end')]), Buffer.concat([bytes, bytes])];
+  const source = join(folder.path, 'in');
+  mkdirSync(source);
+  for (const [number, content] of shared.entries()) writeFileSync(join(source, `f${number}`), content);
+  assert.equal((await holdfast(['init', '--store', store])).code, 0);
+  assert.equal((await holdfast(['put', '--store', store, source, '/in'])).code, 0);
+  const [pack = ''] = packsOf(store);
+  const stored = readFileSync(pack);
+  stored[5_000] = (stored[5_000] ?? 0) ^ 1;
+  writeFileSync(pack, stored);
+  const damaged = await check(store);
+  assert.equal(damaged.code, 1);
+  assert.deepEqual(damaged.files, ['/in/f0', '/in/f1', '/in/f2']);
+  {
+    await using server = await startServer({ store });
+    const answer = await fetch(`${server.origin}/v1/files/again?create`, { method: 'PUT', body: bytes });
+    assert.equal(answer.status, 201);
+    const healed = [...server.output().matchAll(/chunks\.healed/g)];
+    assert.equal(healed.length, 1, server.output());
+  }
+  assert.equal((await check(store)).code, 0);
+  for (const [number, content] of shared.entries()) {
+    const { stdout } = await holdfast(['cat', '--store', store, `/in/f${number}`]);
+    assert.equal(sha256(stdout), sha256(content));
+  }
 });

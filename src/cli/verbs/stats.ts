@@ -34,6 +34,10 @@ function rowsOf(stats: StoreStats): string[][] {
     bytes('on disk', stats.disk_bytes, 'packs and metadata'),
     ['chunks', shownCount(stats.chunks), '', ''],
     ['packs', shownCount(stats.packs), '', ''],
+    ...(stats.packs_suspect > 0
+      ? [['damaged packs', shownCount(stats.packs_suspect), '', '`holdfast check` says which files need them']]
+      : []),
+    ...(stats.verified_since === undefined ? [] : [['verified', '', '', `all since ${stats.verified_since}`]]),
     ['deduplication', ratio(stats.dedup_ratio), '', ''],
     ['compression', ratio(stats.compression_ratio), '', ''],
     ['in all', ratio(stats.total_ratio), '', ''],
