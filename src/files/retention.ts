@@ -3,7 +3,7 @@
  * applied where a new version is made (so that a busy file stays bounded) and by a sweep (so that a quiet store gives
  * back, too). A removed file keeps its versions only as long as everything is kept.
  */
-import type { Moment } from '../base/index.ts';
+import { Fault, type Moment } from '../base/index.ts';
 import type { Change, NodeId, NodeRow, VersionRow } from '../meta/index.ts';
 import { type Context, commit, type Space } from './context.ts';
 import type { Parts } from './plan.ts';
@@ -114,7 +114,15 @@ async function sweepNodes(
   if (drop.length === 0) return 0;
   const { expects, deletes, historyBytes } = dropParts(drop);
   const change: Change = { space: space.space, now, expects, deletes, bytes: { live: 0, history: historyBytes } };
-  await commit(context, change);
+  try {
+    await commit(context, change);
+  } catch (error) {
+    if (!Fault.is(error, 'conflict')) throw error;
+    // Somebody changed one of these files meanwhile: that one is left to the next sweep, and the others go.
+    let dropped = 0;
+    if (nodes.length > 1) for (const node of nodes) dropped += await sweepNodes(context, space, page, [node]);
+    return dropped;
+  }
   context.onUnreachable();
   return drop.length;
 }

@@ -22,6 +22,7 @@ import {
 } from '../base/index.ts';
 import {
   type ChunkStoreOptions,
+  type CollectStep,
   DEFAULT_CHUNK_STORE_OPTIONS,
   openChunkStore,
   SMALL_CHUNK_STORE_OPTIONS,
@@ -73,6 +74,8 @@ export interface OpenStoreQuestion {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
+  /** Told where a collection is; tests cut it off there. */
+  readonly onCollectStep?: (step: CollectStep) => void;
 }
 
 /** A store that this process holds. */
@@ -178,6 +181,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       index: { get: (table, key) => groups.pending.get(table, key) },
       commit: (change) => groups.commit(change),
       beforeCollect: () => checkpointing.makeNow(),
+      ...(question.onCollectStep === undefined ? {} : { onCollectStep: question.onCollectStep }),
     }),
   );
   const groups: Groups = new Groups({ meta, clock, prepare: () => chunks.sync() });

@@ -1,0 +1,194 @@
+/**
+ * Collections that are killed: a store is filled, nine files in ten are removed, and collections are cut off with SIGKILL
+ * at every named step, and then at random moments while files come and go. After each, what is left of the files reads
+ * back whole; at the end the next collection finishes, gives back to the byte what it foretold, and a check is clean.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { type Random, seededRandom } from '../../src/base/index.ts';
+import { COLLECT_STEPS, type CollectStep } from '../../src/chunks/index.ts';
+import { sha256 } from './data.ts';
+import { holdfast, run, temporaryFolder } from './holdfast.ts';
+import { HOLDFAST } from './server.ts';
+
+const FILE_BYTES_MAX = 400_000;
+const CHILD = resolve(import.meta.dirname, 'gc-child.ts');
+/** Nothing is kept of what is removed, so all of it is to come back. */
+export const KEEP_NOTHING: Readonly<Record<string, string>> = {
+  HOLDFAST_VERSIONS_KEEP_FOR: '0s',
+  HOLDFAST_VERSIONS_KEEP_LAST: '0',
+  HOLDFAST_HISTORY_KEEP: '0s',
+  HOLDFAST_GC_GRACE: '0s',
+};
+
+export interface GcRounds {
+  readonly seed: number;
+  /** Bytes of the store, about. */
+  readonly bytes: number;
+  /** All when absent. */
+  readonly steps?: readonly CollectStep[];
+  /** Kills at random moments, after those at each step. */
+  readonly randomKills: number;
+  readonly packBytes: number;
+  readonly onRound?: (sentence: string) => void;
+}
+
+export function objectBytes(store: string): number {
+  return globSync('objects/{packs,discards}/**', { cwd: store })
+    .map((path) => statSync(join(store, path)))
+    .reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0);
+}
+
+class Stand {
+  readonly store: string;
+  readonly folder: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly random: Random;
+  readonly hashes = new Map<string, string>();
+  #files = 0;
+
+  constructor(folder: string, options: GcRounds) {
+    this.folder = folder;
+    this.store = join(folder, 'store');
+    this.environment = { ...KEEP_NOTHING, HOLDFAST_CHUNKS_PACK_SIZE: String(options.packBytes) };
+    this.random = seededRandom(options.seed);
+  }
+
+  async ok(...words: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await holdfast([...words, '--store', this.store], {
+      environment: this.environment,
+      timeoutMs: 900_000,
+    });
+    assert.equal(code, 0, `${words.join(' ')}: ${stderr}${stdout}`);
+    return stdout.toString();
+  }
+
+  async fill(bytes: number): Promise<void> {
+    const from = join(this.folder, 'in');
+    mkdirSync(from);
+    const name = `d${this.#files}`;
+    for (let left = bytes; left > 0; ) {
+      const length = Math.ceil(this.random.fraction() * FILE_BYTES_MAX);
+      const content = this.random.bytes(length);
+      const file = `f${this.#files++}`;
+      writeFileSync(join(from, file), content);
+      this.hashes.set(`/${name}/${file}`, sha256(content));
+      left -= length;
+    }
+    await this.ok('put', from, `/${name}`);
+    rmSync(from, { recursive: true });
+  }
+
+  /** Removes that share of the files. */
+  async remove(share: number): Promise<void> {
+    const gone = [...this.hashes.keys()].filter(() => this.random.fraction() < share);
+    for (let at = 0; at < gone.length; at += 500) await this.ok('rm', ...gone.slice(at, at + 500));
+    for (const path of gone) this.hashes.delete(path);
+  }
+
+  async verify(): Promise<void> {
+    const to = join(this.folder, 'out');
+    await this.ok('get', '/', to);
+    for (const [path, hash] of this.hashes) assert.equal(sha256(readFileSync(join(to, path))), hash, path);
+    rmSync(to, { recursive: true });
+  }
+
+  /** True when it got to the step. */
+  async killAt(step: string, nth: number): Promise<boolean> {
+    const environment = this.environment;
+    const ran = await run(process.execPath, [...process.execArgv, CHILD, this.store, step, String(nth)], {
+      environment,
+    });
+    assert.ok(ran.code === 0 || ran.code === -2, ran.stderr);
+    return ran.code === -2;
+  }
+
+  async killAfter(ms: number): Promise<boolean> {
+    const child = spawn(HOLDFAST, ['gc', '--store', this.store], {
+      stdio: 'ignore',
+      env: { ...process.env, ...this.environment },
+    });
+    const ended = new Promise<number | null>((done) => child.on('close', (code) => done(code)));
+    const timer = setTimeout(() => child.kill('SIGKILL'), ms);
+    const code = await ended;
+    clearTimeout(timer);
+    assert.ok(code === 0 || code === null, `gc ended with ${code}`);
+    return code === null;
+  }
+
+  async collect(...flags: readonly string[]): Promise<{ readonly freed_bytes: number; readonly kept_bytes: number }> {
+    const lines = (await this.ok('gc', '--json', ...flags)).trim().split('\n');
+    return JSON.parse(lines.at(-1) ?? '');
+  }
+}
+
+/** @throws AssertionError for whatever is not as it must be. */
+export async function gcRounds(options: GcRounds): Promise<void> {
+  using folder = temporaryFolder();
+  const stand = new Stand(folder.path, options);
+  const say = options.onRound ?? (() => undefined);
+  await stand.ok('init');
+  await stand.fill(options.bytes);
+  const full = objectBytes(stand.store);
+  await stand.remove(0.9);
+  const needed = [...stand.hashes.keys()].length;
+  let killed = 0;
+  const steps = options.steps ?? COLLECT_STEPS;
+  for (const step of steps) {
+    const isKilled = await stand.killAt(step, step === 'switched' || step === 'rows-deleted' ? 2 : 1);
+    await stand.verify();
+    killed += isKilled ? 1 : 0;
+    say(
+      `${isKilled ? 'killed' : 'not reached'} at ${step}: ${objectBytes(stand.store)} of ${full} bytes, ${needed} files`,
+    );
+  }
+  assert.ok(killed >= steps.length - 2, `${killed} kills hit`);
+  await collectExactly(stand, say);
+  for (let round = 1; round <= options.randomKills; round++) {
+    await stand.fill(options.bytes / 4);
+    await stand.remove(0.7);
+    const ms = 120 + Math.ceil(stand.random.fraction() * 700);
+    const isKilled = await stand.killAfter(ms);
+    await stand.verify();
+    say(`round ${round}: ${isKilled ? 'killed' : 'done'} after ${ms} ms, ${objectBytes(stand.store)} bytes`);
+  }
+  await collectExactly(stand, say);
+  const check = await holdfast(['check', '--store', stand.store], {
+    environment: stand.environment,
+    timeoutMs: 900_000,
+  });
+  assert.equal(check.code, 0, check.stdout.toString());
+}
+
+/** The preview is right to the byte, and what is left is what is needed. */
+async function collectExactly(stand: Stand, say: (sentence: string) => void): Promise<void> {
+  const before = objectBytes(stand.store);
+  const foretold = await stand.collect('--dry-run');
+  assert.equal(objectBytes(stand.store), before);
+  const done = await stand.collect();
+  const after = objectBytes(stand.store);
+  assert.equal(before - after, foretold.freed_bytes);
+  assert.equal(done.freed_bytes, foretold.freed_bytes);
+  await stand.verify();
+  say(`collected ${done.freed_bytes} bytes as foretold; ${done.kept_bytes} unused ones are kept, ${after} left`);
+  const dead = done.freed_bytes + done.kept_bytes;
+  assert.ok(dead === 0 || after < before || done.freed_bytes === 0);
+}
+
+/** Fills, removes nine in ten, collects: at least 95 % of the dead bytes come back. */
+export async function gcGivesBack(options: Omit<GcRounds, 'randomKills'>): Promise<void> {
+  using folder = temporaryFolder();
+  const stand = new Stand(folder.path, { ...options, randomKills: 0 });
+  await stand.ok('init');
+  await stand.fill(options.bytes);
+  const full = objectBytes(stand.store);
+  await stand.remove(0.9);
+  const before = JSON.parse(await stand.ok('stats', '--json')) as { stored_bytes: number };
+  const dead = full - before.stored_bytes;
+  await collectExactly(stand, options.onRound ?? (() => undefined));
+  const back = full - objectBytes(stand.store);
+  options.onRound?.(`${back} of ${dead} dead bytes came back: ${((100 * back) / dead).toFixed(2)} %`);
+  assert.ok(back >= 0.95 * dead, `${back} of ${dead}`);
+}
