@@ -244,6 +244,11 @@ export interface GcOptions extends CallOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+/** A small file, read whole. Its bytes stay unchanged until the next one is asked for. */
+export type WholeRead =
+  | { readonly ok: true; readonly record: FileRecord; readonly bytes: Uint8Array }
+  | { readonly ok: false; readonly record: FileRecord; readonly fault: Error };
+
 export interface FileService {
   info(options?: CallOptions): Promise<ServerInfo>;
   stat(target: Target, options?: AtOptions & { readonly withAttributes?: boolean }): Promise<FileRecord>;
@@ -263,6 +268,14 @@ export interface FileService {
   /** Many small things in few commits: results in the order of the items, each item standing or failing alone. */
   writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options?: Changing): AsyncIterable<BulkResult>;
   read(target: Target, options?: ReadOptions): Promise<FileRead>;
+  /**
+   * Many small files, whole, in the order of the records, each standing or failing alone. Records of a manifest of this
+   * service are found fastest; a file that has changed since comes with its new record. Some are drawn ahead, and held back until there are enough or no more to come.
+   * Absent where asking for them together saves nothing.
+   */
+  readonly readMany?:
+    | ((records: AsyncIterable<FileRecord> | Iterable<FileRecord>, options?: CallOptions) => AsyncIterable<WholeRead>)
+    | undefined;
   setAttributes(
     target: Target,
     change: AttributeChange,

@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { test } from 'node:test';
+import type { FileRecord, WholeRead } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import { EXIT } from './exit-codes.ts';
 import { realDisk } from './local-disk.ts';
@@ -206,4 +207,28 @@ test('get --fsync syncs files and folders', async () => {
   };
   await stage.run('get', '--fsync', '/t', stage.path('out'));
   assert.deepEqual(synced.sort(), ['/out', '/out/sub', 'file', 'file']);
+});
+
+test('get takes small files of a tree together where the service does that, and each fails alone', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  const paths: string[] = [];
+  async function* readMany(records: AsyncIterable<FileRecord> | Iterable<FileRecord>): AsyncGenerator<WholeRead> {
+    for await (const record of records) {
+      paths.push(record.path);
+      if (record.path === '/t/a') yield { ok: false, record, fault: new Fault('corrupt', 'Chunk 12 is damaged.', {}) };
+      else {
+        const { bytes } = await stage.service.read({ path: record.path });
+        const parts: Uint8Array[] = [];
+        for await (const part of bytes) parts.push(part);
+        yield { ok: true, record, bytes: Buffer.concat(parts) };
+      }
+    }
+  }
+  Object.assign(stage.service, { readMany });
+  assert.equal(await stage.run('get', '/t', stage.path('out')), EXIT.partly);
+  assert.ok(paths.includes('/t/a') && paths.length > 1);
+  assert.match(stage.stderr.text, /Chunk 12 is damaged/);
+  assert.throws(() => lstatSync(stage.path('out/a')), { code: 'ENOENT' });
+  assert.ok(readdirSync(stage.path('out'), { recursive: true }).every((name) => !String(name).includes('.holdfast-')));
 });

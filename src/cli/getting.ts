@@ -3,7 +3,7 @@
  * and a folder gets its mode and time when nothing more happens inside. Nothing is ever written through a symlink
  * that stands on the local disk: a file or symlink takes its place, and below DEST only real folders are entered.
  */
-import type { FileRecord, FileService } from '../api/index.ts';
+import type { FileRecord, FileService, WholeRead } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import type { Given } from './command.ts';
 import type { GET_FLAGS } from './commands.ts';
@@ -15,9 +15,17 @@ import type { LocalStat } from './local-disk.ts';
 import { localHash } from './local-hash.ts';
 import { isSameMoment, nsOfIso } from './moments.ts';
 import { folderOf, joinRaw, liesUnder, rawOfText, textOfRaw } from './raw.ts';
+import { SmallFiles } from './small-files.ts';
 import { manifestOf } from './stored.ts';
 import type { Item, Tally } from './tally.ts';
-import { FILE_MODE_MASK, removeQuietly, TemporaryNames, writeLocal } from './write-local.ts';
+import {
+  FILE_MODE_MASK,
+  removeQuietly,
+  TemporaryNames,
+  WHOLE_BYTES_MAX,
+  writeLocal,
+  writeWhole,
+} from './write-local.ts';
 
 /** Files at once: while one waits for its bytes another is written. */
 const FILES_AT_ONCE = 4;
@@ -56,6 +64,7 @@ export class Getting {
   readonly #flags: GettingOptions['flags'];
   readonly #tally: Tally;
   readonly #files = new Gang(FILES_AT_ONCE);
+  readonly #small: SmallFiles;
   readonly #ledger = new FolderLedger<FolderWork>((folder) => this.#finishFolder(folder));
   readonly #names: TemporaryNames;
   #failures: Promise<void>[] = [];
@@ -70,6 +79,7 @@ export class Getting {
     this.#flags = options.flags;
     this.#tally = options.tally;
     this.#names = new TemporaryNames(options.context.random);
+    this.#small = new SmallFiles(options.service, options.context.signal);
   }
 
   async run(jobs: readonly GetJob[]): Promise<void> {
@@ -77,11 +87,12 @@ export class Getting {
     const counted = this.#countAhead(jobs, AbortSignal.any([counting.signal, this.#context.signal]));
     try {
       for (const job of jobs) await this.#job(job);
+      await this.#small.settle();
       await this.#files.settle();
       await Promise.all(this.#failures);
     } finally {
       counting.abort();
-      await Promise.all([counted.catch(() => {}), this.#files.wait()]);
+      await Promise.all([counted.catch(() => {}), this.#files.wait(), this.#small.wait()]);
       this.#context.say.progress.clear();
     }
   }
@@ -226,7 +237,9 @@ export class Getting {
     if (this.#flags.dry_run) {
       await this.#fetched(piece, piece.record.size);
       done();
-    } else await this.#files.start(() => this.#fetch(piece, done));
+    } else if (this.#isSmall(relative, piece))
+      await this.#small.add(piece.record, (read) => this.#takeWhole(piece, read, done));
+    else await this.#files.start(() => this.#fetch(piece, done));
   }
 
   async #isEqual(piece: Piece, standing: LocalStat): Promise<boolean> {
@@ -264,6 +277,26 @@ export class Getting {
         onBytes: (count) => this.#advance(0, count, record.path),
       });
       await this.#fetched(piece, read.record.size);
+    } catch (error) {
+      await this.#failed(piece, error);
+    } finally {
+      done();
+    }
+  }
+
+  /** One of many, perhaps; a file that is fetched for itself need not wait for others. */
+  #isSmall(relative: string, { record }: Piece): boolean {
+    const isOfTree = relative !== '' && this.#flags.version === undefined;
+    return isOfTree && record.size <= WHOLE_BYTES_MAX && this.#small.isUsable;
+  }
+
+  async #takeWhole(piece: Piece, read: WholeRead, done: Done): Promise<void> {
+    try {
+      if (!read.ok) throw read.fault;
+      const { disk } = this.#context;
+      writeWhole(piece.path, read.record, read.bytes, { disk, names: this.#names, isDurable: this.#flags.fsync });
+      this.#advance(0, read.bytes.length, piece.record.path);
+      await this.#fetched(piece, read.bytes.length);
     } catch (error) {
       await this.#failed(piece, error);
     } finally {

@@ -50,11 +50,13 @@ export function momentOfWords(
 /** The same service, reading what was at `at`; itself without one. Everything else is as it is. */
 export function pastService(service: FileService, at: string | undefined): FileService {
   if (at === undefined) return service;
-  const reading: Pick<FileService, 'stat' | 'list' | 'manifest' | 'read' | 'search' | 'versions'> = {
+  const reading: Pick<FileService, 'stat' | 'list' | 'manifest' | 'read' | 'readMany' | 'search' | 'versions'> = {
     stat: (target, options) => service.stat(target, { ...options, at }),
     list: (target, options) => service.list(target, { ...options, at }),
     manifest: (target, options) => service.manifest(target, { ...options, at }),
     read: (target, options) => service.read(target, { ...options, at }),
+    // It reads what is true now.
+    readMany: undefined,
     search: (query) => service.search({ ...query, at }),
     versions: (target, options) => service.versions(target, { ...options, at }),
   };

@@ -3,7 +3,7 @@
  * and is renamed only when every byte is there: under its own name there is never half a file. Small files are gathered
  * and written at once; of large ones a block is written while the next one is filled.
  */
-import type { FileRead } from '../api/index.ts';
+import type { FileRead, FileRecord } from '../api/index.ts';
 import { Fault, hexOf, type Random } from '../base/index.ts';
 import { BLOCK_BYTES, lendBlock, returnBlock } from './local-blocks.ts';
 import type { LocalDisk, LocalWriter } from './local-disk.ts';
@@ -13,7 +13,7 @@ import { folderOf, joinRaw } from './raw.ts';
 import { dataRuns } from './sparse.ts';
 
 /** Up to here a file is one read and one write. */
-const WHOLE_BYTES_MAX = 256 * 1024;
+export const WHOLE_BYTES_MAX = 256 * 1024;
 
 export interface WriteLocalOptions {
   readonly disk: LocalDisk;
@@ -43,15 +43,36 @@ export class TemporaryNames {
   }
 }
 
-/** @throws Fault `mismatch` when the bytes are not as many as the record says; what stood at `path` is then untouched. */
-export async function writeLocal(path: string, read: FileRead, options: WriteLocalOptions): Promise<void> {
+/** A file whose bytes are all there. @throws what the disk refuses; what stood at `path` is then untouched. */
+export function writeWhole(
+  path: string,
+  record: FileRecord,
+  bytes: Uint8Array,
+  options: Omit<WriteLocalOptions, 'onBytes'>,
+): void {
   const { disk, isDurable } = options;
   const temporary = options.names.beside(path);
-  const mode = read.record.mode & FILE_MODE_MASK;
   try {
-    if (read.record.size <= WHOLE_BYTES_MAX)
-      disk.writeWhole(temporary, await gather(read, options), { mode, isDurable });
-    else await writeStream(temporary, read, mode, options);
+    disk.writeWhole(temporary, bytes, { mode: record.mode & FILE_MODE_MASK, isDurable });
+    const mtimeNs = nsOfIso(record.modified);
+    if (mtimeNs !== undefined) disk.setModified(temporary, mtimeNs);
+    disk.rename(temporary, path);
+  } catch (error) {
+    removeQuietly(disk, temporary);
+    throw error;
+  }
+}
+
+/** @throws Fault `mismatch` when the bytes are not as many as the record says; what stood at `path` is then untouched. */
+export async function writeLocal(path: string, read: FileRead, options: WriteLocalOptions): Promise<void> {
+  const { disk } = options;
+  if (read.record.size <= WHOLE_BYTES_MAX) {
+    writeWhole(path, read.record, await gather(read, options), options);
+    return;
+  }
+  const temporary = options.names.beside(path);
+  try {
+    await writeStream(temporary, read, read.record.mode & FILE_MODE_MASK, options);
     const mtimeNs = nsOfIso(read.record.modified);
     if (mtimeNs !== undefined) disk.setModified(temporary, mtimeNs);
     disk.rename(temporary, path);

@@ -92,7 +92,8 @@ export async function* readContent(
     );
 }
 
-async function nameFile(context: View, space: Space, error: unknown, found: Found): Promise<unknown> {
+/** The fault with the file named, and who else shares what is damaged; what no file is to blame for stays as it is. */
+export async function nameFile(context: View, space: Space, error: unknown, found: Found): Promise<unknown> {
   if (!Fault.is(error, 'corrupt', 'not-found', 'gone')) return error;
   const path = textOfPath(found.path);
   const sharing = await sharingOf(context, space, error);
@@ -151,7 +152,7 @@ function takeRun(segments: Segments, first: ChunkSlice): Run {
 }
 
 /** The segments of a range, one after the other; without a promise where metadata answers without one. */
-class Segments {
+export class Segments {
   readonly #context: View;
   readonly #extents: ExtentPages;
   readonly #end: number;

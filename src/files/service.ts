@@ -33,6 +33,7 @@ import { listLog } from './log.ts';
 import { mustBeShown, openScope, type Scope } from './moments.ts';
 import { move } from './move.ts';
 import { markReading, type Range, readContent } from './read-content.ts';
+import { readMany } from './read-many.ts';
 import { hashOf, kindOf, recordOf, recordOfFound } from './record.ts';
 import { remove } from './remove.ts';
 import { check, stats } from './report.ts';
@@ -105,6 +106,16 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       within(target, options.at, (view, found) =>
         read(view, space, found, options, () => openScope(context, space, options.at)),
       ),
+    readMany: async function* (records, options = {}) {
+      await files.settle();
+      const { signal } = options;
+      const foundOf = (record: FileRecord): Found | undefined => listed.get(record);
+      const readAlone = (record: FileRecord): Promise<FileRead> =>
+        within(record, undefined, (view, found) =>
+          read(view, space, found, { signal }, () => openScope(context, space, undefined)),
+        );
+      yield* readMany({ context, space, foundOf, readAlone, signal }, records);
+    },
     setAttributes: (target, change, options = {}) =>
       setAttributes(context, space, as(options), () => find(target), change, options),
     move: async (from, to, options = {}) =>
