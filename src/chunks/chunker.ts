@@ -93,13 +93,18 @@ export function checkChunkFormat(format: ChunkFormat): void {
   );
 }
 
+/** Bytes that a chunker's window has. */
+export function windowBytesOf(format: ChunkFormat, options: Pick<ChunkerOptions, 'windowBytes'> = {}): number {
+  return Math.max(options.windowBytes ?? WINDOW_BYTES_MIN, 2 * format.chunkBytesMax);
+}
+
 /** Compiled once a process. */
 let compiled: object | undefined;
 
 export function newChunker(format: ChunkFormat, secret: Uint8Array, options: ChunkerOptions = {}): Chunker {
   checkChunkFormat(format);
   compiled ??= new WebAssembly.Module(readFileSync(new URL('./chunker.wasm', import.meta.url)));
-  const windowBytes = Math.max(options.windowBytes ?? WINDOW_BYTES_MIN, 2 * format.chunkBytesMax);
+  const windowBytes = windowBytesOf(format, options);
   const pages = Math.ceil((WINDOW_AT + windowBytes + OVERREAD_BYTES) / PAGE_BYTES);
   // Never grown: views on it stay valid.
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });

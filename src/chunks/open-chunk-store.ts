@@ -10,7 +10,7 @@ import { adoptPacks, forgetCollected } from './adopt-packs.ts';
 import { BATCH_COUNT_MAX } from './batch.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { ChunkFormat, ChunkStore } from './chunk-store.ts';
-import { newChunker } from './chunker.ts';
+import { type Chunker, checkChunkFormat, newChunker, windowBytesOf } from './chunker.ts';
 import { Collector, type CollectStep } from './collector.ts';
 import { Compressibility } from './compressibility.ts';
 import { bufferOf } from './content-hash.ts';
@@ -76,8 +76,8 @@ export interface OpenChunkStoreOptions {
  */
 export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<ChunkStore> {
   const { objects, meta, realm = REALM_DEFAULT, format, secret, clock, random, log } = wanted;
-  const chunker = newChunker(format, secret);
-  const options = fittingOptions(wanted.options ?? DEFAULT_CHUNK_STORE_OPTIONS, chunker.window.length);
+  checkChunkFormat(format);
+  const options = fittingOptions(wanted.options ?? DEFAULT_CHUNK_STORE_OPTIONS, windowBytesOf(format));
   const idOf = newIdHasher(format.idAlgorithm, secret);
   const idBytes = ID_BYTES[format.idAlgorithm];
   const { idCacheEntries, pendingEntries } = options;
@@ -122,14 +122,26 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     readings,
     onDamage,
   });
-  const encoder = new Encoder({
-    ...{ realm, packs, clock, options, format, secret },
-    onFailed: (chunk) => known.forget(chunk),
-  });
+  // Made with the first writer: their memory is several megabytes, and most commands only read.
+  let chunker: Chunker | undefined;
+  let made: Encoder | undefined;
+  const newEncoder = (): Encoder =>
+    new Encoder({
+      ...{ realm, packs, clock, options, format, secret },
+      onFailed: (chunk) => known.forget(chunk),
+    });
   const writers = new Set<StreamWriter>();
   const claimed = new Set<PackClaims>();
   const writerContext: WriterContext = {
-    ...{ realm, format, chunker, idOf, known, encoder, nowSeconds, log },
+    ...{ realm, format, idOf, known, nowSeconds, log },
+    get chunker() {
+      chunker ??= newChunker(format, secret);
+      return chunker;
+    },
+    get encoder() {
+      made ??= newEncoder();
+      return made;
+    },
     beginnings: new Compressibility(),
     readBack: isCompared
       ? (id, chunk) => (chunk?.pack === undefined ? reader.readOnce(id) : reader.readAppended(id, chunk.pack))
@@ -140,7 +152,8 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   let files: WholeFiles | undefined;
   const filesOf = (): WholeFiles => {
     files ??= new WholeFiles({
-      ...{ realm, format, secret, known, encoder, packs, clock, log, isCompared },
+      ...{ realm, format, secret, known, packs, clock, log, isCompared },
+      encoder: writerContext.encoder,
       threadCount: options.workerCount,
       onClaim: (claims) => claimed.add(claims),
       onReleased: (claims) => claimed.delete(claims),
@@ -168,7 +181,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   async function closeAll(): Promise<void> {
     await Promise.all([...writers].map((writer) => writer[Symbol.asyncDispose]()));
     await files?.[Symbol.asyncDispose]();
-    await encoder[Symbol.asyncDispose]();
+    await made?.[Symbol.asyncDispose]();
     await threads?.[Symbol.asyncDispose]();
     await trust.close();
     await packs.close();
@@ -207,7 +220,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     rebuildIndex: (rebuildOptions) =>
       turns.run(WHOLE_STORE, async () => {
         // Everything written so far is to be found in the packs, and what was known of rows is no longer so.
-        await encoder.drain();
+        await made?.drain();
         await packs.sync();
         const count = await rebuildIndex(maintenance, rebuildOptions);
         known.forgetCommitted();
