@@ -280,7 +280,17 @@ export const VERSIONS_FLAGS = {
 
 export const SNAPSHOT_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
 
-export const RESTORE_FLAGS = { lock_token: LOCK_TOKEN, dry_run: DRY_RUN } as const satisfies OptionTable;
+export const RESTORE_FLAGS = { at: AT, lock_token: LOCK_TOKEN, dry_run: DRY_RUN } as const satisfies OptionTable;
+
+export const UNDO_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
+
+export const LOG_FLAGS = {
+  limit: {
+    type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
+    default: undefined,
+    doc: 'The newest so many.',
+  },
+} as const satisfies OptionTable;
 
 const LOCK_LEASE = { kind: 'duration', minMs: 1_000, maxMs: 24 * 3600 * 1000 } as const;
 
@@ -673,8 +683,9 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: 'restore',
-    summary: 'Make an older version of a file the current one',
+    summary: 'Make an older version of a file the current one, or bring a path back to a moment',
     details: [
+      'With --at WHEN, or PATH@WHEN with a time or an age, PATH (a file, a folder with all that is in it, / for everything) becomes what it was then, in one commit that can be undone: what is replaced or removed is kept as older versions. --dry-run lists what would be done: + comes back, - goes, ~ changes, > moves.',
       'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one. Where a file took the place of another, `versions` lists some as FILE:VERSION, because the number alone means the newer file: say it like that. With FILE:VERSION the version of a removed file can be brought back to PATH, too, as long as it is kept.',
     ],
     arguments: [
@@ -687,23 +698,26 @@ export const COMMANDS: readonly Command[] = [
       },
     ],
     flags: RESTORE_FLAGS,
-    examples: [{ line: 'holdfast restore /notes/a.txt@3', says: 'Makes version 3 current again.' }],
+    examples: [
+      { line: 'holdfast restore /notes/a.txt@3', says: 'Makes version 3 current again.' },
+      { line: 'holdfast restore -n /projects@2h', says: 'Says what bringing the folder back by two hours would do.' },
+    ],
     exits: ['notFound', 'conflict', 'denied', 'full'],
     json: [RECORD],
     needs: 'store',
   },
   {
     verb: 'snapshot',
-    summary: 'Make, list, look at and delete snapshots',
+    summary: 'Make, list, compare, go back to and delete snapshots',
     details: [
       'A snapshot keeps a folder, or everything, as it is now, until it is deleted. It takes a moment to make and nearly no room, whatever the size; room goes to what changes afterwards.',
-      '`create NAME [PATH]`, `list`, `show NAME`, `delete NAME…`. Read it with --at NAME (ls, stat, cat, get, find, versions), in a mount below .snapshots/NAME, or over HTTP with `?at=NAME`. A name has no slash, is no time and no number, and does not begin with @, a dot or a dash.',
+      '`create NAME [PATH]`, `list`, `show NAME`, `diff A [B [PATH]]` (B is now when not given), `restore NAME [PATH]`, `delete NAME…`. `restore` is one commit and can be undone; what it replaces or removes is kept as older versions. Read it with --at NAME (ls, stat, cat, get, find, versions), in a mount below .snapshots/NAME, or over HTTP with `?at=NAME`. A name has no slash, is no time and no number, and does not begin with @, a dot or a dash.',
     ],
     arguments: [
       {
         name: 'ACTION',
         kind: 'choice',
-        choices: ['create', 'list', 'show', 'delete'],
+        choices: ['create', 'list', 'show', 'diff', 'restore', 'delete'],
         summary: 'What to do.',
       },
       {
@@ -719,7 +733,7 @@ export const COMMANDS: readonly Command[] = [
       { line: 'holdfast snapshot create photos-june /photos', says: 'Keeps one folder.' },
       { line: 'holdfast snapshot delete before-the-move', says: 'Lets go of it.' },
     ],
-    exits: ['notFound', 'conflict', 'full', 'brokenPipe'],
+    exits: ['different', 'notFound', 'conflict', 'full', 'partly', 'brokenPipe'],
     json: ['`{"name","path","file_id","commit","created","actor","door","schedule"}`, one a line'],
     needs: 'store',
   },
@@ -787,6 +801,36 @@ export const COMMANDS: readonly Command[] = [
     json: [
       'the lock, as the HTTP interface has it (`token`, `path`, `mode`, `holder`, `granted`, `expires`), one a line',
     ],
+    needs: 'store',
+  },
+  {
+    verb: 'log',
+    summary: 'Say who changed what, when, through which door',
+    details: [
+      'Commits, newest first, with what each changed; of PATH only those that changed it or something below it.',
+    ],
+    arguments: [{ name: 'PATH', kind: 'stored', summary: 'File or folder in the store.', count: { min: 0, max: 1 } }],
+    flags: LOG_FLAGS,
+    examples: [
+      { line: 'holdfast log --limit 20 /projects', says: 'Shows the last 20 commits that changed the folder.' },
+    ],
+    exits: ['notFound', 'conflict', 'brokenPipe'],
+    json: [
+      'the commits of the HTTP interface (`commit`, `committed`, `actor`, `door`, `kind`, `changes`, …), one a line',
+    ],
+    needs: 'store',
+  },
+  {
+    verb: 'undo',
+    summary: 'Take back what one commit did',
+    details: [
+      'As a new commit. Where somebody changed the same things since, it is refused and says what stands in the way. What was before the commit must be kept (history.keep, snapshots).',
+    ],
+    arguments: [{ name: 'COMMIT', kind: 'text', summary: 'Number of the commit, as log lists it.' }],
+    flags: UNDO_FLAGS,
+    examples: [{ line: 'holdfast undo --dry-run 17', says: 'Says what undoing commit 17 would do.' }],
+    exits: ['notFound', 'conflict', 'full'],
+    json: ['the plan of the HTTP interface (`added`, `removed`, `changed`, `moved`, `changes`, …)'],
     needs: 'store',
   },
   {

@@ -14,7 +14,7 @@ const GROUPS: readonly { readonly title: string; readonly verbs: readonly string
   { title: 'In and out', verbs: ['put', 'get', 'cat', 'diff'] },
   { title: 'In the store', verbs: ['ls', 'stat', 'find', 'mkdir', 'rm', 'mv', 'cp'] },
   { title: 'Together', verbs: ['batch', 'lock', 'unlock', 'locks'] },
-  { title: 'The past', verbs: ['versions', 'restore', 'snapshot'] },
+  { title: 'The past', verbs: ['versions', 'restore', 'snapshot', 'log', 'undo'] },
   { title: 'This program', verbs: ['help', 'completion'] },
 ];
 

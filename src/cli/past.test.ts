@@ -45,3 +45,29 @@ test('a snapshot is made, listed, read by every verb that reads, and deleted', a
   assert.equal(await stage.run('snapshot', 'turn'), 2);
   assert.equal(await stage.run('snapshot', 'create'), 2);
 });
+
+test('going back prints its plan, by snapshot, by moment and by commit; the log is printed commit by commit', async () => {
+  using stage = new Stage();
+  stage.service.seed('/d/f', 'one');
+  await stage.run('snapshot', 'create', 's');
+  stage.service.seed('/d/f', 'two!');
+  stage.service.seed('/d/g', 'new');
+  assert.equal(await stage.run('snapshot', 'diff', 's'), 1);
+  assert.deepEqual(stage.stdout.lines, ['~ d/f  (content)', '+ d/g']);
+  assert.equal(await stage.run('diff', '--stored', '/d', '/d'), 0);
+  const plan = ['+ /d/gone', '~ /d/f', '> /d/a/  (from /d/b)'];
+  assert.equal(await stage.run('snapshot', 'restore', '-n', 's', '/d'), 0);
+  assert.deepEqual(stage.stdout.lines, plan);
+  assert.match(stage.stderr.text, /would be 1 added, 0 removed, 1 changed, 1 moved/);
+  assert.equal(await stage.run('restore', '/d@2h'), 0);
+  assert.deepEqual(stage.stdout.lines, plan);
+  assert.equal(await stage.run('restore', '--at', 's', '/d'), 0);
+  assert.equal(await stage.run('undo', '7'), 0);
+  assert.equal(await stage.run('undo', 'seven'), 2);
+  assert.deepEqual(
+    stage.service.calls.filter((call) => /Tree|undo/.test(call)),
+    ['restoreTree /d s', 'restoreTree /d 2025-12-31T22:00:00.000Z', 'restoreTree /d s', 'undo 7'],
+  );
+  assert.equal(await stage.run('log', '/d'), 0);
+  assert.deepEqual(stage.stdout.lines.slice(1), ['    move /b  (from /a)', '    write /f @3', '    … and 2 more']);
+});

@@ -22,6 +22,8 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   find: () => import('./verbs/find.ts'),
   versions: () => import('./verbs/versions.ts'),
   restore: () => import('./verbs/restore.ts'),
+  log: () => import('./verbs/log.ts'),
+  undo: () => import('./verbs/undo.ts'),
   snapshot: () => import('./verbs/snapshot.ts'),
   batch: () => import('./verbs/batch.ts'),
   lock: () => import('./verbs/lock.ts'),

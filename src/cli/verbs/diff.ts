@@ -14,9 +14,10 @@ import { localHash } from '../local-hash.ts';
 import { checkGlobs, type WalkEntry, walkLocal } from '../local-walk.ts';
 import { mergeSorted, type Stream } from '../merge.ts';
 import { isSameMoment } from '../moments.ts';
+import { pastService, placeOf } from '../past.ts';
 import { comparePaths, textOfRaw } from '../raw.ts';
 import { shownName } from '../show-record.ts';
-import { manifestOf, storedPath } from '../stored.ts';
+import { manifestOf } from '../stored.ts';
 
 type DiffFlags = Given<typeof DIFF_FLAGS>['flags'];
 
@@ -39,11 +40,30 @@ export async function run(given: Given<typeof DIFF_FLAGS>, context: Context): Pr
   checkGlobs(given.flags.exclude);
   const [wordA = '', wordB = ''] = given.words;
   const service = await context.reach();
-  const right = await storedSide(service, storedPath(wordB), context);
+  const { path, at } = placeOf(wordB, context);
+  const right = await storedSide(pastService(service, at), path, context);
   const left = given.flags.stored
-    ? await storedSide(service, storedPath(wordA), context)
+    ? await storedAt(service, wordA, context)
     : await localSide(rawOfWord(wordA), given.flags, context);
   return new Differ(given.flags, context).run(left, right);
+}
+
+async function storedAt(service: FileService, word: string, context: Context): Promise<Tree> {
+  const { path, at } = placeOf(word, context);
+  return storedSide(pastService(service, at), path, context);
+}
+
+/** What is different at one path between two moments; the second one is now when absent. */
+export async function diffMoments(
+  context: Context,
+  service: FileService,
+  path: string,
+  moments: readonly [string, string | undefined],
+): Promise<ExitCode> {
+  const [left, right] = moments.map((at) => pastService(service, at));
+  const flags: DiffFlags = { stored: true, checksum: false, times: false, exclude: [] };
+  const sides = [await storedSide(left ?? service, path, context), await storedSide(right ?? service, path, context)];
+  return new Differ(flags, context).run(sides[0] as Tree, sides[1] as Tree);
 }
 
 interface Tree {

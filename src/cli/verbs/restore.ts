@@ -1,17 +1,26 @@
-/** `restore`: makes an older version the current one, as a new version. */
+/** `restore`: makes an older version of a file the current one, or brings a path back to a moment of the past. */
 import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
 import type { RESTORE_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { placeOf } from '../past.ts';
+import { sayPlan } from '../say-plan.ts';
 import { shownName } from '../show-record.ts';
 import { storedPath } from '../stored.ts';
 
 export async function run(given: Given<typeof RESTORE_FLAGS>, context: Context): Promise<ExitCode> {
-  const { path, version, file } = wanted(given.words);
   const { say, signal } = context;
-  const service = await context.reach();
   const dryRun = given.flags.dry_run;
+  const [first = ''] = given.words;
+  const place = placeOf(first, context, given.flags.at);
+  if (place.at !== undefined) {
+    if (given.words.length > 1) throw new Fault('invalid', 'Say either a moment or a version, not both.');
+    await sayPlan(say, await (await context.reach()).restoreTree(place.path, place.at, { dryRun, signal }));
+    return EXIT.ok;
+  }
+  const { path, version, file } = wanted(given.words);
+  const service = await context.reach();
   const record = await (file === undefined
     ? service.restore({ path }, version, { dryRun, signal })
     : service.restore({ id: file }, version, { to: path, dryRun, signal }));

@@ -1,4 +1,4 @@
-/** `snapshot`: makes, lists, shows and deletes snapshots. */
+/** `snapshot`: makes, lists, shows, compares and deletes snapshots, and goes back to them. */
 import type { FileService, SnapshotRecord } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
@@ -7,8 +7,10 @@ import type { Context } from '../context.ts';
 import { inTable, shownMoment } from '../display.ts';
 import { eachWord } from '../each.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { sayPlan } from '../say-plan.ts';
 import { shownName } from '../show-record.ts';
 import { storedPath } from '../stored.ts';
+import { diffMoments } from './diff.ts';
 
 const HEAD = ['name', 'folder', 'made', 'commit', 'by'];
 
@@ -20,7 +22,7 @@ type Act = (
   context: Context,
 ) => Promise<ExitCode>;
 
-const ACTIONS: Readonly<Record<string, Act>> = { create, list, show, delete: remove };
+const ACTIONS: Readonly<Record<string, Act>> = { create, list, show, diff, restore, delete: remove };
 
 export async function run(given: SnapshotGiven, context: Context): Promise<ExitCode> {
   const [action = '', ...words] = given.words;
@@ -93,6 +95,35 @@ async function show(
   await context.say.record(snapshot);
   const values = rowOf(snapshot, (text) => shownName(context.say, text));
   for (const line of inTable(HEAD.map((name, at) => [name, values[at] ?? '']))) await context.say.line(line);
+  return EXIT.ok;
+}
+
+async function diff(
+  service: FileService,
+  words: readonly string[],
+  _: SnapshotGiven,
+  context: Context,
+): Promise<ExitCode> {
+  onlyWords(words, 1, 3, 'diff A [B [PATH]]');
+  const [a = '', b, path] = words;
+  // A snapshot of a folder shows that folder only.
+  const folder = path === undefined ? (await service.snapshot(a, { signal: context.signal })).path : storedPath(path);
+  return diffMoments(context, service, folder, [a, b === undefined || b === 'now' ? undefined : b]);
+}
+
+async function restore(
+  service: FileService,
+  words: readonly string[],
+  { flags }: SnapshotGiven,
+  context: Context,
+): Promise<ExitCode> {
+  onlyWords(words, 1, 2, 'restore NAME [PATH]');
+  const [name = '', path] = words;
+  const options = { dryRun: flags.dry_run, signal: context.signal };
+  await sayPlan(
+    context.say,
+    await service.restoreTree(path === undefined ? undefined : storedPath(path), name, options),
+  );
   return EXIT.ok;
 }
 
