@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault, ManualClock, seededRandom } from '../base/index.ts';
-import { MemoryMeta, openSqliteFile, PACK_STATE, type PackRow } from '../meta/index.ts';
+import { type Change, MemoryMeta, openSqliteFile, PACK_STATE, type PackRow } from '../meta/index.ts';
 import { MemoryObjects } from '../objects/index.ts';
 import { ChunkStand, REALM, SECRET, SMALL_FORMAT, type StandOptions, type Stored } from './chunk-stand.ts';
 import type { Collection, CollectOptions } from './chunk-store.ts';
@@ -368,6 +368,34 @@ test('a full disk: what needs no room goes first, and what does not fit stays as
   await assertSound(stand, kept);
   await collectExactly(stand);
   await assertSound(stand, kept);
+});
+
+test('a switch that the disk refused to acknowledge keeps both objects until the next start says which is named', async () => {
+  const { stand, kept, gone } = await mixedStand();
+  for (const content of gone) await stand.drop(content);
+  const { meta } = stand;
+  const commit = meta.commit.bind(meta);
+  const objects = new Set((await packsOf(stand)).map(({ object }) => object));
+  const isSwitch = ({ puts = [] }: Change): boolean =>
+    puts.some((put) => put.table === 'packs' && !objects.has(put.row.object));
+  // As an engine whose disk fails: it takes nothing more, and the next start finds what it had written.
+  let written: readonly Change[] | undefined;
+  meta.commit = (changes, options) => {
+    if (changes.some(isSwitch)) written ??= changes;
+    if (written !== undefined) throw new Fault('io', 'The disk refused to make a commit durable.');
+    return commit(changes, options);
+  };
+  for (let time = 0; time < 2; time++) {
+    const failing = await stand.store.collect(NOW).catch((error: unknown) => error);
+    assert.ok(Fault.is(failing, 'io') || (failing as Collection).problems.length > 0);
+  }
+  meta.commit = commit;
+  assert.ok(written !== undefined, 'a pack was to be switched');
+  await commit(written);
+  const next = await stand.crash({ options: OPTIONS, seed: 2 });
+  await assertSound(next, kept);
+  await collectExactly(next);
+  await assertSound(next, kept);
 });
 
 test('the discard log says what it was told, up to where it is torn', () => {

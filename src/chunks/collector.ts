@@ -395,7 +395,7 @@ class Run {
     const object = `${PACK_FOLDER}${hexOf(random.bytes(OBJECT_NAME_BYTES))}`;
     const verifiedSeconds = clock.now().seconds;
     this.#ours.add(object);
-    let isUnused = true;
+    let [isUnused, isInDoubt] = [true, false];
     try {
       const { signal, pause } = this.#options;
       const copy = await copyPack(this.#context, { from, to: object, entries: named, signal, pause });
@@ -405,16 +405,19 @@ class Run {
       const put = { table: 'packs', mode: 'replace', row: after } as const;
       reader.keepIndex(object, copy.index);
       // A commit that fails on the disk leaves open which of the two objects the next start will find named.
-      isUnused = false;
+      isInDoubt = true;
       isUnused = !(await this.#tryCommit({ now: clock.now(), expects, puts: [put, ...log.checkpoint()] }));
+      isInDoubt = false;
     } catch (error) {
-      isUnused ||= Fault.is(error, 'full');
+      isInDoubt &&= !Fault.is(error, 'full');
       throw error;
     } finally {
       reader.forgetPack(row.pack);
       // Where that fails too, the next collection finds it.
-      if (isUnused) await this.#context.objects.delete(object).catch(() => {});
-      this.#ours.delete(object);
+      if (isUnused && !isInDoubt) await this.#context.objects.delete(object).catch(() => {});
+      // In doubt it is no garbage to any collection of this process, this one's own sweep included: rows as they read now
+      // do not name it, and the next start may find that they do.
+      if (!isInDoubt) this.#ours.delete(object);
     }
     if (isUnused) return false;
     await this.#step('switched');
