@@ -1200,6 +1200,26 @@ function turningBack(check: Check): void {
     await fault(service.undo(99_999), 'not-found');
   });
 
+  check('the change feed gives every commit once, in order, and goes on where one left off', async (service) => {
+    await put(service, '/a', 'a');
+    await put(service, '/b', 'b');
+    await service.move('/a', '/c');
+    const seen: number[] = [];
+    let after: string | undefined;
+    for (;;) {
+      const page = await service.changes({ after, limit: 2 });
+      seen.push(...page.commits.map(({ commit }) => commit));
+      after = page.next;
+      if (page.commits.length === 0) break;
+    }
+    assert.deepEqual(seen, (await service.log()).commits.map(({ commit }) => commit).toReversed());
+    const { next } = await service.changes({ after: 'now' });
+    await put(service, '/d', 'd');
+    const [first, ...rest] = (await service.changes({ after: next, waitMs: 5_000 })).commits;
+    assert.deepEqual([first?.commit, rest.length], [(seen.at(-1) ?? 0) + 1, 0]);
+    await fault(service.changes({ after: 'nonsense' }), 'invalid');
+  });
+
   check('the log says what was done, newest first, page by page', async (service) => {
     await put(service, '/a', 'a');
     await put(service, '/b', 'b');

@@ -6,6 +6,7 @@ import type {
   AttributeChange,
   BatchAnswer,
   BatchRequest,
+  ChangePage,
   CheckReport,
   FileKind,
   FileRecord,
@@ -168,6 +169,15 @@ export interface RestoreTreeOptions extends CallOptions {
   readonly dryRun?: boolean | undefined;
 }
 
+export interface ChangesQuery extends CallOptions {
+  /** `next` of the page before; `now` for only what comes; from the beginning when absent. */
+  readonly after?: string | undefined;
+  /** 1–1,000; 1,000 when absent. */
+  readonly limit?: number | undefined;
+  /** Where there is nothing yet, wait so long for something (at most a minute). */
+  readonly waitMs?: number | undefined;
+}
+
 export interface LogQuery extends CallOptions {
   /** Only commits that changed this, or something that is below it now. */
   readonly path?: string | undefined;
@@ -304,6 +314,11 @@ export interface FileService {
   restoreTree(path: string | undefined, at: string, options?: RestoreTreeOptions): Promise<RestorePlan>;
   /** Takes back what one commit did, as a new commit. `conflict` names what later changes stand in the way. */
   undo(commit: number, options?: RestoreTreeOptions): Promise<RestorePlan>;
+  /**
+   * Every durable commit exactly once, oldest first. `not-kept` for a cursor older than what is kept: then read everything
+   * anew.
+   */
+  changes(query?: ChangesQuery): Promise<ChangePage>;
   /** Who changed what, when, through which door; newest first. */
   log(query?: LogQuery): Promise<LogPage>;
   /** A named commit of a folder, kept until it is removed; the same effort whatever the size. `exists` for a taken name. */

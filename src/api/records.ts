@@ -158,10 +158,20 @@ export const CommitRecord = Type.Object(
     kind: Type.String({ description: 'What kind of operation: write, move, remove, restore, snapshot, mount, …' }),
     changes: Type.Array(ChangeRecord),
     changes_more: Type.Integer({ description: 'How many more there are.' }),
+    cursor: Type.Optional(Type.String({ description: 'In the change feed: where to go on behind it.' })),
   },
   { $id: 'CommitRecord' },
 );
 export type CommitRecord = Static<typeof CommitRecord>;
+
+export const ChangePage = Type.Object(
+  {
+    commits: Type.Array(CommitRecord, { description: 'Oldest first, each exactly once.' }),
+    next: Type.String({ description: 'Cursor behind the last of them: ask with it as `after` for what comes.' }),
+  },
+  { $id: 'ChangePage' },
+);
+export type ChangePage = Static<typeof ChangePage>;
 
 export const LogPage = Type.Object(
   {

@@ -10,6 +10,7 @@ import {
   AttributeChange,
   BatchAnswer,
   BatchRequest,
+  ChangePage,
   CheckReport,
   FILE_KINDS,
   FileRecord,
@@ -135,6 +136,7 @@ export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
     'The token of a lock that is presented: 423 `locked` past a lock of somebody else, 412 `lock-lost` when this one is held no more.',
   Prefer:
     'DELETE: `return=representation` answers 200 with what was removed instead of 204. GET, HEAD: `file-record` adds the header X-File-Record.',
+  'Last-Event-ID': 'Cursor of the last event that came; as `after`, and counts more.',
   Accept: '`application/json` answers one JSON object instead of NDJSON.',
 };
 
@@ -677,6 +679,27 @@ export const ROUTES = {
     query: Type.Object({ path: text('Only what changed this, or something below it.'), ...pages }, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: LogPage } },
     faults: ['not-found', 'not-folder'],
+  },
+  changes: {
+    method: 'GET',
+    path: '/v1/changes',
+    tag: 'Snapshots',
+    summary: 'The change feed: every commit exactly once, oldest first',
+    description:
+      'With `Accept: text/event-stream` the answer goes on for ever: an event `commit` for each, whose id is the cursor behind it; a client that comes again with it in Last-Event-ID misses nothing. 410 `not-kept`: the cursor is older than what is kept.',
+    query: Type.Object(
+      {
+        after: text('`next` of the page before, or `now` for only what comes; from the beginning when absent.'),
+        limit: Limit,
+        wait: Type.Optional(
+          Type.Integer({ minimum: 0, maximum: 60, description: 'Seconds to wait where there is nothing yet.' }),
+        ),
+      },
+      closed,
+    ),
+    headers: ['Accept', 'Last-Event-ID'],
+    answers: { 200: { description: 'A page.', type: 'json', schema: ChangePage } },
+    faults: ['not-kept'],
   },
   undo: {
     method: 'POST',

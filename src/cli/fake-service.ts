@@ -11,6 +11,7 @@ import type {
   BulkItem,
   BulkResult,
   ByteSource,
+  ChangePage,
   CheckOptions,
   CheckReport,
   CommitRecord,
@@ -436,6 +437,10 @@ export class FakeService implements FileService {
   async undo(commit: number, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
     this.calls.push(`undo ${commit}`);
     return { ...PLAN, commit, dry_run: options.dryRun === true };
+  }
+
+  async changes(): Promise<ChangePage> {
+    return { commits: [COMMIT], next: 'end' };
   }
 
   async log(query: LogQuery = {}): Promise<LogPage> {

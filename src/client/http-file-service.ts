@@ -15,6 +15,8 @@ import {
   type BulkResult,
   type ByteSource,
   type CallOptions,
+  type ChangePage,
+  type ChangesQuery,
   type Changing,
   type CheckLine,
   type CheckOptions,
@@ -270,6 +272,11 @@ export class HttpFileService implements FileService {
 
   async undo(commit: number, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
     return this.#json('undo', { json: { commit, dry_run: options.dryRun }, signal: options.signal });
+  }
+
+  async changes({ signal, waitMs, ...query }: ChangesQuery = {}): Promise<ChangePage> {
+    const wait = waitMs === undefined ? undefined : Math.ceil(waitMs / 1_000);
+    return this.#json('changes', { query: { ...query, wait }, signal });
   }
 
   async log({ signal, ...query }: LogQuery = {}): Promise<LogPage> {

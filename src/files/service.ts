@@ -23,6 +23,7 @@ import { type ContentId, NODE_KIND } from '../meta/index.ts';
 import { makeFolder, setAttributes } from './attributes.ts';
 import { runBatch } from './batch.ts';
 import { writeMany } from './bulk.ts';
+import { changesAfter } from './change-feed.ts';
 import { collect } from './collect.ts';
 import type { Caller, Space, View } from './context.ts';
 import { copy } from './copy.ts';
@@ -146,6 +147,10 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     undo: async (commit, options = {}) => {
       await files.settle();
       return undo(context, space, caller, commit, options);
+    },
+    changes: async (query = {}) => {
+      await files.settle();
+      return changesAfter(context, space, query, limitOf(query.limit, LOG_PAGE_MAX));
     },
     log: async (query = {}) => {
       await files.settle();

@@ -17,6 +17,8 @@ import {
   type ByteSource,
   batchOrder,
   type CallOptions,
+  type ChangePage,
+  type ChangesQuery,
   type Changing,
   type CheckOptions,
   type CheckReport,
@@ -103,6 +105,8 @@ export interface FakeCaller {
   readonly lockTokens?: readonly number[] | undefined;
 }
 
+/** How often a waiting feed looks. */
+const POLL_MS = 10;
 /** Bytes that one piece of a read has. */
 const PIECE_BYTES = 64 * 1024;
 
@@ -647,6 +651,17 @@ class FakeFileService implements FileService {
     if (later) throw new Fault('conflict', `Commit ${commit} is not the last one.`, { commit });
     const root = before?.root ?? new FakeStore().root;
     return { ...this.#bringBack('/', root, commit, options), path: '' };
+  }
+
+  async changes({ after, limit = 1_000, waitMs = 0 }: ChangesQuery = {}): Promise<ChangePage> {
+    const digits = after === 'now' ? this.#store.commit : /^after-(\d+)$/.exec(after ?? 'after-0')?.[1];
+    const start = Number(digits ?? Number.NaN);
+    if (Number.isNaN(start)) throw new Fault('invalid', 'That is no cursor of the feed.', { cursor: after });
+    for (let left = waitMs; left > 0 && this.#store.commit <= start; left -= POLL_MS)
+      await new Promise((done) => setTimeout(done, POLL_MS));
+    const all = (await this.log()).commits.toReversed().filter(({ commit }) => commit > start);
+    const commits = all.slice(0, limit).map((commit) => ({ ...commit, cursor: `after-${commit.commit}` }));
+    return { commits, next: commits.at(-1)?.cursor ?? `after-${start}` };
   }
 
   async log({ cursor, limit }: LogQuery = {}): Promise<LogPage> {
