@@ -29,7 +29,7 @@ import {
 } from 'node:fs';
 import type { FileKind } from '../api/index.ts';
 import { Fault, type FaultCode } from '../base/index.ts';
-import { setFileTimes } from './file-times.ts';
+import { setFileTimes, setOpenFileTimes } from './file-times.ts';
 import { rawOfText, systemPath, textOfRaw } from './raw.ts';
 
 export interface LocalStat {
@@ -55,6 +55,12 @@ export interface LocalWriter extends AsyncDisposable {
   finish(options: { readonly size: number; readonly mode: number; readonly isDurable: boolean }): Promise<void>;
 }
 
+export interface WholeOptions {
+  readonly mode: number;
+  readonly mtimeNs: bigint | undefined;
+  readonly isDurable: boolean;
+}
+
 export interface LocalDisk {
   /** `undefined` when there is nothing. Symlinks are not followed unless `follow` is set. */
   stat(path: string, options?: { readonly follow?: boolean }): LocalStat | undefined;
@@ -66,8 +72,8 @@ export interface LocalDisk {
   openReader(path: string): Promise<LocalReader>;
   /** Makes a folder; false when there is something already. */
   makeFolder(path: string): boolean;
-  /** Makes a new file; `exists` when there is something. */
-  writeWhole(path: string, bytes: Uint8Array, options: { readonly mode: number; readonly isDurable: boolean }): void;
+  /** Makes a new file; `exists` when there is something. Its time is set as `setModified` does. */
+  writeWhole(path: string, bytes: Uint8Array, options: WholeOptions): void;
   openWriter(path: string): Promise<LocalWriter>;
   makeLink(path: string, target: string): void;
   setMode(path: string, mode: number): void;
@@ -224,6 +230,7 @@ export const realDisk: LocalDisk = {
       try {
         for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
         fchmodSync(fd, options.mode);
+        if (options.mtimeNs !== undefined) setOpenFileTimes(fd, options.mtimeNs);
         if (options.isDurable) fsyncSync(fd);
       } finally {
         closeSync(fd);

@@ -53,9 +53,8 @@ export function writeWhole(
   const { disk, isDurable } = options;
   const temporary = options.names.beside(path);
   try {
-    disk.writeWhole(temporary, bytes, { mode: record.mode & FILE_MODE_MASK, isDurable });
     const mtimeNs = nsOfIso(record.modified);
-    if (mtimeNs !== undefined) disk.setModified(temporary, mtimeNs);
+    disk.writeWhole(temporary, bytes, { mode: record.mode & FILE_MODE_MASK, mtimeNs, isDurable });
     disk.rename(temporary, path);
   } catch (error) {
     removeQuietly(disk, temporary);
