@@ -29,6 +29,7 @@ import { Fault, hexOf } from '../base/index.ts';
 import {
   type Change,
   type Committed,
+  covers,
   type Groups,
   type LockNeed,
   type LocksExpect,
@@ -39,7 +40,7 @@ import { makeFolder, setAttributes } from './attributes.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { copy } from './copy.ts';
 import { type Decision, decideOnce } from './decide.ts';
-import type { Lock } from './lock-manager.ts';
+import type { Lock, LockRequest } from './lock-manager.ts';
 import type { Locks } from './locks.ts';
 import { move } from './move.ts';
 import { remove } from './remove.ts';
@@ -49,6 +50,9 @@ import { writeFile } from './write.ts';
 
 /** How long a batch waits for others that are in its way. */
 const WAIT_MS = 30_000;
+/** Times that one batch is planned; after the first few others wait for it. */
+const PLANS_MAX = 50;
+const EAGER_PLANS_MAX = 3;
 /** Rows of one commit that a batch makes. */
 export const BATCH_ROWS_MAX = 20_000;
 
@@ -75,7 +79,10 @@ class Batch implements AsyncDisposable {
   readonly #caller: Caller;
   readonly #request: BatchRequest;
   readonly #signal: AbortSignal | undefined;
-  #held: Lock | undefined;
+  readonly #held: Lock[] = [];
+  #session: string | undefined;
+  #plans = 0;
+  #pause: Disposable | undefined;
 
   constructor(
     context: Context,
@@ -94,11 +101,13 @@ class Batch implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#held?.release();
+    await this.#letGo();
+    this.#pause?.[Symbol.dispose]();
   }
 
   async decide(): Promise<Decision<BatchAnswer>> {
     for (;;) {
+      this.#begin();
       const plan = new BatchPlan(this.#context, this.#space, this.#caller, this.#signal);
       const answer = await plan.run(this.#request);
       if (this.#request.dry_run === true || plan.changes.length === 0) return { answer };
@@ -113,31 +122,63 @@ class Batch implements AsyncDisposable {
     }
   }
 
+  /** Operations that are no batch do not stand in line; one that they beat again and again has them wait a moment. */
+  #begin(): void {
+    this.#plans++;
+    if (this.#plans > PLANS_MAX)
+      throw new Fault(
+        'busy',
+        `The batch was planned ${PLANS_MAX} times, and others were faster each time. Try again.`,
+        {},
+      );
+    if (this.#plans > EAGER_PLANS_MAX) this.#pause ??= this.#locks.pauseOthers();
+  }
+
   /** Has the locks for these needs. False when it had to wait: others were in between. */
   async #hold(needs: readonly LockNeed[]): Promise<boolean> {
     const { manager } = this.#locks;
-    const places = needs.map(({ key, mode }) => ({ key, mode, above: [] }));
-    const before = this.#held;
-    this.#held = undefined;
-    await before?.release();
-    const request = {
-      session: await this.#session(),
-      holder: `${this.#caller.user} (${this.#caller.door} ${this.#caller.request})`,
-      what: `a batch of ${this.#request.operations.length} operations`,
-      places,
-    };
+    const missing = needs.filter((need) => !this.#has(need));
+    if (missing.length === 0) return true;
+    const request = await this.#requestFor(missing);
     try {
-      this.#held = await manager.tryAcquire(request);
+      this.#held.push(await manager.tryAcquire(request));
       return true;
     } catch (error) {
       if (!Fault.is(error, 'locked')) throw error;
     }
-    this.#held = await manager.acquire(request, { waitMs: WAIT_MS, signal: this.#signal, isBrief: true });
+    const wait = { waitMs: WAIT_MS, signal: this.#signal, isBrief: true };
+    try {
+      this.#held.push(await manager.acquire(request, wait));
+    } catch (error) {
+      if (!Fault.is(error, 'deadlock')) throw error;
+      // Two that each had a part: give it back, and have all of it at once.
+      const all = this.#held.flatMap(({ grant }) => grant.places);
+      await this.#letGo();
+      this.#held.push(await manager.acquire({ ...request, places: [...all, ...request.places] }, wait));
+    }
     return false;
   }
 
+  #has({ key, mode }: LockNeed): boolean {
+    return this.#held.some(({ grant }) => grant.places.some((place) => place.key === key && covers(place.mode, mode)));
+  }
+
+  async #letGo(): Promise<void> {
+    for (const lock of this.#held.splice(0)) await lock.release();
+  }
+
+  async #requestFor(needs: readonly LockNeed[]): Promise<LockRequest> {
+    this.#session ??= await this.#sessionOf();
+    return {
+      session: this.#session,
+      holder: `${this.#caller.user} (${this.#caller.door} ${this.#caller.request})`,
+      what: `a batch of ${this.#request.operations.length} operations`,
+      places: needs.map(({ key, mode }) => ({ key, mode, above: [] })),
+    };
+  }
+
   /** That of a lock that is presented, so that the batch gets past it. */
-  async #session(): Promise<string> {
+  async #sessionOf(): Promise<string> {
     const [token] = this.#caller.lockTokens ?? [];
     const grant = token === undefined ? undefined : await this.#locks.manager.find(token);
     return grant?.session ?? `batch ${hexOf(this.#context.random.bytes(8))}`;

@@ -48,6 +48,8 @@ export class Locks implements LockKeeper {
   readonly manager: MemoryLocks;
   readonly #context: () => Context;
   readonly #leased = new Map<number, Leased>();
+  /** Those who have others wait. */
+  readonly #pauses = new Map<Promise<void>, () => void>();
   /** Rows that are on their way out. */
   readonly #forgetting = new Set<Promise<void>>();
 
@@ -138,6 +140,7 @@ export class Locks implements LockKeeper {
   }
 
   async withNeeds(change: Change, isForced = false): Promise<Change> {
+    for (const [paused] of this.#pauses) await paused;
     const expect = change.expects?.find((each): each is LocksExpect => each.kind === 'locks');
     if (expect === undefined || expect.needs !== undefined || change.record === undefined) return change;
     if (!isForced && !this.manager.hasLeases && expect.held.length === 0) return change;
@@ -146,6 +149,18 @@ export class Locks implements LockKeeper {
     const { needs, expects } = await places.needsOf(change.record.items);
     const others = (change.expects ?? []).filter((each) => each !== expect);
     return { ...change, expects: [...others, ...expects, { ...expect, needs }] };
+  }
+
+  /** Until it is disposed, changes that are about to be handed in wait; what was handed in goes through. */
+  pauseOthers(): Disposable {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#pauses.set(promise, resolve);
+    return {
+      [Symbol.dispose]: () => {
+        this.#pauses.delete(promise);
+        resolve();
+      },
+    };
   }
 
   /** What many changes need together, planned on these rows. */
