@@ -81,6 +81,15 @@ describe('a store on the seeded disk', () => {
     });
   }
 
+  test('a batch is there whole or not at all, wherever the power is cut', async () => {
+    const report = await losePower({
+      ...{ seed: 11, crashCount: 1, largeBytes: 1_000, share: 0.04, goOnShare: 0.3 },
+      kinds: ['write-small', 'write-chunks', 'batch', 'idle', 'batch', 'idle'],
+    });
+    assert.deepEqual(report.problems, []);
+    assert.ok(report.starts > 6, `only ${report.starts} starts were tried`);
+  });
+
   test('the same seed makes the same calls and the same crashes', async () => {
     const question = { seed: 17, crashCount: 1, share: 0.01, goOnShare: 0, largeBytes: LARGE_BYTES };
     assert.deepEqual(await losePower(question), await losePower(question));

@@ -4,7 +4,7 @@
  * failed. A tree is a map from paths to marks; a mark says everything about a node that a reader can see.
  */
 import { createHash } from 'node:crypto';
-import type { BulkItem, FileRecord, FileService } from '../../src/api/index.ts';
+import type { BatchOperation, BulkItem, FileRecord, FileService } from '../../src/api/index.ts';
 import { Fault, hexOf, type Random } from '../../src/base/index.ts';
 
 /** Path to what stands there: `folder 755`, `symlink 777 → goal`, `file 644 10 bytes 1a2b… {"user.tag":"…"}`. */
@@ -126,8 +126,11 @@ export const STEP_KINDS = [
   'remove-folder',
   'idle',
 ] as const;
-/** Besides those, for scripts that ask for it: a folder with more files than one step of a copy or a removal takes. */
-export type StepKind = (typeof STEP_KINDS)[number] | 'write-crowd';
+/**
+ * Besides those, for scripts that ask for it: a folder with more files than one step of a copy or a removal takes, and
+ * many operations as one.
+ */
+export type StepKind = (typeof STEP_KINDS)[number] | 'write-crowd' | 'batch';
 
 /** More nodes than this, and steps that remove some come next. */
 const NODES_MAX = 40;
@@ -176,6 +179,8 @@ class StepMaker {
         return this.#writeMany('many', MANY_FILES, 600);
       case 'write-crowd':
         return this.#writeMany('crowd', CROWD_FILES, 40);
+      case 'batch':
+        return this.#batch();
       case 'idle':
         return this.#idle();
       case 'give-up':
@@ -237,6 +242,30 @@ class StepMaker {
         await service.write(path, inPieces(bytes), { mode, idempotencyKey });
       },
     );
+  }
+
+  /** A folder is made, filled with what is new and what was there, and one file goes: all of it or nothing. */
+  #batch(): Step {
+    const { home, contents } = this.#options;
+    const folder = `${home}/batch-${this.#random.below(1e6)}`;
+    const [moved, removed] = this.#files;
+    const after = new Map(this.#without([moved, removed].filter((path) => path !== undefined)));
+    after.set(folder, 'folder 755');
+    const operations: BatchOperation[] = [{ op: 'mkdir', path: folder }];
+    for (let i = 0; i < 4; i++) {
+      const bytes = this.#bytes(this.#random.below(12_000));
+      operations.push({ op: 'put', path: `${folder}/new-${i}`, content: Buffer.from(bytes).toString('base64') });
+      after.set(`${folder}/new-${i}`, markOfBytes(bytes, 0o644, contents));
+    }
+    if (moved !== undefined) {
+      operations.push({ op: 'move', from_path: moved, to_path: `${folder}/moved` });
+      operations.push({ op: 'copy', from_path: `${folder}/moved`, to_path: `${folder}/copied` });
+      for (const name of ['moved', 'copied']) after.set(`${folder}/${name}`, this.#before.get(moved) ?? '');
+    }
+    if (removed !== undefined) operations.push({ op: 'delete', path: removed });
+    return this.#once(`batch of ${operations.length} in ${folder}`, after, async (service, idempotencyKey) => {
+      await service.batch({ operations }, { idempotencyKey });
+    });
   }
 
   #append(path: string): Step {
