@@ -212,6 +212,20 @@ export interface AdoptedPacks {
   readonly forgotten: number;
 }
 
+/** Bytes that may hold a wanted chunk: a run that is cut as content is, or one chunk of another store. */
+export type RepairCandidate =
+  | { readonly kind: 'run'; readonly bytes: AsyncIterable<Uint8Array> }
+  | { readonly kind: 'chunk'; readonly bytes: Uint8Array };
+
+export interface RepairOptions {
+  readonly wanted: readonly ChunkId[];
+  /** Drawn until all wanted chunks are there. A chunk's bytes are good until the next one is asked for. */
+  readonly candidates: AsyncIterable<RepairCandidate>;
+  /** Only look. */
+  readonly isDryRun?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface ScrubOptions {
   /** Packs that were written or found whole after this (wall seconds) are left alone. */
   readonly dueSeconds: number;
@@ -281,6 +295,11 @@ export interface ChunkStore extends AsyncDisposable {
    * finds is noted with the pack. One at a time.
    */
   scrub(options: ScrubOptions): Promise<Scrubbed | undefined>;
+  /**
+   * Stores wanted chunks anew from bytes found elsewhere, which must have their ids; answers those that are whole now.
+   * @throws Fault `unsupported` where ids are no proof.
+   */
+  repair(options: RepairOptions): Promise<readonly ChunkId[]>;
   /** Writes chunk and pack rows anew from the packs themselves; references are counted from extents. Answers how many chunks had no row, or one that counted wrong. */
   rebuildIndex(options?: { readonly signal?: AbortSignal | undefined }): Promise<number>;
   /**

@@ -26,6 +26,7 @@ import { PackWriter } from './pack-writer.ts';
 import { Epochs, Readings } from './readings.ts';
 import { rebuildIndex } from './rebuild.ts';
 import { decodeRecord, isFlaw, isRecordWhole, RECORD_HEADER_BYTES, readHeader } from './record.ts';
+import { type RepairContext, repairChunks } from './repair.ts';
 import { Scrubber } from './scrub.ts';
 import { chunkStats } from './stats.ts';
 import { verifyChunks } from './verify.ts';
@@ -169,6 +170,14 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
 
   const maintenance = { objects, meta, realm, idBytes, packs, reader, clock, random, log, trust, onDamage };
   const epochs = new Epochs();
+  const repairing: RepairContext = {
+    ...{ realm, format, secret, idOf, index, packs, clock, log },
+    commit: wanted.commit ?? ((change) => commitTo(meta, change)),
+    onRepaired: (id) => {
+      reader.forget(id);
+      known.forgetDamaged(keyOfId(id));
+    },
+  };
   const scrubber = new Scrubber({ ...maintenance, epochs });
   const collector = new Collector({
     ...maintenance,
@@ -216,6 +225,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
       using _epoch = epochs.pin();
       return await verifyChunks(maintenance, verifyOptions);
     },
+    repair: (repairOptions) => turns.run(WHOLE_STORE, () => repairChunks(repairing, repairOptions)),
     scrub: (scrubOptions) => scrubber.next(scrubOptions),
     rebuildIndex: (rebuildOptions) =>
       turns.run(WHOLE_STORE, async () => {

@@ -71,7 +71,7 @@ export async function loadIndex(objects: ObjectStore, pack: PackObject): Promise
 
 /** `undefined` when the object ends before the range does. */
 export async function getRange(
-  objects: ObjectStore,
+  objects: Pick<ObjectStore, 'get'>,
   object: string,
   offset: number,
   length: number,
@@ -97,7 +97,7 @@ export type Step =
 
 /** Walks the records of a pack up to its index (sealed) or to the end of what counts (open). */
 export async function* walkRecords(
-  objects: ObjectStore,
+  objects: Pick<ObjectStore, 'get'>,
   pack: PackObject,
   from = PACK_HEADER_BYTES,
   to = pack.lengthBytes,
@@ -170,13 +170,13 @@ async function nextRecord(window: Window, from: number, to: number): Promise<num
 
 /** A stretch of an object in memory that moves forward. */
 class Window {
-  readonly #objects: ObjectStore;
+  readonly #objects: Pick<ObjectStore, 'get'>;
   readonly #object: string;
   readonly #end: number;
   bytes: Buffer = Buffer.alloc(0);
   offset = 0;
 
-  constructor(objects: ObjectStore, object: string, end: number) {
+  constructor(objects: Pick<ObjectStore, 'get'>, object: string, end: number) {
     this.#objects = objects;
     this.#object = object;
     this.#end = end;

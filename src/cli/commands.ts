@@ -364,6 +364,20 @@ export const CHECK_FLAGS = {
   },
 } as const satisfies OptionTable;
 
+export const REPAIR_FLAGS = {
+  from: {
+    type: { kind: 'text', holds: 'folder', shown: 'STORE|DIR' },
+    default: undefined,
+    doc: 'Where to look: the folder of another store, or any folder with copies of the files.',
+  },
+  dry_run: {
+    type: SWITCH,
+    default: false,
+    doc: 'Only say what would be repaired.',
+    flags: ['--dry-run', '-n'],
+  },
+} as const satisfies OptionTable;
+
 export const GC_FLAGS = {
   dry_run: {
     type: SWITCH,
@@ -888,6 +902,25 @@ export const COMMANDS: readonly Command[] = [
       '`{"event":"summary","verb":"check","is_clean","chunks_verified","bytes_verified","packs_verified","files_verified","orphan_bytes","problems","seconds"}` at the end',
     ],
     needs: 'store',
+  },
+  {
+    verb: 'repair',
+    summary: 'Store damaged content anew from a second copy',
+    details: [
+      'Reads everything, and looks in the copy for the chunks that are damaged or missing. Only bytes with the very id of a chunk are taken, so the copy may be damaged itself, and may be any store (its packs are read, nothing is written there) or folder (its files are cut as put would cut them). What stays damaged is named with the files that need it. Not beside a running server; stop it first. Stores with xxh3-128 ids refuse: put their files again.',
+    ],
+    arguments: [],
+    flags: REPAIR_FLAGS,
+    examples: [
+      { line: 'holdfast repair --from /mnt/backup/store', says: 'Takes what is damaged from a copy of the store.' },
+      { line: 'holdfast repair --from ~/photos --dry-run', says: 'Says what the photos could repair.' },
+    ],
+    exits: ['different', 'notFound', 'unavailable', 'io', 'full'],
+    json: [
+      '`{"event":"problem","code","error","files","files_more"}` for each damage that is left',
+      '`{"event":"summary","verb":"repair","dry_run","source","damaged_chunks","repaired_chunks","repaired_files","repaired_files_more","problems","seconds"}` at the end',
+    ],
+    needs: 'folder',
   },
   {
     verb: 'gc',

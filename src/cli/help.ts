@@ -10,7 +10,10 @@ import { EXIT, EXIT_MEANINGS, type ExitName } from './exit-codes.ts';
 const EVERY_EXIT: readonly ExitName[] = ['ok', 'usage', 'unavailable', 'internal', 'interrupted', 'terminated'];
 
 const GROUPS: readonly { readonly title: string; readonly verbs: readonly string[] }[] = [
-  { title: 'A store', verbs: ['init', 'serve', 'mount', 'umount', 'up', 'stats', 'check', 'gc', 'config', 'bench'] },
+  {
+    title: 'A store',
+    verbs: ['init', 'serve', 'mount', 'umount', 'up', 'stats', 'check', 'repair', 'gc', 'config', 'bench'],
+  },
   { title: 'In and out', verbs: ['put', 'get', 'cat', 'diff'] },
   { title: 'In the store', verbs: ['ls', 'stat', 'find', 'mkdir', 'rm', 'mv', 'cp'] },
   { title: 'Together', verbs: ['batch', 'lock', 'unlock', 'locks'] },

@@ -206,6 +206,18 @@ test('diff says what is added, removed and changed, and why, with exit code 1', 
   assert.equal(await stage.run('diff', '/missing', '/t'), EXIT.notFound);
 });
 
+test('repair needs to know from where, and says what was repaired; a rebuild is followed by a check', async () => {
+  using stage = seeded();
+  assert.equal(await stage.run('repair'), EXIT.usage);
+  assert.equal(await stage.run('repair', '--from', '/copy'), EXIT.ok);
+  assert.match(stage.stdout.text, /^2 of 2 damaged chunks repaired in .*\n {2}needed by \/a\n$/);
+  await stage.run('repair', '--from', '/copy', '--dry-run', '--json');
+  assert.equal(stage.stdout.json.at(-1)?.repaired_chunks, 1);
+  assert.equal(await stage.run('check', '--force'), EXIT.usage);
+  assert.equal(await stage.run('check', '--rebuild-meta'), EXIT.ok);
+  assert.match(stage.stdout.text, /metadata as of 2026-01-01T00:00:00.000Z brought back: 1 row\n.*\nclean: /);
+});
+
 test('check names damage and the files that need it, with exit code 1', async () => {
   using stage = seeded();
   assert.equal(await stage.run('check', '--sample', '10%', '--rebuild-index'), EXIT.ok);

@@ -32,6 +32,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   diff: () => import('./verbs/diff.ts'),
   stats: () => import('./verbs/stats.ts'),
   check: () => import('./verbs/check.ts'),
+  repair: () => import('./verbs/repair.ts'),
   gc: () => import('./verbs/gc.ts'),
   config: () => import('./verbs/config.ts'),
   bench: () => import('./verbs/bench.ts'),

@@ -17,6 +17,7 @@ import { MODE_DEFAULT } from './plan.ts';
 import type { PosixTree } from './posix.ts';
 import { PendingPosixTree } from './posix-tree.ts';
 import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './reaper.ts';
+import { type RepairReport, type RepairWishes, repair } from './repair.ts';
 import { sweepVersions } from './retention.ts';
 import { BackgroundScrubber } from './scrub.ts';
 import { Sharers } from './sharers.ts';
@@ -160,6 +161,11 @@ export class Files implements AsyncDisposable {
   /** Waits until other doors may see what POSIX doors did so far. @throws the fault of a group that was lost. */
   async settle(): Promise<void> {
     for (const tree of this.#trees) if (tree.hasUnsettled) await tree.syncFs();
+  }
+
+  /** Stores anew what is damaged and what a second copy has. */
+  async repair(wishes: RepairWishes): Promise<RepairReport> {
+    return await repair(this.context, this.spaces, wishes);
   }
 
   /** Resolves when everything unreachable has been taken apart (what is being read excepted). */

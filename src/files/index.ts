@@ -22,4 +22,5 @@ export {
   type SetAttributes,
   type WriteFlags,
 } from './posix.ts';
+export type { RepairReport, RepairWishes } from './repair.ts';
 export { fileService } from './service.ts';

@@ -112,7 +112,7 @@ export async function check(context: Context, spaces: readonly Space[], options:
   };
 }
 
-class Report {
+export class Report {
   readonly problems: CheckProblem[] = [];
   more = 0;
 
@@ -123,7 +123,7 @@ class Report {
 }
 
 /** Which files need which damaged chunks. */
-class Users {
+export class Users {
   readonly #paths = new Map<string, Set<string>>();
 
   constructor(damages: readonly ChunkDamage[]) {
@@ -151,7 +151,7 @@ class Users {
 }
 
 /** Every file's content must be there and cover it, inline bytes must be whole; answers how many files were looked at. */
-async function checkSpace(
+export async function checkSpace(
   context: Context,
   space: Space,
   report: Report,
