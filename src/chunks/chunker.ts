@@ -110,7 +110,8 @@ export function newChunker(format: ChunkFormat, secret: Uint8Array, options: Chu
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   const instance = new WebAssembly.Instance(compiled, { env: { memory } });
   const module = instance.exports as ChunkerModule;
-  new Uint8Array(memory.buffer).set(gearTableOf(secret), GEARS_AT);
+  // UltraCDC has no gears; deriving them takes a while that every opening would pay.
+  if (format.chunker === 'fastcdc') new Uint8Array(memory.buffer).set(gearTableOf(secret), GEARS_AT);
   const window = new Uint8Array(memory.buffer, WINDOW_AT, windowBytes);
   const cut = cutterOf(module, format, options);
   return {

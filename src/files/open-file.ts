@@ -213,6 +213,8 @@ export class OpenFile {
   }
 
   write(offset: number, bytes: Uint8Array, flags: WriteFlags): Maybe<number> {
+    // Writing nothing changes nothing, also behind the end.
+    if (bytes.length === 0) return 0;
     const end = offset + bytes.length;
     this.#host.checkSize(end);
     if (this.#isOwn && (this.#isEndClean || end <= this.row.size)) {

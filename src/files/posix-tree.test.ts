@@ -109,6 +109,15 @@ test('a file that is written at random reads right also while the disk is nearly
   await exercise(5, 400, 400_000, 1);
 });
 
+test('writing nothing behind the end of a file leaves it as it is', async () => {
+  await using stand = await openStand();
+  await using tree = await openTree(stand);
+  const made = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  assert.equal(await tree.write(made.handle, 12_000, bytes('')), 0);
+  assert.equal((await tree.stat(made.node.node)).size, 0);
+  await tree.release(made.handle);
+});
+
 test('the bytes of a space are right after a file was unlinked while it was open and changed', async () => {
   await using stand = await openStand({ seed: 5, groupClock: systemClock, options: { versionsKeptSeconds: 0 } });
   const tree = await openTree(stand);

@@ -166,8 +166,8 @@ export class MemoryMeta implements MetaStore {
     const row = Object.fromEntries(of.columns.map((column, i) => [column, values[i] ?? null]));
     const key = keyOf(of, row);
     const before = this.#set(of.name, key, row);
-    const isFresh = !isNew || before === undefined;
-    assert(isFresh, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
+    if (isNew && before !== undefined)
+      assert(false, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
   }
 
   /** Puts or, for undefined, removes, in the table and its indexes. */

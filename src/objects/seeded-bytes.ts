@@ -113,10 +113,14 @@ export class SeededBytes {
     this.#unsynced = [];
   }
 
+  /** Whether a power cut may leave anything else than what reads now. */
+  get isSynced(): boolean {
+    return this.#unsynced.length === 0;
+  }
+
   /** What the next start finds. */
-  afterCrash(random: Random): GrowingBytes {
+  afterCrash(random: Random, mood = crashMood(random)): GrowingBytes {
     const found = this.#durable.twin();
-    const mood = crashMood(random);
     const keptCount = mood === 'prefix' ? random.below(this.#unsynced.length + 1) : this.#unsynced.length;
     if (mood === 'lose') return found;
     for (const change of this.#unsynced.slice(0, keptCount)) {

@@ -12,7 +12,9 @@ import { assert, type Clock, concatBytes, ManualClock, msOfMoment, type Random, 
 import { inByteOrder } from './byte-order.ts';
 import type { Disk, DiskFile, DiskOpenMode, DiskStat } from './disk.ts';
 import { diskFault } from './disk-fault.ts';
+import type { CrashMood } from './seeded-bytes.ts';
 import {
+  type CrashMoods,
   type NameStep,
   newFileNode,
   newFolderNode,
@@ -108,11 +110,18 @@ export class SeededDisk implements Disk {
 
   /**
    * The disk as the next start would find it if the power went now; this one stays as it is, so that one moment can be
-   * crashed with many seeds. Without a seed chance continues from this disk's own.
+   * crashed with many seeds. Without a seed chance continues from this disk's own. `moods` decides instead of chance
+   * what is lost in the large; which sectors of a torn write are is chance still.
    */
-  crash(seed = this.#random.below(SEEDS)): SeededDisk {
+  crash(seed = this.#random.below(SEEDS), moods?: CrashMoods): SeededDisk {
     const random = seededRandom(seed);
-    return this.#another(seed, new SeededNames(this.#names.afterCrash(random)));
+    return this.#another(seed, new SeededNames(this.#names.afterCrash(random, moods)));
+  }
+
+  /** What a power cut now may do, each way once: all of names, and of each file with bytes not synced, or none, or a part. */
+  *crashMoods(): Generator<CrashMoods> {
+    const waysOfNames = this.#names.areNamesSynced ? (['keep'] as const) : CRASH_WAYS;
+    for (const names of waysOfNames) for (const files of waysOf(this.#names.unsyncedFileCount)) yield { names, files };
   }
 
   /** The whole disk once more, what is not synced included; open files stay with this one. */
@@ -389,6 +398,14 @@ export class SeededFile implements DiskFile {
     this.#node(did);
     if (!this.#isWritable) throw diskFault('EBADF', did, this.#path);
   }
+}
+
+/** Of moods those that need no dice, and the torn last write. */
+const CRASH_WAYS = ['lose', 'keep', 'prefix'] as const satisfies readonly CrashMood[];
+
+function* waysOf(fileCount: number): Generator<readonly CrashMood[]> {
+  if (fileCount === 0) yield [];
+  else for (const rest of waysOf(fileCount - 1)) for (const mood of CRASH_WAYS) yield [...rest, mood];
 }
 
 function bytesBelow(folder: SeededFolderNode): number {

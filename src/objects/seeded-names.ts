@@ -5,7 +5,7 @@
  * Syncing a file says nothing about its name, which is POSIX's promise and no more.
  */
 import type { Random } from '../base/index.ts';
-import { crashMood, SeededBytes } from './seeded-bytes.ts';
+import { type CrashMood, crashMood, SeededBytes } from './seeded-bytes.ts';
 
 export interface SeededFileNode {
   readonly kind: 'file';
@@ -27,6 +27,12 @@ export interface NameStep {
   readonly folder: SeededFolderNode;
   readonly name: string;
   readonly node: SeededNode | undefined;
+}
+
+/** What a power cut does with names, and with each file that has bytes not synced, in order. */
+export interface CrashMoods {
+  readonly names: CrashMood;
+  readonly files: readonly CrashMood[];
 }
 
 /** Steps that happen together or not at all. */
@@ -67,9 +73,18 @@ export class SeededNames {
     this.#makeDurable(withEarlier(this.#unsynced, (change) => change.some((step) => step.folder === folder)));
   }
 
-  /** The tree that the next start finds; nothing in it is waiting for a sync. */
-  afterCrash(random: Random): SeededFolderNode {
-    const mood = crashMood(random);
+  /** Files with a durable name, and bytes that are not synced; in the order in which a crash goes through them. */
+  get unsyncedFileCount(): number {
+    return unsyncedFilesBelow(this.root);
+  }
+
+  get areNamesSynced(): boolean {
+    return this.#unsynced.length === 0;
+  }
+
+  /** The tree that the next start finds; nothing in it is waiting for a sync. Moods that are not given are drawn. */
+  afterCrash(random: Random, moods?: CrashMoods): SeededFolderNode {
+    const mood = moods?.names ?? crashMood(random);
     const prefixCount = random.below(this.#unsynced.length + 1);
     const isKept = {
       lose: () => false,
@@ -79,7 +94,8 @@ export class SeededNames {
     }[mood];
     const lost = this.clone();
     lost.#makeDurable(withEarlier(lost.#unsynced, isKept));
-    return settled(lost.root, random);
+    const left = moods?.files.values();
+    return settled(lost.root, random, () => left?.next().value ?? crashMood(random));
   }
 
   clone(): SeededNames {
@@ -123,23 +139,35 @@ function withEarlier(
 }
 
 /** The durable half of a tree as a tree of its own, each file as a power cut leaves it. */
-function settled(folder: SeededFolderNode, random: Random): SeededFolderNode {
+function settled(folder: SeededFolderNode, random: Random, nextMood: () => CrashMood): SeededFolderNode {
   const found = newFolderNode(folder.modifiedMs);
-  for (const [name, node] of [...folder.durable].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const after = node.kind === 'folder' ? settled(node, random) : settledFile(node, random);
+  for (const [name, node] of durableOf(folder)) {
+    const after = node.kind === 'folder' ? settled(node, random, nextMood) : settledFile(node, random, nextMood);
     found.entries.set(name, after);
     found.durable.set(name, after);
   }
   return found;
 }
 
-function settledFile(file: SeededFileNode, random: Random): SeededFileNode {
-  const bytes = file.bytes.afterCrash(random);
+function durableOf(folder: SeededFolderNode): (readonly [string, SeededNode])[] {
+  return [...folder.durable].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function settledFile(file: SeededFileNode, random: Random, nextMood: () => CrashMood): SeededFileNode {
+  // Chance goes on for every file as if it had something to lose, so that outcomes do not hang on each other.
+  const bytes = file.bytes.isSynced ? file.bytes.afterCrash(random) : file.bytes.afterCrash(random, nextMood());
   return {
     kind: 'file',
     bytes: new SeededBytes(bytes, bytes.twin()),
     modifiedMs: file.modifiedMs,
   };
+}
+
+function unsyncedFilesBelow(folder: SeededFolderNode): number {
+  return durableOf(folder).reduce(
+    (sum, [, node]) => sum + (node.kind === 'folder' ? unsyncedFilesBelow(node) : Number(!node.bytes.isSynced)),
+    0,
+  );
 }
 
 /** Copies nodes deeply, each one once, however many names it has. */

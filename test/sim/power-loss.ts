@@ -6,10 +6,10 @@
  * others is started and examined (examine.ts); of some, the start is cut off at one of its own calls.
  * Everything follows from the seed, and a problem names it.
  */
-import { createHash } from 'node:crypto';
 import { ManualClock, msOfMoment, type Random, seededRandom } from '../../src/base/index.ts';
 import { SeededDisk } from '../../src/objects/index.ts';
 import { type Actor, actorsOf, EMPTY, follow, type Question } from './actors.ts';
+import { digestOfDisk } from './disk-digest.ts';
 import { type Expectation, examine, type Left } from './examine.ts';
 import type { Contents } from './script.ts';
 import { boot } from './world.ts';
@@ -135,25 +135,4 @@ function keyOf({ acknowledged, step }: Expectation): string {
       return key;
     })
     .join('+');
-}
-
-function digestOfDisk(disk: SeededDisk): string {
-  const hash = createHash('sha1');
-  const visit = (folder: string): void => {
-    for (const name of disk.listSync(folder)) {
-      const path = folder === '' ? name : `${folder}/${name}`;
-      const stat = disk.statSync(path);
-      hash.update(`${path}\0${stat?.kind}\0${stat?.sizeBytes}\0`);
-      if (stat?.kind === 'folder') visit(path);
-      else hash.update(bytesAt(disk, path, stat?.sizeBytes ?? 0));
-    }
-  };
-  visit('');
-  return hash.digest('hex');
-}
-
-function bytesAt(disk: SeededDisk, path: string, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  disk.openSync(path, 'read').readSync(bytes, 0);
-  return bytes;
 }

@@ -1,20 +1,21 @@
 /**
  * A whole store on one seeded disk: packs, metadata, chunks, groups and files put together in the order in which the
- * composition root does it, with a clock that stands still and chance from a seed. Nothing in it waits for real time,
- * so the same seed and the same calls give the same calls of the disk.
+ * composition root does it, with a clock that is moved by hand and chance from a seed. Nothing in it waits for real
+ * time, so the same seed and the same calls give the same calls of the disk. Metadata is SQLite, or a quick journal that
+ * keeps the same contract (journal-meta.ts).
  *
  * `boot` is a start of the process: it makes the store when there is none, and otherwise finds what the one before left.
  * A start draws other random numbers than the one before it, as in life (owners of hidden builds are told apart by them).
  */
 import type { FileService } from '../../src/api/index.ts';
 import { type LogEvent, logTo, type ManualClock, type Random, seededRandom } from '../../src/base/index.ts';
-import type { IdAlgorithm } from '../../src/chunks/index.ts';
-import { type ChunkStore, type ChunkStoreOptions, openChunkStore } from '../../src/chunks/index.ts';
+import { type ChunkStore, type ChunkStoreOptions, type IdAlgorithm, openChunkStore } from '../../src/chunks/index.ts';
 import { CompressionRules, FILES_OPTIONS_DEFAULT, type Files, fileService, openFiles } from '../../src/files/index.ts';
-import { Groups, openSqliteMeta, type SqliteMeta } from '../../src/meta/index.ts';
+import { type Change, Groups, type MetaStore, openSqliteMeta } from '../../src/meta/index.ts';
 import { type Disk, type DiskFile, DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
 import { META_FOLDER, makeStoreFolder, OBJECTS_FOLDER, readStoreFolder } from '../../src/server/store-folder.ts';
-import { openSeededSqlite, type SeededDatabase } from './seeded-sqlite.ts';
+import { JournalMeta } from './journal-meta.ts';
+import { openSeededSqlite } from './seeded-sqlite.ts';
 
 /** Small, so that a short script fills packs, caches and batches, and moves the log into the database. */
 const CHUNK_OPTIONS: ChunkStoreOptions = {
@@ -33,11 +34,22 @@ const CHUNK_OPTIONS: ChunkStoreOptions = {
 const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
 /** Few and short, so that older versions are dropped within a script. */
 const VERSIONS = { versionsKeptSeconds: 600, versionsKeptCount: 2 };
+const NO_VERSIONS = { versionsKeptSeconds: 0, versionsKeptCount: 0 };
 const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
 
 export interface BootOptions {
   readonly seed: number;
   readonly clock: ManualClock;
+  /** What keeps the metadata; `sqlite` when absent. */
+  readonly engine?: 'sqlite' | 'journal';
+  /** Groups wait for company and for their time by the clock, as in production; at once when absent. */
+  readonly groupsWait?: boolean;
+  /** Instead of those of the simulation. */
+  readonly chunkOptions?: Partial<ChunkStoreOptions>;
+  /** False: nothing that was replaced or removed is kept. */
+  readonly keepsVersions?: boolean;
+  /** What stands between the parts and is wrong on purpose, or only slow. */
+  readonly wraps?: Wraps;
   /** When the store is made; `blake3` when absent. */
   readonly idAlgorithm?: IdAlgorithm;
   /** What the disk claims to SQLite; see MountOptions. */
@@ -46,14 +58,25 @@ export interface BootOptions {
   readonly forgets?: 'packs' | 'metadata';
 }
 
+/** A part, and what is put in its place. */
+export interface Wraps {
+  readonly packDisk?: (disk: Disk) => Disk;
+  readonly meta?: (meta: MetaStore) => MetaStore;
+  /** Of what a collection changes. */
+  readonly commit?: (commit: ChunksCommit) => ChunksCommit;
+  /** Stands for `chunks.sync`, which makes durable what a group names. */
+  readonly prepare?: (sync: ChunkStore['sync']) => ChunkStore['sync'];
+}
+
+export type ChunksCommit = (change: Change) => Promise<unknown>;
+
 export interface World extends AsyncDisposable {
   readonly disk: SeededDisk;
   readonly clock: ManualClock;
   readonly service: FileService;
   readonly files: Files;
   readonly chunks: ChunkStore;
-  readonly meta: SqliteMeta;
-  readonly database: SeededDatabase;
+  readonly meta: MetaStore;
   /** What the store said to its operators. */
   readonly events: readonly LogEvent[];
   /** Ends it as an orderly stop does. Fine twice; on a disk whose power is cut nothing is left to be done. */
@@ -68,17 +91,10 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   const log = logTo((event) => events.push(event), 'debug');
   await using building = new AsyncDisposableStack();
   const identity = await identityOf(disk, options, random);
-  const packDisk = options.forgets === 'packs' ? withoutSync(disk) : disk;
-  const objects = building.use(await DiskObjects.open(packDisk, { folder: OBJECTS_FOLDER }));
-  const database = await openSeededSqlite(`${META_FOLDER}/metadata.sqlite`, {
-    disk,
-    clock,
-    random,
-    isPowersafeOverwrite: options.isPowersafeOverwrite === true,
-  });
-  building.defer(() => database.close());
-  const meta = building.use(openSqliteMeta(database, META_OPTIONS));
-  if (options.forgets === 'metadata') database.exec('PRAGMA synchronous = OFF');
+  const wraps: Wraps = { ...(options.forgets === 'packs' ? { packDisk: withoutSync } : {}), ...options.wraps };
+  const objects = building.use(await DiskObjects.open(wraps.packDisk?.(disk) ?? disk, { folder: OBJECTS_FOLDER }));
+  const engine = building.use(await openMeta(disk, options, random));
+  const meta = wraps.meta?.(engine) ?? engine;
   const { format, secret } = identity;
   const chunks = building.use(
     await openChunkStore({
@@ -89,14 +105,20 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
       clock,
       random,
       log,
-      options: CHUNK_OPTIONS,
+      options: { ...CHUNK_OPTIONS, ...options.chunkOptions },
       index: { get: (table, key) => groups.pending.get(table, key) },
-      commit: (change) => groups.commit(change),
+      commit: wraps.commit?.((change) => groups.commit(change)) ?? ((change) => groups.commit(change)),
     }),
   );
-  const groups: Groups = new Groups({ meta, prepare: () => chunks.sync() });
+  const sync: ChunkStore['sync'] = () => chunks.sync();
+  const groups: Groups = new Groups({
+    meta,
+    prepare: wraps.prepare?.(sync) ?? sync,
+    ...(options.groupsWait === true ? { clock } : {}),
+  });
   building.defer(() => groups.close());
-  const filesOptions = { ...FILES_OPTIONS_DEFAULT, ...VERSIONS, compression: new CompressionRules(1) };
+  const versions = options.keepsVersions === false ? NO_VERSIONS : VERSIONS;
+  const filesOptions = { ...FILES_OPTIONS_DEFAULT, ...versions, compression: new CompressionRules(1) };
   const files = building.use(
     await openFiles({ meta, groups, chunks, clock, random, log, options: filesOptions, background: true }),
   );
@@ -105,7 +127,25 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   const service = fileService(files, caller, () => info);
   const owned = building.move();
   const close = (): Promise<void> => owned.disposeAsync();
-  return { disk, clock, service, files, chunks, meta, database, events, close, [Symbol.asyncDispose]: close };
+  return { disk, clock, service, files, chunks, meta, events, close, [Symbol.asyncDispose]: close };
+}
+
+async function openMeta(disk: SeededDisk, options: BootOptions, random: Random): Promise<MetaStore> {
+  if (options.engine === 'journal') return JournalMeta.open(disk, META_FOLDER, 'metadata.journal');
+  const database = await openSeededSqlite(`${META_FOLDER}/metadata.sqlite`, {
+    disk,
+    clock: options.clock,
+    random,
+    isPowersafeOverwrite: options.isPowersafeOverwrite === true,
+  });
+  try {
+    const meta = openSqliteMeta(database, META_OPTIONS);
+    if (options.forgets === 'metadata') database.exec('PRAGMA synchronous = OFF');
+    return meta;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
 }
 
 async function identityOf(disk: SeededDisk, options: BootOptions, random: Random) {

@@ -1,0 +1,140 @@
+/**
+ * A quick engine of metadata on a seeded disk, for simulations: rows in memory, and every transaction as one frame of a
+ * journal that is synced before it answers. It shares the meaning of changes with every other engine and keeps their
+ * contract; what it saves is SQLite's pager, which costs a simulated run some milliseconds.
+ *
+ * Honest about durability: a transaction is true once its frame is synced, whole or not at all. A frame that a power cut
+ * tore is dropped at the next opening, one that was written and not acknowledged may be found. What could not be written
+ * is written over by the next, which begins where the last good frame ends; after a sync that failed nothing more is
+ * taken until the next opening, as with SQLite. What a sync lost may still be read until the power goes; so whatever is
+ * found at an opening is written and synced once more before anything is added behind it.
+ *
+ *   frame   4 bytes length of the rows | 4 bytes checksum | the rows, as V8 serialises them
+ *
+ * The checksum goes on from that of the frame before, so that nothing old behind the end is taken for a frame.
+ */
+import { deserialize, serialize } from 'node:v8';
+import { crc32 } from 'node:zlib';
+import { Fault, type Maybe, type Moment } from '../../src/base/index.ts';
+import { decideChanges } from '../../src/meta/commit-changes.ts';
+import { type Change, MemoryMeta, type MetaProblem, type MetaStore, type Outcome } from '../../src/meta/index.ts';
+import { leaseOf } from '../../src/meta/leases.ts';
+import type { RowSource, RowWrite } from '../../src/meta/row-source.ts';
+import type { SeededDisk, SeededFile } from '../../src/objects/index.ts';
+
+const HEADER_BYTES = 8;
+
+export class JournalMeta implements MetaStore {
+  readonly abilities = { synchronousReads: true } as const;
+  readonly #memory = new MemoryMeta({ synchronousReads: true });
+  readonly #file: SeededFile;
+  readonly get: MetaStore['get'] = (table, key) => this.#memory.get(table, key);
+  readonly scan: MetaStore['scan'] = (name, range) => this.#memory.scan(name, range);
+  /** Where the last good frame ends, and its checksum. */
+  #endBytes = 0;
+  #checksum = 0;
+  #isClosed = false;
+  #lost: unknown;
+
+  constructor(file: SeededFile) {
+    this.#file = file;
+    const bytes = Buffer.alloc(this.#file.sizeBytesSync());
+    this.#file.readSync(bytes, 0);
+    this.#replay(bytes);
+    if (this.#endBytes === 0) return;
+    this.#file.writeSync([bytes.subarray(0, this.#endBytes)], 0);
+    this.#file.syncSync();
+  }
+
+  /** Opens or makes the journal at `folder/name`; the folder is there, and durable. */
+  static open(disk: SeededDisk, folder: string, name: string): JournalMeta {
+    const path = folder === '' ? name : `${folder}/${name}`;
+    const isNew = disk.statSync(path) === undefined;
+    const file = disk.openSync(path, isNew ? 'create' : 'write');
+    if (isNew) file.syncSync();
+    if (isNew) disk.syncFolderSync(folder);
+    return new JournalMeta(file);
+  }
+
+  get rows(): RowSource {
+    return this.#memory.rows;
+  }
+
+  commit(changes: readonly Change[], options: { readonly essential?: number } = {}): Maybe<readonly Outcome[]> {
+    const { outcomes, writes } = decideChanges(this.rows, changes, options.essential);
+    this.#transact([...writes]);
+    return outcomes;
+  }
+
+  write(writes: Iterable<RowWrite>): Maybe<void> {
+    this.#transact([...writes]);
+  }
+
+  leaseIds(kind: string, count: number): Maybe<number> {
+    const { first, write } = leaseOf(this.rows, kind, count);
+    this.#transact([write]);
+    return first;
+  }
+
+  check(options?: { readonly signal?: AbortSignal }): AsyncIterable<MetaProblem> {
+    return this.#memory.check(options);
+  }
+
+  /** Not durable: what is wrong at the next opening is counted anew then. */
+  recount(now: Moment): Maybe<number> {
+    return this.#memory.recount(now);
+  }
+
+  sizeBytes(): Maybe<number> {
+    return this.#endBytes;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#file.closeSync();
+    await this.#memory.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #transact(writes: readonly RowWrite[]): void {
+    if (this.#isClosed) throw new Fault('unavailable', 'The metadata is closed.');
+    if (this.#lost !== undefined) throw this.#lost;
+    const rows = serialize(writes);
+    const header = Buffer.alloc(HEADER_BYTES);
+    const checksum = crc32(rows, this.#checksum);
+    header.writeUInt32LE(rows.length, 0);
+    header.writeUInt32LE(checksum, 4);
+    this.#file.writeSync([header, rows], this.#endBytes);
+    this.#sync();
+    this.#memory.write(writes);
+    this.#endBytes += HEADER_BYTES + rows.length;
+    this.#checksum = checksum;
+  }
+
+  #sync(): void {
+    try {
+      this.#file.syncSync();
+    } catch (error) {
+      this.#lost = new Fault('io', 'What the disk kept is unknown until the metadata is opened anew.', {}, error);
+      throw this.#lost;
+    }
+  }
+
+  #replay(bytes: Buffer): void {
+    for (;;) {
+      const start = this.#endBytes + HEADER_BYTES;
+      if (start > bytes.length) return;
+      const end = start + bytes.readUInt32LE(this.#endBytes);
+      const rows = bytes.subarray(start, end);
+      const checksum = crc32(rows, this.#checksum);
+      // Of nothing, zeros have the right checksum: a frame has rows.
+      if (end === start || end > bytes.length || checksum !== bytes.readUInt32LE(this.#endBytes + 4)) return;
+      this.#memory.write(deserialize(rows) as readonly RowWrite[]);
+      this.#endBytes = end;
+      this.#checksum = checksum;
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/** What a reader sees of a store, as the marks of the model; and what must be true of any store that is at rest. */
+import type { FileRecord, FileService } from '../../src/api/index.ts';
+import { digestOf, type Marks, type ModelNode, markOfNode } from './model.ts';
+import { gathered, snapshotPrefix } from './perform.ts';
+import type { World } from './world.ts';
+
+export interface Seen {
+  readonly marks: Marks;
+  /** Of files, by path. */
+  readonly bytes: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Everything below a folder, and in its snapshots, read in whole. The folder itself is not in it. */
+export async function lookBelow(service: FileService, home: string): Promise<Seen> {
+  const seen = { marks: new Map<string, string>(), bytes: new Map<string, Uint8Array>() };
+  await lookAt({ service, home, at: undefined }, seen, '');
+  const { snapshots } = await service.snapshots();
+  const prefix = snapshotPrefix(home);
+  for (const { name } of snapshots) {
+    if (!name.startsWith(prefix)) continue;
+    const as = `@${name.slice(prefix.length)}`;
+    seen.marks.set(as, 'snapshot');
+    await lookAt({ service, home, at: name }, seen, as);
+  }
+  return seen;
+}
+
+/** A folder, now or as it was. */
+interface View {
+  readonly service: FileService;
+  readonly home: string;
+  readonly at: string | undefined;
+}
+
+async function lookAt(
+  view: View,
+  seen: { readonly marks: Map<string, string>; readonly bytes: Map<string, Uint8Array> },
+  as: string,
+): Promise<void> {
+  const records: FileRecord[] = [];
+  await list(view, view.home === '' ? '/' : view.home, records);
+  const pathOf = ({ path }: FileRecord): string => path.slice(view.home.length);
+  records.sort((a, b) => (pathOf(a) < pathOf(b) ? -1 : 1));
+  const first = new Map<number, string>();
+  for (const record of records) {
+    const path = pathOf(record);
+    if (!first.has(record.file_id)) first.set(record.file_id, path);
+    const node = await nodeOf(view, record);
+    const shown = { ...node, links: record.links, first: first.get(record.file_id) ?? path };
+    seen.marks.set(as + path, markOfNode(shown));
+    if (node.bytes !== undefined) seen.bytes.set(as + path, node.bytes);
+  }
+}
+
+async function list(view: View, path: string, records: FileRecord[]): Promise<void> {
+  const { entries } = await view.service.list({ path }, { withAttributes: true, at: view.at });
+  for (const entry of entries) {
+    records.push(entry);
+    if (entry.is_directory) await list(view, entry.path, records);
+  }
+}
+
+async function nodeOf({ service, at }: View, record: FileRecord): Promise<ModelNode> {
+  const { mode, target } = record;
+  const tag = Buffer.from(record.attributes?.['user.tag'] ?? '', 'base64').toString();
+  if (record.kind === 'folder') return { kind: 'folder', mode };
+  if (record.kind === 'symlink') return { kind: 'symlink', mode, tag, ...(target === undefined ? {} : { target }) };
+  const bytes = await gathered((await service.read({ path: record.path }, { at })).bytes);
+  if (bytes.length !== record.size) throw new Error(`${record.path} has ${bytes.length} bytes, not ${record.size}`);
+  return { kind: 'file', mode, tag, bytes };
+}
+
+/** A version that is listed below a folder and has bytes that nobody wrote, if there is one. */
+export async function unknownVersion(
+  service: FileService,
+  home: string,
+  marks: Marks,
+  digests: ReadonlySet<string>,
+): Promise<string | undefined> {
+  for (const [path, mark] of marks) {
+    if (!mark.startsWith('file') || path.startsWith('@')) continue;
+    const target = { path: home + path };
+    const { versions } = await service.versions(target);
+    for (const { version, needs_file_id } of versions) {
+      if (needs_file_id === true) continue;
+      const bytes = await gathered((await service.read(target, { version })).bytes);
+      if (!digests.has(digestOf(bytes)))
+        return `version ${version} of ${path} has ${bytes.length} bytes that nobody wrote`;
+    }
+  }
+  return undefined;
+}
+
+/** What is wrong with a store in which nothing is under way and everything unreachable was reaped. */
+export async function problemAtRest(world: World): Promise<string | undefined> {
+  const { meta } = world;
+  const left = await meta.scan('reaps', { prefix: [], limit: 5 });
+  if (left.length > 0) return `the reaper left ${JSON.stringify(left)}`;
+  const report = await world.service.check();
+  if (!report.is_clean) return `check finds ${JSON.stringify(report.problems.slice(0, 5))}`;
+  return undefined;
+}

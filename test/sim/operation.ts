@@ -1,0 +1,248 @@
+/**
+ * What is done to a simulated store, as plain data: a script is a list of operations for each of those who act, with the
+ * faults of the disk among them. An operation names its paths and bytes itself, so that any of them can be left out and
+ * the rest still means the same; what it comes to is decided by the tree it meets (model.ts).
+ * Paths are below the actor's own folder. Of names, `p` and `q` are folders, `l` is a symlink, all others are files.
+ */
+import { type Random, seededRandom } from '../../src/base/index.ts';
+
+/** Bytes by number: the same number and length are the same bytes, and a longer one of a number begins like a shorter. */
+export interface Content {
+  readonly id: number;
+  readonly length: number;
+}
+
+export type Operation =
+  // Through the file service: durable when they answer.
+  | { readonly do: 'mkdir'; readonly path: string }
+  | {
+      readonly do: 'put';
+      readonly path: string;
+      readonly content: Content;
+      readonly mode: 'create' | 'replace' | 'put';
+    }
+  | { readonly do: 'many'; readonly folder: string; readonly contents: readonly Content[] }
+  | { readonly do: 'set'; readonly path: string; readonly mode: number; readonly tag: string }
+  | { readonly do: 'move'; readonly from: string; readonly to: string; readonly overwrite: boolean }
+  | { readonly do: 'copy'; readonly from: string; readonly to: string }
+  | { readonly do: 'remove'; readonly path: string; readonly recursive: boolean }
+  /** Makes the version that is so many steps back the current one. */
+  | { readonly do: 'restore'; readonly path: string; readonly back: number }
+  /** Of the actor's whole folder. */
+  | { readonly do: 'snapshot'; readonly name: string }
+  | { readonly do: 'unsnapshot'; readonly name: string }
+  // Through a mount: seen at once, durable later.
+  | { readonly do: 'm.create'; readonly path: string; readonly content: Content }
+  | { readonly do: 'm.write'; readonly path: string; readonly offset: number; readonly content: Content }
+  | { readonly do: 'm.cut'; readonly path: string; readonly size: number }
+  | { readonly do: 'm.mkdir'; readonly path: string }
+  | { readonly do: 'm.symlink'; readonly path: string; readonly target: string }
+  | { readonly do: 'm.link'; readonly from: string; readonly to: string }
+  | { readonly do: 'm.rename'; readonly from: string; readonly to: string }
+  | { readonly do: 'm.unlink'; readonly path: string }
+  | { readonly do: 'm.rmdir'; readonly path: string }
+  | { readonly do: 'm.chmod'; readonly path: string; readonly mode: number }
+  | { readonly do: 'm.tag'; readonly path: string; readonly tag: string }
+  | { readonly do: 'm.fsync'; readonly path: string }
+  | { readonly do: 'm.sync' }
+  // What changes nothing that can be seen.
+  | { readonly do: 'wait'; readonly ms: number }
+  /** Thins versions and takes apart what is unreachable. */
+  | { readonly do: 'tidy' }
+  /** After a sweep: gives back what nobody names since so long, from packs of which at least this share comes back. */
+  | { readonly do: 'collect'; readonly graceSeconds: number; readonly share: number }
+  // What happens to the store.
+  | { readonly do: 'restart' }
+  /**
+   * The `call`th changing call of the disk from now on: the power goes in it, the process is killed before it, it fails.
+   * `chance` decides what the power cut leaves.
+   */
+  | { readonly do: 'fault'; readonly kind: FaultKind; readonly call: number; readonly chance: number }
+  /** The disk has so many bytes left, until there is room again or the next start. */
+  | { readonly do: 'shrink'; readonly bytes: number }
+  | { readonly do: 'room' };
+
+export type FaultKind = 'cut' | 'kill' | 'io' | 'full';
+
+/** How a store is set up. */
+export interface Setting {
+  readonly engine: 'journal' | 'sqlite';
+  readonly idAlgorithm: 'blake3' | 'xxh3-128';
+  /** Calls of the packs' disk take some turns, by chance. */
+  readonly isSlow: boolean;
+  readonly packBytes: number;
+  /** Without, what is replaced or removed is forgotten at the next sweep. */
+  readonly keepsVersions: boolean;
+  /** The store is made in the run, and the power goes in this call of it; 0 for a store that is there. */
+  readonly makingCut: number;
+}
+
+export interface Script {
+  /** Of the disk and of all chance within the store. */
+  readonly seed: number;
+  readonly setting: Setting;
+  /** For each of those who act at the same time. One alone is at home in the root. */
+  readonly actors: readonly (readonly Operation[])[];
+}
+
+const contents = new Map<string, Uint8Array>();
+const CONTENT_BYTES_MAX = 64 * 1024;
+
+/** Shared: not to be written into. */
+export function bytesOf({ id, length }: Content): Uint8Array {
+  const key = `${id} ${length}`;
+  const known = contents.get(key);
+  if (known !== undefined) return known;
+  const bytes = seededRandom(id).bytes(CONTENT_BYTES_MAX).slice(0, length);
+  if (id % 2 === 1) for (let at = 0; at < length; at++) bytes[at] = 97 + ((bytes[at] ?? 0) % 4);
+  if (id % 4 === 3) bytes.fill(0, 6_000, 14_000);
+  contents.set(key, bytes);
+  return bytes;
+}
+
+export function contentBy(random: Random): Content {
+  return { id: random.below(CONTENT_COUNT), length: one(LENGTHS, random) };
+}
+
+/** Few, so that the same chunks come again and again. */
+const CONTENT_COUNT = 4;
+/** Inline, one chunk, several. */
+const LENGTHS = [0, 700, 4_096, 4_097, 6_000, 9_000, 9_000, 16_000] as const;
+const FOLDERS = ['', '', '/p', '/q', '/p/q'] as const;
+const FILES = ['x', 'y', 'z'] as const;
+const SNAPSHOTS = ['one', 'two'] as const;
+const MODES = [0o600, 0o640, 0o644, 0o755] as const;
+const SIZES = [0, 5, 3_000, 5_000, 12_000] as const;
+/** Disk calls until a fault: an operation makes about eight. */
+const CALLS_MAX = 24;
+
+function one<T>(list: readonly T[], random: Random): T {
+  return list[random.below(list.length)] as T;
+}
+
+function folderBy(random: Random): string {
+  return one(['/p', '/q', '/p/q', '/q/p'], random);
+}
+
+function fileBy(random: Random): string {
+  return `${one(FOLDERS, random)}/${one(FILES, random)}`;
+}
+
+function tagBy(random: Random): string {
+  return `tag ${random.below(4)}`;
+}
+
+/** Bytes come, go, and come again around a collection, and now and then the power goes in it. */
+function comingAndGoing(random: Random): readonly Operation[] {
+  const content = { id: random.below(CONTENT_COUNT), length: one([6_000, 9_000, 16_000], random) };
+  const paths = [`/${one(FILES, random)}`, fileBy(random)] as const;
+  const collect = { do: 'collect', graceSeconds: 0, share: 0 } as const;
+  return [
+    { do: 'put', path: paths[0], content, mode: 'put' },
+    random.below(2) === 0
+      ? { do: 'remove', path: paths[0], recursive: false }
+      : { do: 'put', path: paths[0], content: contentBy(random), mode: 'put' },
+    ...(random.below(2) === 0 ? [faultBy(random)] : []),
+    collect,
+    { do: 'put', path: paths[1], content, mode: 'put' },
+  ];
+}
+
+function faultBy(random: Random): Operation {
+  const kind = one(['cut', 'cut', 'cut', 'kill', 'io', 'full'] as const, random);
+  return { do: 'fault', kind, call: 1 + random.below(CALLS_MAX), chance: random.below(2 ** 31) };
+}
+
+type Maker = (random: Random) => Operation | readonly Operation[];
+
+/** Each kind of operation with its share. */
+const MAKERS: readonly (readonly [number, Maker])[] = [
+  [8, (r) => ({ do: 'mkdir', path: folderBy(r) })],
+  [
+    14,
+    (r) => ({ do: 'put', path: fileBy(r), content: contentBy(r), mode: one(['put', 'put', 'create', 'replace'], r) }),
+  ],
+  [3, (r) => ({ do: 'many', folder: one(FOLDERS, r), contents: [contentBy(r), contentBy(r), contentBy(r)] })],
+  [3, (r) => ({ do: 'set', path: fileBy(r), mode: one(MODES, r), tag: tagBy(r) })],
+  [5, (r) => ({ do: 'move', from: fileBy(r), to: fileBy(r), overwrite: r.below(3) > 0 })],
+  [2, (r) => ({ do: 'move', from: folderBy(r), to: folderBy(r), overwrite: false })],
+  [4, (r) => ({ do: 'copy', from: fileBy(r), to: fileBy(r) })],
+  [2, (r) => ({ do: 'copy', from: folderBy(r), to: folderBy(r) })],
+  [5, (r) => ({ do: 'remove', path: fileBy(r), recursive: false })],
+  [2, (r) => ({ do: 'remove', path: folderBy(r), recursive: r.below(4) > 0 })],
+  [4, (r) => ({ do: 'restore', path: fileBy(r), back: 1 + r.below(2) })],
+  [6, (r) => ({ do: 'm.create', path: fileBy(r), content: contentBy(r) })],
+  [8, (r) => ({ do: 'm.write', path: fileBy(r), offset: one(SIZES, r), content: contentBy(r) })],
+  [3, (r) => ({ do: 'm.cut', path: fileBy(r), size: one(SIZES, r) })],
+  [3, (r) => ({ do: 'm.mkdir', path: folderBy(r) })],
+  [2, (r) => ({ do: 'm.symlink', path: `${one(FOLDERS, r)}/l`, target: one(['x', '../y', 'nowhere'], r) })],
+  [3, (r) => ({ do: 'm.link', from: fileBy(r), to: fileBy(r) })],
+  [4, (r) => ({ do: 'm.rename', from: fileBy(r), to: fileBy(r) })],
+  [2, (r) => ({ do: 'm.rename', from: folderBy(r), to: folderBy(r) })],
+  [4, (r) => ({ do: 'm.unlink', path: fileBy(r) })],
+  [1, (r) => ({ do: 'm.rmdir', path: folderBy(r) })],
+  [2, (r) => ({ do: 'm.chmod', path: fileBy(r), mode: one(MODES, r) })],
+  [2, (r) => ({ do: 'm.tag', path: fileBy(r), tag: tagBy(r) })],
+  [4, (r) => ({ do: 'm.fsync', path: fileBy(r) })],
+  [2, () => ({ do: 'm.sync' })],
+  [3, (r) => ({ do: 'wait', ms: one([1, 600, 700_000, 4_000_000], r) })],
+  [3, () => ({ do: 'tidy' })],
+  [6, (r) => ({ do: 'collect', graceSeconds: one([0, 0, 1, 600], r), share: one([0, 0.3], r) })],
+  [14, comingAndGoing],
+  [5, (r) => ({ do: 'snapshot', name: one(SNAPSHOTS, r) })],
+  [3, (r) => ({ do: 'unsnapshot', name: one(SNAPSHOTS, r) })],
+  [2, () => ({ do: 'restart' })],
+  [14, faultBy],
+  [1, (r) => ({ do: 'shrink', bytes: r.below(12_000) })],
+  [1, () => ({ do: 'room' })],
+];
+const SHARES = MAKERS.reduce((sum, [share]) => sum + share, 0);
+
+/** Operations in a run, over all who act. */
+const OPERATIONS_MIN = 6;
+const OPERATIONS_SPREAD = 10;
+/** Calls of the disk that making a store takes, and a few more. */
+const MAKING_CALLS = 40;
+/** One run in so many works on SQLite itself. */
+const SQLITE_EVERY = 50;
+
+/** What stands in each actor's folder in the beginning, unless the store is made in the run. */
+export const BEGINNING: readonly Operation[] = [
+  { do: 'mkdir', path: '/p' },
+  { do: 'put', path: '/x', content: { id: 1, length: 9_000 }, mode: 'create' },
+  { do: 'put', path: '/p/y', content: { id: 2, length: 6_000 }, mode: 'create' },
+];
+
+/** The run that a seed stands for. */
+export function scriptOf(seed: number): Script {
+  const random = seededRandom(seed);
+  const actorCount = one([1, 1, 1, 2, 3], random);
+  const count = OPERATIONS_MIN + random.below(OPERATIONS_SPREAD);
+  const setting: Setting = {
+    engine: random.below(SQLITE_EVERY) === 0 ? 'sqlite' : 'journal',
+    idAlgorithm: random.below(3) === 0 ? 'xxh3-128' : 'blake3',
+    isSlow: random.below(2) === 0,
+    packBytes: one([24_000, 64_000, 512_000], random),
+    keepsVersions: random.below(2) === 0,
+    makingCut: actorCount === 1 && random.below(20) === 0 ? 1 + random.below(MAKING_CALLS) : 0,
+  };
+  const actors: Operation[][] = Array.from({ length: actorCount }, () => []);
+  for (let index = 0; index < count; index++) actors[index % actorCount]?.push(...operationsBy(random));
+  return { seed, setting, actors };
+}
+
+/** One as a rule, and several that belong together now and then. */
+function operationsBy(random: Random): readonly Operation[] {
+  let at = random.below(SHARES);
+  for (const [share, make] of MAKERS) {
+    if (at < share) return [make(random)].flat();
+    at -= share;
+  }
+  return [];
+}
+
+/** One line for people. */
+export function shown(operation: Operation): string {
+  const { do: kind, ...rest } = operation;
+  return `${kind} ${JSON.stringify(rest)}`;
+}

@@ -1,0 +1,279 @@
+/** Operations as calls of a store: through the file service, or through a tree as a mount has it. */
+import { assert, Fault, utf8 } from '../../src/base/index.ts';
+import type { PosixNode, PosixTree } from '../../src/files/index.ts';
+import { NODE_KIND } from '../../src/meta/index.ts';
+import { bytesOf, type Operation } from './operation.ts';
+import { turn } from './slow-disk.ts';
+import type { World } from './world.ts';
+
+const CALLER = { uid: 0, gid: 0, pid: 1 };
+const OPEN = { read: true, write: true, append: false, truncate: false, sync: false };
+
+const SWEEPS_MAX = 5;
+const SECOND_MS = 1_000;
+
+export interface Place {
+  readonly world: World;
+  /** Needed for what goes through a mount. */
+  readonly mount: PosixTree | undefined;
+  /** '' or `/name`: what an operation's paths stand below. */
+  readonly home: string;
+}
+
+/** Whether nothing of it need be durable when it answers. */
+export function isAdded(operation: Operation): boolean {
+  return operation.do.startsWith('m.') && operation.do !== 'm.sync' && operation.do !== 'm.fsync';
+}
+
+/** Does it. `restores` is told what bytes a `restore` will bring back, before it does. */
+export async function perform(
+  place: Place,
+  operation: Operation,
+  restores: (bytes: Uint8Array) => void = () => {},
+): Promise<void> {
+  const { world, home } = place;
+  const { service } = world;
+  switch (operation.do) {
+    case 'mkdir':
+      await service.makeFolder(home + operation.path);
+      return;
+    case 'put':
+      await service.write(home + operation.path, inPieces(bytesOf(operation.content)), { mode: operation.mode });
+      return;
+    case 'many':
+      await writeMany(place, operation);
+      return;
+    case 'set':
+      await service.setAttributes(
+        { path: home + operation.path },
+        { mode: operation.mode, attributes: { 'user.tag': Buffer.from(operation.tag).toString('base64') } },
+      );
+      return;
+    case 'move':
+      await service.move(home + operation.from, home + operation.to, { overwrite: operation.overwrite });
+      return;
+    case 'copy':
+      await service.copy(home + operation.from, home + operation.to);
+      return;
+    case 'remove':
+      await service.remove(home + operation.path, { recursive: operation.recursive });
+      return;
+    case 'restore':
+      return restore(place, operation, restores);
+    case 'snapshot':
+      await service.createSnapshot(nameOf(place, operation.name), { path: home === '' ? '/' : home });
+      return;
+    case 'unsnapshot':
+      await service.removeSnapshot(nameOf(place, operation.name));
+      return;
+    case 'collect':
+      return collect(world, operation);
+    case 'tidy':
+      await sweep(world);
+      await world.files.reapNow();
+      return;
+    case 'wait':
+      world.clock.advance(operation.ms);
+      return;
+    default:
+      assert(place.mount !== undefined, 'there is a mount for what goes through one');
+      return performMounted({ ...place, mount: place.mount }, operation);
+  }
+}
+
+/** The store has one list of names. */
+function nameOf({ home }: Place, name: string): string {
+  return snapshotPrefix(home) + name;
+}
+
+export function snapshotPrefix(home: string): string {
+  return home === '' ? '' : `${home.slice(1)}-`;
+}
+
+const collecting = new WeakSet<World>();
+
+/** One at a time. */
+async function collect(world: World, { graceSeconds, share }: Extract<Operation, { do: 'collect' }>): Promise<void> {
+  if (collecting.has(world)) return;
+  collecting.add(world);
+  try {
+    await sweep(world);
+    await world.files.reapNow();
+    // What died in this very second waits.
+    world.clock.advance(SECOND_MS);
+    const { problems } = await world.chunks.collect({ graceSeconds, freedShareMin: share, pause: turn });
+    const [problem] = problems;
+    if (problem !== undefined) throw new Fault(problem.code, problem.sentence);
+  } finally {
+    collecting.delete(world);
+  }
+}
+
+/** The sweep of every hour may be about at the same time. */
+async function sweep({ files }: World): Promise<void> {
+  for (let time = 1; ; time++) {
+    try {
+      await files.sweepNow();
+      return;
+    } catch (error) {
+      if (!Fault.is(error, 'conflict') || time > SWEEPS_MAX) throw error;
+    }
+  }
+}
+
+async function writeMany({ world, home }: Place, operation: Extract<Operation, { do: 'many' }>): Promise<void> {
+  const items = operation.contents.map((content, index) => ({
+    path: `${home}${operation.folder}/${'xyz'[index]}`,
+    kind: 'file' as const,
+    source: () => inPieces(bytesOf(content)),
+    size: content.length,
+  }));
+  for await (const result of world.service.writeMany(items)) if (!result.ok) throw result.fault;
+}
+
+/** A version `back` steps behind the current one, or the oldest there is; nothing when there is but one. */
+async function restore(
+  { world: { service }, home }: Place,
+  operation: Extract<Operation, { do: 'restore' }>,
+  restores: (bytes: Uint8Array) => void,
+): Promise<void> {
+  const target = { path: home + operation.path };
+  const { versions } = await service.versions(target);
+  const wanted = versions[Math.min(operation.back, versions.length - 1)];
+  if (wanted === undefined || wanted.is_current || wanted.needs_file_id === true) return;
+  restores(await gathered((await service.read(target, { version: wanted.version })).bytes));
+  await service.restore(target, wanted.version);
+}
+
+type MountedPlace = Place & { readonly mount: PosixTree };
+
+async function performMounted(place: MountedPlace, operation: Operation): Promise<void> {
+  const { mount } = place;
+  switch (operation.do) {
+    case 'm.create':
+      return create(place, operation);
+    case 'm.write':
+      return withHandle(place, operation.path, async (handle) => {
+        await mount.write(handle, operation.offset, bytesOf(operation.content).slice());
+      });
+    case 'm.cut': {
+      const { node } = await nodeAt(place, operation.path);
+      await mount.setAttributes(node, { size: operation.size }, CALLER);
+      return;
+    }
+    case 'm.mkdir':
+    case 'm.symlink': {
+      const { parent, name } = await slotAt(place, operation.path);
+      const isFolder = operation.do === 'm.mkdir';
+      const what = isFolder ? { kind: NODE_KIND.folder } : { kind: NODE_KIND.symlink, target: utf8(operation.target) };
+      await mount.make(parent, name, { ...what, mode: isFolder ? 0o755 : 0o777, umask: 0 }, CALLER);
+      return;
+    }
+    case 'm.link': {
+      const { node } = await nodeAt(place, operation.from);
+      const { parent, name } = await slotAt(place, operation.to);
+      await mount.link(node, parent, name);
+      return;
+    }
+    case 'm.rename':
+      await mount.rename(await slotAt(place, operation.from), await slotAt(place, operation.to), 'replace');
+      return;
+    case 'm.unlink':
+    case 'm.rmdir':
+      return remove(place, operation);
+    case 'm.chmod': {
+      const { node } = await nodeAt(place, operation.path);
+      await mount.setAttributes(node, { mode: operation.mode }, CALLER);
+      return;
+    }
+    case 'm.tag': {
+      const { node } = await nodeAt(place, operation.path);
+      await mount.setAttribute(node, utf8('user.tag'), utf8(operation.tag), 'set', {});
+      return;
+    }
+    case 'm.fsync':
+      return withHandle(place, operation.path, async (handle) => {
+        await mount.fsync(handle, false);
+      });
+    case 'm.sync':
+      await mount.syncFs();
+      return;
+    default:
+      assert(false, 'an operation is known', { operation });
+  }
+}
+
+async function create(place: MountedPlace, operation: Extract<Operation, { do: 'm.create' }>): Promise<void> {
+  const { mount } = place;
+  const { parent, name } = await slotAt(place, operation.path);
+  const { handle } = await mount.create(parent, name, { mode: 0o644, umask: 0 }, OPEN, CALLER);
+  const bytes = bytesOf(operation.content).slice();
+  try {
+    if (bytes.length > 0) await mount.write(handle, 0, bytes);
+    await mount.flush(handle);
+  } finally {
+    await mount.release(handle);
+  }
+}
+
+/** As the kernel does it: what has no name any more and is not open is forgotten. */
+async function remove(
+  place: MountedPlace,
+  operation: Extract<Operation, { do: 'm.unlink' | 'm.rmdir' }>,
+): Promise<void> {
+  const { mount } = place;
+  const { parent, name } = await slotAt(place, operation.path);
+  const found = await mount.lookup(parent, name);
+  if (operation.do === 'm.unlink') await mount.unlink(parent, name);
+  else await mount.removeFolder(parent, name);
+  if (found !== undefined) mount.forgotten(found.node);
+}
+
+async function withHandle(place: MountedPlace, path: string, act: (handle: number) => Promise<void>): Promise<void> {
+  const { mount } = place;
+  const handle = await mount.open((await nodeAt(place, path)).node, OPEN);
+  try {
+    await act(handle);
+    await mount.flush(handle);
+  } finally {
+    await mount.release(handle);
+  }
+}
+
+async function slotAt(
+  place: MountedPlace,
+  path: string,
+): Promise<{ readonly parent: number; readonly name: Uint8Array<ArrayBuffer> }> {
+  const cut = path.lastIndexOf('/');
+  const { node } = await nodeAt(place, path.slice(0, cut));
+  return { parent: node, name: utf8(path.slice(cut + 1)) as Uint8Array<ArrayBuffer> };
+}
+
+class Missing extends Error {}
+
+/** A look-up that finds nothing: the kernel would answer ENOENT by itself. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Missing;
+}
+
+async function nodeAt({ mount, home }: MountedPlace, path: string): Promise<PosixNode> {
+  let found: PosixNode | undefined = await mount.stat(mount.root);
+  for (const name of (home + path).split('/').filter((part) => part !== '')) {
+    found = await mount.lookup(found.node, utf8(name));
+    if (found === undefined) throw new Missing(`There is no ${path}.`);
+  }
+  return found;
+}
+
+const PIECE_BYTES = 5_000;
+
+function* inPieces(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.slice(at, at + PIECE_BYTES);
+}
+
+/** A part handed out is valid until the next is asked for. */
+export async function gathered(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of source) parts.push(part.slice());
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,513 @@
+/**
+ * One run of a script (operation.ts) on a whole store (world.ts): everything that is not decided by the script comes from
+ * its seed, so the same script is the same run, call for call; `digest` says so.
+ *
+ * The store lives until the power goes, its process is killed, or it is told to start again; then the next start finds
+ * what the disk kept. What each start must show of an actor's folder is one of the states that are possible then:
+ *
+ *   acknowledged operations, all of them, in order
+ *   what was added through a mount since, an unbroken beginning of it
+ *   the operation under way, whole or not at all
+ *
+ * Once a call of the disk failed, an operation may be refused with a fault; what readers see then is what they go on
+ * seeing, and what was refused may yet be found by the next start, until something is acknowledged again.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { Fault, ManualClock, msOfMoment, type Random, seededRandom } from '../../src/base/index.ts';
+import type { PosixTree } from '../../src/files/index.ts';
+import { SeededDisk } from '../../src/objects/index.ts';
+import { drive, shownError, Wrong } from './drive.ts';
+import { lookBelow, problemAtRest, type Seen, unknownVersion } from './looking.ts';
+import {
+  applyTo,
+  differenceOf,
+  digestOf,
+  EMPTY,
+  isSame,
+  type Marks,
+  marksOf,
+  partsOf,
+  type Tree,
+  withBytes,
+  withLosses,
+} from './model.ts';
+import { BEGINNING, type Operation, type Script, type Setting, shown } from './operation.ts';
+import { isAdded, isMissing, perform } from './perform.ts';
+import { slowDisk } from './slow-disk.ts';
+import { type BootOptions, boot, type World, type Wraps } from './world.ts';
+
+export interface RunReport {
+  /** What was wrong first; absent when nothing was. */
+  readonly problem: string | undefined;
+  /** Of everything that happened, in order. */
+  readonly digest: string;
+  readonly operations: number;
+  readonly starts: number;
+}
+
+export interface RunOptions {
+  /** A store that is wrong on purpose; see Wraps. */
+  readonly wraps?: Wraps;
+  /** Told what happens, line by line. */
+  readonly tell?: (line: string) => void;
+}
+
+/** Groups of added changes that are lost one after the other while somebody looks. */
+const LOSSES_MAX = 5;
+/** Starts that fail one after the other. */
+const FAILED_STARTS_MAX = 3;
+
+export function run(script: Script, options: RunOptions = {}): Promise<RunReport> {
+  return new Run(script, options).go();
+}
+
+interface Actor {
+  /** '' or `/name`. */
+  readonly home: string;
+  readonly operations: readonly Operation[];
+  /** The next one. */
+  at: number;
+  current: Tree;
+  /** What the next start may find, `current` last. */
+  possible: readonly Tree[];
+  underWay: Operation | undefined;
+  /** Something was found that may not be durable: only what is acknowledged next settles it. */
+  isDoubtful: boolean;
+  /** Some call failed, and the actor has not had anything acknowledged since. */
+  isTroubled: boolean;
+}
+
+/** A disk as the next start finds it, and what that may show to each actor. */
+interface Left {
+  readonly disk: SeededDisk;
+  readonly possible: readonly (readonly Tree[])[];
+  readonly isLossy: boolean;
+}
+
+class Run {
+  readonly #script: Script;
+  readonly #options: RunOptions;
+  readonly #clock: ManualClock;
+  readonly #random: Random;
+  readonly #trace: Hash = createHash('sha1');
+  readonly #actors: readonly Actor[];
+  /** Of all bytes that somebody wrote. */
+  readonly #digests = new Set<string>([digestOf(new Uint8Array(0))]);
+  #disk!: SeededDisk;
+  #watch: Disposable | undefined;
+  /** The call in which the store's life ends. */
+  #endsAt: { readonly call: number; readonly kind: 'cut' | 'kill' } | undefined;
+  /** What the end of its life left; the store goes on for nobody, until it can be closed. */
+  #left: Left | undefined;
+  /** Calls that fail. */
+  #failing: number[] = [];
+  #isShrunk = false;
+  /** Some call failed since the last start: of bytes that a mount had written, some may be lost. */
+  #isLossy = false;
+  /** Some call failed in this run. */
+  #hadLosses = false;
+  /** Whether what was left was left by a power cut; then all that the next start finds is durable. */
+  #wasCut = false;
+  #isFoundDurable = false;
+  #chance = 0;
+  #isRestartWanted = false;
+  #starts = 0;
+  #operations = 0;
+
+  constructor(script: Script, options: RunOptions) {
+    this.#script = script;
+    this.#options = options;
+    this.#clock = new ManualClock(START_MS);
+    this.#random = seededRandom(script.seed + 1);
+    const tree = script.setting.makingCut > 0 ? EMPTY : BEGUN;
+    this.#actors = script.actors.map((operations, index) => ({
+      home: homeOf(script.actors.length, index),
+      operations,
+      at: 0,
+      current: tree,
+      possible: [tree],
+      underWay: undefined,
+      isDoubtful: false,
+      isTroubled: false,
+    }));
+  }
+
+  async go(): Promise<RunReport> {
+    let problem: string | undefined;
+    try {
+      await this.#begin();
+      while (this.#actors.some(({ at, operations }) => at < operations.length)) await this.#live();
+      await this.#end();
+    } catch (error) {
+      problem = error instanceof Wrong ? error.message : shownError(error);
+    } finally {
+      this.#watch?.[Symbol.dispose]();
+    }
+    if (problem !== undefined) this.#tell(problem);
+    return { problem, digest: this.#trace.digest('hex'), operations: this.#operations, starts: this.#starts };
+  }
+
+  async #begin(): Promise<void> {
+    const { setting, seed, actors } = this.#script;
+    const isMade = setting.makingCut === 0;
+    const disk = isMade
+      ? (await templateOf(setting, actors.length)).clone(seed)
+      : new SeededDisk({ seed, clock: new ManualClock(START_MS) });
+    this.#take(disk);
+    if (!isMade) this.#endsAt = { call: setting.makingCut, kind: 'cut' };
+  }
+
+  #take(disk: SeededDisk): void {
+    this.#watch?.[Symbol.dispose]();
+    this.#disk = disk;
+    this.#left = undefined;
+    this.#endsAt = undefined;
+    this.#failing = [];
+    this.#isShrunk = false;
+    this.#watch = disk.watch(() => this.#beforeCall());
+  }
+
+  #beforeCall(): void {
+    const call = this.#disk.mutationCount + 1;
+    if (this.#failing.includes(call)) this.#beTroubled();
+    if (this.#endsAt?.call !== call) return;
+    const { kind } = this.#endsAt;
+    // A cut inside a call leaves nothing else than one before it or before the next.
+    const disk = kind === 'cut' ? this.#disk.crash(this.#chance) : this.#disk.clone(this.#chance);
+    this.#wasCut = kind === 'cut';
+    const possible = this.#actors.map((actor) => this.#possibleFor(actor));
+    this.#left = { disk, possible, isLossy: this.#isLossy };
+    this.#tell(kind === 'cut' ? 'the power goes' : 'the process is killed');
+  }
+
+  /** Once a call failed, what was only added may be lost, and the operation under way, or a part of it, done on the rest. */
+  #possibleFor({ possible, underWay }: Actor): readonly Tree[] {
+    if (!this.#isLossy || underWay === undefined) return possible;
+    let found = possible;
+    for (const part of underWay.do === 'many' ? partsOf(underWay) : [underWay])
+      found = withoutTwins([...found, ...found.flatMap((before) => applyTo(before, part).tree ?? [])]);
+    return found;
+  }
+
+  #beTroubled(): void {
+    this.#isLossy = this.#hadLosses = true;
+    for (const actor of this.#actors) actor.isTroubled = true;
+  }
+
+  /** From one start of the store to its end. */
+  async #live(): Promise<void> {
+    const world = await this.#start();
+    this.#isRestartWanted = false;
+    const mount = await this.#drive(world.files.openTree({ user: 'owner', diskSpace: ROOMY }), 'opening a mount');
+    await this.#drive(Promise.all(this.#actors.map((actor) => this.#act(world, mount, actor))), 'acting');
+    await this.#stop(world, mount);
+  }
+
+  async #start(): Promise<World> {
+    for (let time = 1; ; time++) {
+      try {
+        const world = await this.#drive(boot(this.#disk, this.#bootOptions()), 'opening');
+        await this.#drive(this.#look(world), 'looking');
+        return world;
+      } catch (error) {
+        const mayFail = Fault.is(error) && (this.#failing.length > 0 || this.#isShrunk) && time <= FAILED_STARTS_MAX;
+        if (!mayFail) throw error;
+        this.#tell(`opening failed: ${error.message}`);
+        this.#disk.setBytesMax(Number.POSITIVE_INFINITY);
+        this.#isShrunk = false;
+      }
+    }
+  }
+
+  #bootOptions(): BootOptions {
+    const { seed, setting } = this.#script;
+    const { engine, idAlgorithm, isSlow, packBytes, keepsVersions } = setting;
+    const wraps = this.#options.wraps ?? {};
+    const packDisk: Wraps['packDisk'] = (disk) => {
+      const wrapped = wraps.packDisk?.(disk) ?? disk;
+      return isSlow ? slowDisk(wrapped, this.#random) : wrapped;
+    };
+    return {
+      seed: seed + 1_000 * ++this.#starts,
+      clock: this.#clock,
+      engine,
+      idAlgorithm,
+      groupsWait: true,
+      keepsVersions,
+      chunkOptions: { packBytesMax: packBytes, batchesInFlight: 2 },
+      wraps: { ...wraps, packDisk },
+    };
+  }
+
+  /** Each actor sees one of the states that are possible; it is the current one from here on. */
+  async #look(world: World): Promise<void> {
+    for (const actor of this.#actors) this.#recognise(actor, await lookBelow(world.service, actor.home), 'finds');
+    this.#isLossy = this.#isShrunk;
+    for (const actor of this.#actors) actor.isTroubled = this.#isShrunk;
+    if (this.#isFoundDurable) for (const actor of this.#actors) acknowledge(actor, true);
+    this.#isFoundDurable = false;
+    this.#tell(`start ${this.#starts}: ${this.#actors.map(({ current }) => marksOf(current).size).join(' ')} names`);
+  }
+
+  /** Takes what is seen for the current state, when it is possible. What else was possible may still be found later. */
+  #recognise(actor: Actor, seen: Seen, did: string): void {
+    const { possible } = actor;
+    let tree = among(possible, seen.marks);
+    if (tree === undefined && this.#isLossy)
+      tree = among(
+        possible.map((each) => withLosses(each, seen.bytes, possible)),
+        seen.marks,
+      );
+    if (tree === undefined) throw new Wrong(`${this.#nameOf(actor)} ${did} ${differences(seen.marks, actor)}`);
+    for (const bytes of seen.bytes.values()) this.#digests.add(digestOf(bytes));
+    actor.current = tree;
+    actor.possible = [...possible.filter((other) => other !== tree), tree];
+    actor.isDoubtful = actor.possible.length > 1;
+  }
+
+  /** Goes on with the actor's operations until the store has to end. */
+  async #act(world: World, mount: PosixTree, actor: Actor): Promise<void> {
+    while (this.#left === undefined && !this.#isRestartWanted) {
+      const operation = actor.operations[actor.at++];
+      if (operation === undefined) return;
+      if (!this.#arrange(operation)) await this.#perform({ world, mount, home: actor.home }, actor, operation);
+    }
+  }
+
+  /** What happens to the store; false for what an actor does. */
+  #arrange(operation: Operation): boolean {
+    switch (operation.do) {
+      case 'restart':
+        this.#isRestartWanted = true;
+        break;
+      case 'fault':
+        this.#arm(operation);
+        break;
+      case 'shrink':
+        this.#disk.setBytesMax(this.#disk.usedBytes + operation.bytes);
+        this.#isShrunk = true;
+        this.#beTroubled();
+        break;
+      case 'room':
+        this.#disk.setBytesMax(Number.POSITIVE_INFINITY);
+        // Somebody may still have to be told of what did not fit before.
+        if (this.#isShrunk) this.#beTroubled();
+        this.#isShrunk = false;
+        break;
+      default:
+        return false;
+    }
+    this.#tell(shown(operation));
+    return true;
+  }
+
+  #arm({ kind, call, chance }: Extract<Operation, { do: 'fault' }>): void {
+    this.#chance = chance;
+    const at = this.#disk.mutationCount + call;
+    if (kind === 'cut' || kind === 'kill') {
+      if (this.#left === undefined) this.#endsAt = { call: at, kind };
+      return;
+    }
+    this.#disk.failAt(call, kind);
+    this.#failing.push(at);
+  }
+
+  async #perform(place: Parameters<typeof perform>[0], actor: Actor, operation: Operation): Promise<void> {
+    const step = applyTo(actor.current, operation);
+    if ('isUnknown' in step) return;
+    this.#operations++;
+    const calls = this.#disk.mutationCount;
+    actor.underWay = operation;
+    let next = step.tree;
+    const expect = (tree: Tree): void => {
+      next = tree;
+      for (const { bytes } of tree.nodes.values()) if (bytes !== undefined) this.#digests.add(digestOf(bytes));
+      if (tree !== actor.current) actor.possible = [...actor.possible, tree];
+    };
+    if (next !== undefined) expect(next);
+    const outcome = await outcomeOf(
+      perform(place, operation, (bytes) => {
+        if (operation.do === 'restore') expect(withBytes(actor.current, operation.path, bytes));
+      }),
+    );
+    this.#tell(`${this.#nameOf(actor)}: ${shown(operation)} → ${outcome}`);
+    if (this.#left !== undefined) return;
+    if (actor.isTroubled) return this.#settle(place.world, actor, operation, { outcome, calls });
+    const expected = step.tree === undefined ? ('fault' in step ? step.fault : '') : 'ok';
+    const isMounted = operation.do.startsWith('m.');
+    const isAsExpected = isMounted ? (outcome === 'ok') === (expected === 'ok') : outcome === expected;
+    if (!isAsExpected)
+      throw new Wrong(`${this.#nameOf(actor)}: ${shown(operation)} answers ${outcome}, the model ${expected}`);
+    if (outcome !== 'ok' || next === undefined) return;
+    actor.current = next;
+    if (isDurable(operation)) acknowledge(actor, this.#disk.mutationCount > calls);
+  }
+
+  /** After a failing call: whatever came of the operation, what is seen now was possible. */
+  async #settle(
+    world: World,
+    actor: Actor,
+    operation: Operation,
+    { outcome, calls }: { readonly outcome: string; readonly calls: number },
+  ): Promise<void> {
+    actor.possible = this.#possibleFor(actor);
+    const seen = await this.#seeAfterFailure(world, actor);
+    if (this.#left !== undefined) return;
+    this.#recognise(actor, seen, 'sees after a failure');
+    if (outcome !== 'ok' || !isDurable(operation)) return;
+    const isWritten = this.#disk.mutationCount > calls;
+    acknowledge(actor, isWritten);
+    if (isWritten && !this.#isShrunk) actor.isTroubled = false;
+  }
+
+  /** Who reads waits for what a mount added, and hears of it when that is lost: then nothing is in the way any more. */
+  async #seeAfterFailure(world: World, actor: Actor): Promise<Seen> {
+    for (let time = 1; ; time++) {
+      try {
+        return await lookBelow(world.service, actor.home);
+      } catch (error) {
+        if (!Fault.is(error, 'io', 'full') || time > LOSSES_MAX) throw error;
+      }
+    }
+  }
+
+  async #stop(world: World, mount: PosixTree): Promise<void> {
+    try {
+      await this.#drive(closeAll(world, mount), 'closing');
+    } catch (error) {
+      if (!this.#isLossy || !Fault.is(error)) throw error;
+      this.#tell(`closing failed: ${error.message}`);
+    }
+    if (this.#left !== undefined) this.#takeLeft(this.#left);
+    // An orderly stop keeps everything.
+    else for (const actor of this.#actors) if (!actor.isTroubled) acknowledge(actor, false);
+  }
+
+  #takeLeft({ disk, possible, isLossy }: Left): void {
+    this.#isLossy = isLossy;
+    for (const [index, actor] of this.#actors.entries()) {
+      actor.possible = possible[index] ?? [];
+      actor.underWay = undefined;
+    }
+    this.#isFoundDurable = this.#wasCut;
+    disk.setBytesMax(Number.POSITIVE_INFINITY);
+    this.#take(disk);
+  }
+
+  /** The last start, with nothing in its way: everything is looked at, and nothing unreachable is left. */
+  async #end(): Promise<void> {
+    this.#chance = this.#random.below(2 ** 31);
+    this.#isFoundDurable = this.#random.below(2) === 0;
+    if (this.#isFoundDurable) this.#take(this.#disk.crash(this.#chance));
+    else this.#take(this.#disk.clone(this.#chance));
+    this.#disk.setBytesMax(Number.POSITIVE_INFINITY);
+    const world = await this.#start();
+    const problem = await this.#drive(this.#inspect(world), 'inspecting');
+    if (problem !== undefined) throw new Wrong(problem);
+    await this.#drive(world.close(), 'closing');
+  }
+
+  async #inspect(world: World): Promise<string | undefined> {
+    await world.files.reapNow();
+    // What a failing disk kept of a file may be kept as a version of it.
+    for (const { home, current } of this.#hadLosses ? [] : this.#actors) {
+      const problem = await unknownVersion(world.service, home, marksOf(current), this.#digests);
+      if (problem !== undefined) return problem;
+    }
+    return problemAtRest(world);
+  }
+
+  #drive<T>(work: Promise<T>, what: string): Promise<T> {
+    return drive(work, { clock: this.#clock, random: this.#random, what });
+  }
+
+  #nameOf(actor: Actor): string {
+    return actor.home === '' ? 'the actor' : actor.home.slice(1);
+  }
+
+  #tell(line: string): void {
+    this.#trace.update(`${line} ${this.#disk.mutationCount} ${msOfMoment(this.#clock.now())}\n`);
+    this.#options.tell?.(line);
+  }
+}
+
+const START_MS = Date.UTC(2026, 0, 1);
+const ROOMY = () => ({ totalBytes: 2 ** 40, freeBytes: 2 ** 39 });
+
+function homeOf(actorCount: number, index: number): string {
+  return actorCount === 1 ? '' : `/${'abcdef'[index]}`;
+}
+
+/** The tree after the beginning. */
+const BEGUN = BEGINNING.reduce((tree, operation) => applyTo(tree, operation).tree ?? tree, EMPTY);
+
+/** A store with nothing in it but the beginning of each actor's folder, made once. */
+const templates = new Map<string, Promise<SeededDisk>>();
+
+function templateOf({ engine, idAlgorithm }: Setting, actorCount: number): Promise<SeededDisk> {
+  const key = `${engine} ${idAlgorithm} ${actorCount}`;
+  const known = templates.get(key);
+  if (known !== undefined) return known;
+  const made = makeTemplate({ engine, idAlgorithm }, actorCount);
+  templates.set(key, made);
+  return made;
+}
+
+async function makeTemplate(setting: Pick<Setting, 'engine' | 'idAlgorithm'>, actorCount: number): Promise<SeededDisk> {
+  const clock = new ManualClock(START_MS - 10_000);
+  const disk = new SeededDisk({ seed: actorCount, clock });
+  await using world = await boot(disk, { ...setting, seed: actorCount, clock });
+  for (let index = 0; actorCount > 1 && index < actorCount; index++)
+    await world.service.makeFolder(homeOf(actorCount, index));
+  for (let index = 0; index < actorCount; index++)
+    for (const operation of BEGINNING)
+      await perform({ world, mount: undefined, home: homeOf(actorCount, index) }, operation);
+  await world.close();
+  return disk;
+}
+
+async function closeAll(world: World, mount: PosixTree): Promise<void> {
+  try {
+    await mount[Symbol.asyncDispose]();
+  } finally {
+    await world.close();
+  }
+}
+
+/** The current state is what the next start finds; when there was doubt, only if something was written since. */
+function acknowledge(actor: Actor, isWritten: boolean): void {
+  if (actor.isDoubtful && !isWritten) return;
+  actor.possible = [actor.current];
+  actor.isDoubtful = false;
+}
+
+function isDurable(operation: Operation): boolean {
+  return !isAdded(operation) && !['wait', 'tidy', 'collect'].includes(operation.do);
+}
+
+function among(trees: readonly Tree[], found: Marks): Tree | undefined {
+  return trees.findLast((tree) => isSame(marksOf(tree), found));
+}
+
+function withoutTwins(trees: readonly Tree[]): readonly Tree[] {
+  const found: Tree[] = [];
+  for (const tree of trees) if (among(found, marksOf(tree)) === undefined) found.push(tree);
+  return found;
+}
+
+function differences(found: Marks, { possible }: Actor): string {
+  const ways = possible.map((tree, index) => `\n  not state ${index}: ${differenceOf(found, marksOf(tree))}`);
+  return `what was not promised:${ways.join('')}`;
+}
+
+/** `ok`, or the code of a fault. Everything else is a bug and goes on. */
+async function outcomeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'ok';
+  } catch (error) {
+    if (isMissing(error)) return 'not-found';
+    if (Fault.is(error)) return error.code;
+    throw error;
+  }
+}
