@@ -53,6 +53,8 @@ export interface WriterContext {
   /** Reads a chunk back, to compare; given where ids alone are not proof (xxh3-128). */
   readonly readBack: ((id: ChunkId, chunk: NewChunk | undefined) => Promise<Uint8Array>) | undefined;
   readonly onClosed: (writer: StreamWriter) => void;
+  /** @throws Fault `full` where there is no room for so many bytes. */
+  readonly requireRoom: (bytes: number, isRow?: boolean) => Maybe<void>;
 }
 
 /** A piece of the window between two cuts. */
@@ -156,8 +158,11 @@ export class StreamWriter implements ContentWriter {
   async finish(): Promise<ContentSummary> {
     assert(this.#state === 'open', 'a stream ends once');
     await this.#alone(async () => {
-      if (this.#draftedBytes === 0 && this.#size <= INLINE_BYTES_MAX) this.#keepInline();
-      else if (this.#blocks === undefined) await this.#cutRest();
+      if (this.#draftedBytes === 0 && this.#size <= INLINE_BYTES_MAX) {
+        const room = this.#context.requireRoom(this.#size, true);
+        if (isPromise(room)) await room;
+        this.#keepInline();
+      } else if (this.#blocks === undefined) await this.#cutRest();
       else await this.#blocks.end();
       this.#gathered = new Uint8Array(0);
       this.#gatheredLength = 0;

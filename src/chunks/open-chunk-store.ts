@@ -67,6 +67,11 @@ export interface OpenChunkStoreOptions {
    * an older one may. Must not reject.
    */
   readonly beforeCollect?: () => Promise<void>;
+  /**
+   * Whether there is room for so many new bytes, in packs or (`isRow`) in rows of the metadata; a collection does not
+   * ask. @throws Fault `full`.
+   */
+  readonly requireRoom?: (bytes: number, isRow?: boolean) => Maybe<void>;
   /** Told where a collection is: tests cut it off there. */
   readonly onCollectStep?: (step: CollectStep) => Maybe<void>;
 }
@@ -100,10 +105,12 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     known.forgetDamaged(keyOfId(id));
     trust.suspect(pack);
   }
+  const requireRoom = wanted.requireRoom ?? (() => undefined);
   const packs = new PackWriter({
     ...{ objects, meta, realm, idBytes, clock, random, log, options },
     onSealed: (pack, index) => reader.keepIndex(pack.row.object, index),
     onLost: (pack) => known.forgetLost(pack),
+    requireRoom,
   });
   const workerData = { idAlgorithm: format.idAlgorithm, secret };
   const threads =
@@ -134,7 +141,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   const writers = new Set<StreamWriter>();
   const claimed = new Set<PackClaims>();
   const writerContext: WriterContext = {
-    ...{ realm, format, idOf, known, nowSeconds, log },
+    ...{ realm, format, idOf, known, nowSeconds, log, requireRoom },
     get chunker() {
       chunker ??= newChunker(format, secret);
       return chunker;

@@ -7,7 +7,7 @@
  * therefore never counts a byte that could be lost. Until the row of a sealed pack is committed it counts as open, and
  * the next process cuts index and footer off again. Rows are answered again until the metadata shows them.
  */
-import { assert, type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
+import { assert, type Clock, Fault, hexOf, type Log, type Maybe, type Random } from '../base/index.ts';
 import { type Change, type MetaStore, PACK_STATE, type PackId, type PackRow, type RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { type NewPlace, OpenPack } from './open-pack.ts';
@@ -32,6 +32,8 @@ export interface PackWriterContext {
   readonly random: Random;
   readonly log: Log;
   readonly options: ChunkStoreOptions;
+  /** @throws Fault `full` where there is no room for so many bytes. */
+  readonly requireRoom: (bytes: number) => Maybe<void>;
   /** A pack was sealed: its index, so that nobody has to read it back. */
   readonly onSealed: (pack: OpenPack, index: PackIndex) => void;
   /** A pack takes no more records and what was not durable of it is lost. */
@@ -194,6 +196,7 @@ export class PackWriter {
   async #appendTogether(batches: readonly Waiting[]): Promise<void> {
     const lengthBytes = batches.reduce((sum, { batch }) => sum + batch.lengthBytes, 0);
     const records = batches.reduce((sum, { batch }) => sum + batch.places.length, 0);
+    await this.#context.requireRoom(lengthBytes);
     await this.#roomForUnsynced(lengthBytes);
     const parts: Uint8Array[] = [];
     const places: NewPlace[] = [];

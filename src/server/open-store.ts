@@ -40,6 +40,7 @@ import {
 import { Checkpoints, Groups, SqliteFile } from '../meta/index.ts';
 import { DiskObjects, NodeDisk } from '../objects/index.ts';
 import { Checkpointing } from './checkpointing.ts';
+import { DiskReserve, type DiskSpace } from './disk-reserve.ts';
 import type { FormatRecord } from './format-record.ts';
 import type { ServerOptions } from './options-table.ts';
 import {
@@ -86,6 +87,7 @@ export class OpenStore implements AsyncDisposable {
   readonly lock: StoreLock;
   readonly isNew: boolean;
   readonly #owned: AsyncDisposableStack;
+  readonly #reserve: DiskReserve;
   readonly #clock: Clock;
   readonly #openedMs: number;
   #isDraining = false;
@@ -94,7 +96,9 @@ export class OpenStore implements AsyncDisposable {
     parts: Pick<OpenStore, 'folder' | 'format' | 'files' | 'lock' | 'isNew'>,
     owned: AsyncDisposableStack,
     clock: Clock,
+    reserve: DiskReserve,
   ) {
+    this.#reserve = reserve;
     this.folder = parts.folder;
     this.format = parts.format;
     this.files = parts.files;
@@ -116,7 +120,7 @@ export class OpenStore implements AsyncDisposable {
     readonly root?: Path;
     readonly isReadOnly?: boolean;
   }): Promise<PosixTree> {
-    return this.files.openTree({ user: OWNER, ...options, diskSpace: () => diskSpaceOf(this.folder) });
+    return this.files.openTree({ user: OWNER, ...options, diskSpace: () => this.#reserve.space() });
   }
 
   info(): ServerInfo {
@@ -167,6 +171,8 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       isServer: question.background ?? false,
     }),
   );
+  const reserveBytes = options['disk.reserve'];
+  const reserve = new DiskReserve({ reserveBytes, clock, look: () => diskSpaceOf(folder) });
   const chunks = building.use(
     await openChunkStore({
       meta,
@@ -180,6 +186,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       // A mount reads what is pending.
       index: { get: (table, key) => groups.pending.get(table, key) },
       commit: (change) => groups.commit(change),
+      requireRoom: (bytes, isRow) => reserve.require(bytes, isRow),
       beforeCollect: () => checkpointing.makeNow(),
       ...(question.onCollectStep === undefined ? {} : { onCollectStep: question.onCollectStep }),
     }),
@@ -199,7 +206,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
     }),
   );
   await noteMetadata(disk);
-  return new OpenStore({ folder, format: identity.format, files, lock, isNew }, building.move(), clock);
+  return new OpenStore({ folder, format: identity.format, files, lock, isNew }, building.move(), clock, reserve);
 }
 
 export interface InitQuestion {
@@ -221,7 +228,7 @@ export async function initStore(question: InitQuestion): Promise<FormatRecord> {
   return format;
 }
 
-async function diskSpaceOf(folder: string): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
+async function diskSpaceOf(folder: string): Promise<DiskSpace> {
   const { bsize, blocks, bavail } = await statfs(folder);
   return { totalBytes: bsize * blocks, freeBytes: bsize * bavail };
 }

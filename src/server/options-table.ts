@@ -205,6 +205,11 @@ export const SERVER_OPTIONS = {
     default: DAY,
     doc: 'How long everything that was is kept, so that any moment can be read, and any change undone; 0 for not at all. Snapshots are kept whatever this says.',
   },
+  'disk.reserve': {
+    type: { kind: 'bytes', min: 0, max: 1024 * GIB },
+    default: 64 * MIB,
+    doc: 'Room on the disk that bytes of files do not get, so that removing files and giving their bytes back works on a full disk too; at most an eighth of the disk.',
+  },
   'gc.grace': {
     type: { kind: 'duration', minMs: 0, maxMs: 366 * DAY },
     default: 10 * MINUTE,
@@ -271,6 +276,7 @@ export const OPTION_TITLES: Readonly<Record<string, string>> = {
   meta: 'Metadata',
   versions: 'Versions',
   history: 'History',
+  disk: 'The disk',
   gc: 'Giving bytes back',
   scrub: 'Reading back',
   idempotency: 'Requests that are sent twice',
