@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { isoOfMoment, ManualClock, momentOfIso, momentOfMs } from './clock.ts';
+import { isoOfMoment, ManualClock, momentOfIso, momentOfMs, systemClock } from './clock.ts';
 import { Fault } from './fault.ts';
 
 test('a moment reads back from its text exactly, before 1970 too', () => {
@@ -45,4 +45,19 @@ test('a process does not end while it sleeps', () => {
   const script = `import { systemClock } from '${import.meta.dirname}/clock.ts'; await systemClock.sleep(20); console.log('awake');`;
   const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script];
   assert.equal(execFileSync(process.execPath, flags).toString(), 'awake\n');
+});
+
+test('a timer further away than the platform counts does not fire at once, and goes on after each stretch', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const stretchMs = 2 ** 31 - 1;
+  let fired = 0;
+  systemClock.after(2 * stretchMs + 5, () => fired++);
+  using _gone = systemClock.after(stretchMs + 1, () => fired++);
+  t.mock.timers.tick(stretchMs);
+  _gone[Symbol.dispose]();
+  t.mock.timers.tick(stretchMs);
+  t.mock.timers.tick(4);
+  assert.equal(fired, 0);
+  t.mock.timers.tick(1);
+  assert.equal(fired, 1);
 });

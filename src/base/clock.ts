@@ -96,23 +96,29 @@ function sleepOn(clock: Pick<Clock, 'after'>, delayMs: number, signal?: AbortSig
   });
 }
 
+/** The longest delay that a timer of the platform takes; a longer one would fire at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Fires once after the delay, however long, in stretches that the platform takes. */
+function inStretches(delayMs: number, fire: () => void, begun: (timer: unknown) => void): Disposable {
+  let timer: unknown;
+  const begin = (leftMs: number): void => {
+    const stretchMs = Math.min(leftMs, TIMER_MS_MAX);
+    timer = setTimeout(() => (leftMs > stretchMs ? begin(leftMs - stretchMs) : fire()), stretchMs);
+    begun(timer);
+  };
+  begin(delayMs);
+  return { [Symbol.dispose]: () => clearTimeout(timer as number) };
+}
+
 /** A timer that keeps the process alive until it fires or is disposed. */
-const awake: Pick<Clock, 'after'> = {
-  after(delayMs, fire) {
-    const timer = setTimeout(fire, delayMs);
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
-  },
-};
+const awake: Pick<Clock, 'after'> = { after: (delayMs, fire) => inStretches(delayMs, fire, () => undefined) };
 
 export const systemClock: Clock = {
   now: () => momentOfMs(performance.timeOrigin + performance.now()),
   monotonicMs: () => performance.now(),
-  after(delayMs, fire) {
-    const timer: unknown = setTimeout(fire, delayMs);
-    // In Node a timer is an object and would keep the process; in a browser it is a number.
-    (timer as { unref?: () => void }).unref?.();
-    return { [Symbol.dispose]: () => clearTimeout(timer as number) };
-  },
+  // In Node a timer is an object and would keep the process; in a browser it is a number.
+  after: (delayMs, fire) => inStretches(delayMs, fire, (timer) => (timer as { unref?: () => void }).unref?.()),
   // Whoever sleeps goes on afterwards, so the process must not end meanwhile.
   sleep: (delayMs, signal) => sleepOn(awake, delayMs, signal),
 };
