@@ -134,7 +134,7 @@ test('batches of the same names from many clients: one order of all explains wha
   await stand.service.makeFolder('/f');
   const batches = Array.from({ length: 20 }, (_, client) =>
     Array.from(
-      { length: 50 },
+      { length: 30 },
       (_, i): BatchOperation => ({
         ...{ op: 'put', path: `/f/${(i * (client % 2 === 0 ? 1 : 29)) % 30}`, content: base64(`client ${client}`) },
       }),

@@ -280,7 +280,7 @@ function doneOf(path: string, make: NewRecord): BulkResult {
   };
 }
 
-const SAME_TWICE = new Error('one path twice in a batch');
+const SAME_TWICE = new Error('one path, or one file under two names, twice in a batch');
 
 /** The plan of one commit for many items, which see the folders that came before them. */
 class BatchPlan {
@@ -290,6 +290,8 @@ class BatchPlan {
   readonly #parts: Partial<Parts>[] = [];
   readonly #folders = new Map<string, NodeRow>();
   readonly #seen = new Set<string>();
+  /** Files that get new bytes; one with several names may come again under another. */
+  readonly #replaced = new Set<number>();
 
   constructor(context: Context, space: Space, now: Moment) {
     this.#context = context;
@@ -339,6 +341,8 @@ class BatchPlan {
       return () => recordOf(place.path, node, null);
     }
     if (item.kind === 'file' && node.kind === NODE_KIND.file && built !== undefined) {
+      if (this.#replaced.has(node.node)) throw SAME_TWICE;
+      this.#replaced.add(node.node);
       const fresh = { ...built, modified: ready.modified ?? this.#now, mode: item.permissions };
       const { parts, row } = planReplace(node, { parent: place.parent.node, name: place.name }, fresh, this.#now);
       const thinning = await planThinning(this.#context, this.#space, node, this.#now);
