@@ -5,6 +5,7 @@
  */
 import { globSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { withPrograms } from './programs.ts';
 
 export interface Soak {
   /** One line: what it does, and how long it takes. */
@@ -23,6 +24,7 @@ export interface SoakWords {
 
 const folder = resolve(import.meta.dirname, '../test/soak');
 
+if (import.meta.main) Object.assign(process.env, withPrograms(process.env));
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
 
 async function main([name, ...rest]: readonly string[]): Promise<number> {

@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { withPrograms } from './programs.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const isQuick = process.argv.includes('--quick');
@@ -20,7 +21,7 @@ step('unit', [
 ]);
 if (!isQuick) {
   const files = tests('test/e2e/**/*.test.ts', 'test/sim/**/*.test.ts', 'examples/**/*.test.ts');
-  if (files.length > 0) step('end to end', [...node(), '--test-concurrency=2', ...files]);
+  if (files.length > 0) step('end to end', [...node(), '--test-concurrency=2', ...files], withPrograms(process.env));
 }
 
 function node(): string[] {
@@ -32,10 +33,10 @@ function tests(...patterns: string[]): string[] {
   return only.length === 0 ? found.sort() : found.filter((file) => only.some((word) => file.includes(word))).sort();
 }
 
-function step(name: string, [command, ...args]: string[]): void {
+function step(name: string, [command, ...args]: string[], env: NodeJS.ProcessEnv = process.env): void {
   const started = performance.now();
   process.stdout.write(`\n── ${name}\n`);
-  const done = spawnSync(resolve(root, command ?? ''), args, { cwd: root, stdio: 'inherit' });
+  const done = spawnSync(resolve(root, command ?? ''), args, { cwd: root, stdio: 'inherit', env });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   if (done.status === 0) {
     process.stdout.write(`── ${name}: ok, ${seconds} s\n`);

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { test } from 'node:test';
-import { run, TestMount, whyNoMount } from './fuse-mount.ts';
+import { run, TestMount, whyNoMount, whyWithout } from './fuse-mount.ts';
 
 const skip = whyNoMount() ?? false;
 const limits = { skip, timeout: 120_000 } as const;
@@ -170,7 +170,8 @@ test('two processes share an SQLite database on a mount', limits, async () => {
   assert.equal((await node()).trim(), '300');
 });
 
-test('attributes are kept, listed, and missing ones are said to be missing', limits, async () => {
+const withAttributes = { ...limits, skip: skip || whyWithout('setfattr', 'getfattr') };
+test('attributes are kept, listed, and missing ones are said to be missing', withAttributes, async () => {
   await using mount = await TestMount.start();
   await fs.writeFile(mount.at('a'), '');
   await run('setfattr', '-n', 'user.colour', '-v', 'blue', mount.at('a'));

@@ -1,5 +1,5 @@
 /** A mount in a process of its own, for tests: started, asked, unmounted, and never left behind. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,6 +27,14 @@ function reasonAgainst(): string | undefined {
   }
   const capabilities = /CapEff:\s*([0-9a-f]+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   return (BigInt(`0x${capabilities}`) >> CAP_SYS_ADMIN) & 1n ? undefined : 'this process may not mount (CAP_SYS_ADMIN)';
+}
+
+/** What the machine lacks of these programs, said aloud; `false` when all are there. */
+export function whyWithout(...programs: readonly string[]): string | false {
+  const missing = programs.filter((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0);
+  if (missing.length === 0) return false;
+  process.stderr.write(`# SKIPPED: there is no ${missing.join(', ')} here\n`);
+  return `there is no ${missing.join(', ')} here`;
 }
 
 /** Runs a program with a time limit; answers what it printed, or throws with what it complained about. */

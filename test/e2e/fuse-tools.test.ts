@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
-import { run, TestMount, whyNoMount } from './fuse-mount.ts';
+import { run, TestMount, whyNoMount, whyWithout } from './fuse-mount.ts';
 
 const skip = whyNoMount() ?? false;
 const limits = { skip, timeout: 180_000 } as const;
@@ -18,7 +18,8 @@ const MAKE = `
   chown 65534:65534 f8; truncate -s 3M sparse; printf x | dd of=sparse bs=1 seek=1500000 conv=notrunc status=none
   printf bytes > "$(printf 'n\\377me')"; mkdir -m 2770 shared`;
 
-test('cp -a, rsync -aHAX and tar bring a folder in and out unchanged', limits, async () => {
+const withTools = { ...limits, skip: skip || whyWithout('rsync', 'setfattr') };
+test('cp -a, rsync -aHAX and tar bring a folder in and out unchanged', withTools, async () => {
   await using mount = await TestMount.start({ allowOther: true });
   await run('sh', '-c', MAKE, 'sh', source);
   const same = async (target: string, flags = '-aHAXn'): Promise<void> =>
