@@ -11,7 +11,7 @@ import { startServer } from './server.ts';
 
 /** Contents in the stock, and their sizes: one chunk, some, many. */
 const SIZES = [6_000, 30_000, 200_000, 700_000, 1_500_000];
-const CONTENTS = 12;
+const CONTENTS = 60;
 const WRITES_MIN = 50;
 const COLLECTIONS_MIN = 3;
 const MORE_MS_MAX = 60_000;
