@@ -17,6 +17,7 @@ const COMPARISONS: Readonly<Record<string, () => Promise<Comparison>>> = {
   mount: async () => (await import('../bench/mount.ts')).mount,
   http: async () => (await import('../bench/http.ts')).http,
   codec: async () => (await import('../bench/codec.ts')).codec,
+  batch: async () => (await import('../bench/batch.ts')).batch,
   locks: async () => (await import('../bench/locks.ts')).locks,
   chunking: async () => (await import('../bench/chunking.ts')).chunking,
 };

@@ -11,7 +11,7 @@ export function batchOrder(operations: readonly BatchOperation[]): readonly numb
     const sentence = `A batch has ${BATCH_OPERATIONS_MAX} operations at most; this one has ${operations.length}. Send several.`;
     throw new Fault('too-large', sentence, { operations: operations.length, operationsMax: BATCH_OPERATIONS_MAX });
   }
-  const byId = idsOf(operations);
+  const byId = batchIds(operations);
   const order: number[] = [];
   const state = new Map<number, 'open' | 'done'>();
   const visit = (index: number, path: readonly number[]): void => {
@@ -30,7 +30,7 @@ export function batchOrder(operations: readonly BatchOperation[]): readonly numb
 export function dependencies(
   operations: readonly BatchOperation[],
   index: number,
-  byId: ReadonlyMap<string, number> = idsOf(operations),
+  byId: ReadonlyMap<string, number> = batchIds(operations),
 ): readonly number[] {
   return (operations[index]?.depends_on ?? []).map((id) => {
     const other = byId.get(id);
@@ -40,7 +40,8 @@ export function dependencies(
   });
 }
 
-function idsOf(operations: readonly BatchOperation[]): ReadonlyMap<string, number> {
+/** Which operation has which id. */
+export function batchIds(operations: readonly BatchOperation[]): ReadonlyMap<string, number> {
   const byId = new Map<string, number>();
   for (const [index, { id }] of operations.entries()) {
     if (id === undefined) continue;

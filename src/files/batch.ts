@@ -16,6 +16,7 @@ import {
   type BatchOperation,
   type BatchRequest,
   type BatchResult,
+  batchIds,
   batchOrder,
   type Changing,
   dependencies,
@@ -251,11 +252,12 @@ class BatchPlan {
   /** @throws the fault of the operation that failed, unless what can be done shall be done. */
   async run({ operations, mode = 'atomic', dry_run = false }: BatchRequest): Promise<BatchAnswer> {
     const results: BatchResult[] = new Array(operations.length);
+    const byId = batchIds(operations);
     for (const index of batchOrder(operations)) {
       if (this.#signal?.aborted) throw Fault.aborted(this.#signal, 'The batch');
       const operation = operations[index] as BatchOperation;
       const base = { index, ...(operation.id === undefined ? {} : { id: operation.id }) };
-      const missing = dependencies(operations, index).find((other) => results[other]?.ok === false);
+      const missing = dependencies(operations, index, byId).find((other) => results[other]?.ok === false);
       try {
         if (missing !== undefined) throw notTried(index, missing);
         results[index] = { ...base, ok: true, record: await this.#act(operation, index) };

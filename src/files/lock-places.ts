@@ -124,7 +124,7 @@ export class LockPlaces {
       places.push({ key: keyOfName(parent, name), mode, above: folder.keys, path, expects: folder.expects });
     }
     if (kind === CHANGE_KIND.create) return places;
-    const { above, expects } = await this.#aboveNode(item.node);
+    const { above, expects } = await this.#aboveNode(item.node, where);
     // What a folder says of itself is not what is in it.
     const isInside = kind === CHANGE_KIND.attributes && item.kind === NODE_KIND.folder;
     const mode = isInside || kind === CHANGE_KIND.link ? 'IX' : 'X';
@@ -132,11 +132,14 @@ export class LockPlaces {
   }
 
   /** All names of a node, and all above them. */
-  async #aboveNode(node: NodeId, known?: EntryRow): Promise<{ above: readonly string[]; expects: readonly Expect[] }> {
+  async #aboveNode(
+    node: NodeId,
+    known: Pick<EntryRow, 'parent' | 'name'>,
+  ): Promise<{ above: readonly string[]; expects: readonly Expect[] }> {
     const row = await this.#row(node);
     if (row === undefined || node === this.#space.root) return { above: [], expects: [] };
     const isOne = row.kind === NODE_KIND.folder || row.links <= 1;
-    const names = isOne && known !== undefined ? [known] : await this.#namesOf(node);
+    const names = isOne ? [known] : await this.#namesOf(node);
     const above = new Set<string>();
     const expects: Expect[] = [];
     if (!isOne) expects.push({ kind: 'row', table: 'nodes', key: [row.space, node], equals: { links: row.links } });
