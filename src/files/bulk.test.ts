@@ -78,3 +78,26 @@ test('a source that fails fails its own item only', async () => {
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+test('one file under two names gets the bytes that come last, and keeps those that came before as a version', async () => {
+  await using stand = await openStand();
+  const { service } = stand;
+  await service.write('/a', [utf8('old')], { mode: 'create' });
+  {
+    const diskSpace = () => ({ totalBytes: 2 ** 40, freeBytes: 2 ** 40 });
+    await using tree = await stand.files.openTree({ user: 'owner', diskSpace });
+    const file = await tree.lookup(tree.root, utf8('a'));
+    await tree.link(file?.node ?? 0, tree.root, utf8('b'));
+  }
+  const items = ['a', 'b'].map((name): BulkItem => {
+    return { path: `/${name}`, kind: 'file', source: () => [utf8(`new ${name}`)] };
+  });
+  for await (const result of service.writeMany(items)) assert.ok(result.ok);
+  for (const path of ['/a', '/b']) {
+    const { record, bytes } = await service.read({ path });
+    assert.equal(record.links, 2);
+    assert.equal((await bytesOf(bytes)).toString(), 'new b');
+  }
+  const { versions } = await service.versions({ path: '/a' });
+  assert.equal(versions.length, 3);
+});
