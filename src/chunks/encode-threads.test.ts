@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault, ManualClock, utf8 } from '../base/index.ts';
-import { batchMemoryBytes, batchMemoryOf, encodeBatch, encodedAt, placeChunk } from './batch.ts';
+import { batchMemoryBytes, batchMemoryOf, blockStartOf, cutAt, encodeBatch, encodedAt, placeChunk } from './batch.ts';
 import { EncodeThreads } from './encode-threads.ts';
 import { newIdHasher } from './ids.ts';
 import { decodeRecord, isFlaw, isRecordWhole, readHeader } from './record.ts';
@@ -85,6 +85,7 @@ test('a thread that dies fails its streams with a fault, and those that are open
   await using threads = newThreads([shared]);
   using stream = threads.openStream();
   const block = { length: 5_000, isLast: true, asksNoise: false };
+  assert.equal(await stream.cut(0, { ...block, isLast: false }), 0);
   await assert.rejects(threads.encode(7, 1), (error) => Fault.is(error, 'io'));
   await assert.rejects(stream.cut(0, block), (error) => Fault.is(error, 'io'));
   using next = threads.openStream();
@@ -92,16 +93,41 @@ test('a thread that dies fails its streams with a fault, and those that are open
   assert.ok((await next.cut(0, block)) > 0);
 });
 
-test('a thread is not ended while it keeps the end of a stream', async () => {
+test('a stream that stands still comes back when its thread ends, and goes on in another with the same cuts', async () => {
   const clock = new ManualClock();
-  const { shared } = filledBatch();
-  await using threads = newThreads([shared], clock);
-  const stream = threads.openStream();
-  const block = { length: 5_000, isLast: false, asksNoise: false };
-  assert.equal(await stream.cut(0, block), 0);
-  clock.advance(60_000);
-  assert.equal(threads.threadCount, 1);
-  stream[Symbol.dispose]();
-  clock.advance(60_000);
-  assert.equal(threads.threadCount, 0);
+  const [here, there] = [filledBatch(), filledBatch()];
+  await using threads = newThreads([here.shared, there.shared], clock);
+  const bytes = crypto.getRandomValues(new Uint8Array(40_000));
+  using whole = threads.openStream();
+  using halted = threads.openStream();
+  const at = blockStartOf(format);
+  const parts: { plainLength: number; id: Uint8Array }[] = [];
+  for (const [start, end] of [
+    [0, 9_000],
+    [9_000, 30_000],
+    [30_000, bytes.length],
+  ] as const) {
+    there.memory.data.set(bytes.subarray(start, end), at);
+    const cutting = halted.cut(1, { length: end - start, isLast: end === bytes.length, asksNoise: false });
+    const count = await cutting;
+    for (let number = 0; number < count; number++) {
+      const { length, id } = cutAt(there.memory, number, 32);
+      parts.push({ plainLength: length, id });
+    }
+    if (end === bytes.length) break;
+    clock.advance(10_000);
+    // In the first round it is asked again while it is on its way back.
+    if (start === 0) continue;
+    while (threads.threadCount > 0) {
+      await new Promise(setImmediate);
+      clock.advance(10_000);
+    }
+  }
+  here.memory.data.set(bytes, at);
+  const count = await whole.cut(0, { length: bytes.length, isLast: true, asksNoise: false });
+  const expected = Array.from({ length: count }, (_, number) => {
+    const { length, id } = cutAt(here.memory, number, 32);
+    return { plainLength: length, id };
+  });
+  assert.deepEqual(parts, expected);
 });

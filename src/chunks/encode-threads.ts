@@ -2,8 +2,8 @@
  * The worker threads that cut streams and compress, started when the first batch comes that is worth one. A batch goes
  * to the thread with the least to do, the blocks of a stream to one and the same. A thread that dies fails its batches
  * and its streams, and is replaced at the next one.
- * Threads keep the process alive only while they have work, and end when they have had neither that nor a stream for a
- * while.
+ * Threads keep the process alive only while they have work, and end when they have had none for a while; what they
+ * have of streams that stand still is kept here until those go on.
  */
 import { Worker } from 'node:worker_threads';
 import { type Clock, Fault } from '../base/index.ts';
@@ -28,9 +28,18 @@ interface Job {
 interface Thread {
   readonly worker: Worker;
   readonly jobs: Map<number, Job>;
-  readonly streams: Set<number>;
+  readonly streams: Map<number, Stream>;
   load: number;
   fault: Fault | undefined;
+}
+
+interface Stream {
+  readonly number: number;
+  /** Which keeps what is behind its last cut; undefined: `tail` is that. */
+  thread: Thread | undefined;
+  tail: Uint8Array | undefined;
+  /** Its thread is giving it back. */
+  leaving: PromiseWithResolvers<void> | undefined;
 }
 
 /** A stream that is cut in a thread. Dispose when it has ended, or instead of it. */
@@ -67,20 +76,32 @@ export class EncodeThreads implements AsyncDisposable {
   }
 
   openStream(): CutStream {
-    const thread = this.#leastBusy();
-    const stream = this.#streamCount++;
-    thread.streams.add(stream);
+    const stream: Stream = { number: this.#streamCount++, thread: undefined, tail: undefined, leaving: undefined };
     return {
-      cut: (batch, block) => this.#run(thread, { kind: 'cut', batch, stream, ...block }),
-      [Symbol.dispose]: () => {
-        if (!thread.streams.delete(stream) || thread.fault !== undefined) return;
-        thread.worker.postMessage({ kind: 'drop', stream } satisfies EncodeRequest);
-        this.#endWhenIdle();
-      },
+      cut: (batch, block) =>
+        stream.leaving === undefined
+          ? this.#cut(stream, batch, block)
+          : stream.leaving.promise.then(() => this.#cut(stream, batch, block)),
+      [Symbol.dispose]: () => this.#drop(stream),
     };
   }
 
-  #run(thread: Thread, request: Exclude<EncodeRequest, { kind: 'drop' }>): Promise<number> {
+  #cut(stream: Stream, batch: number, block: Parameters<CutStream['cut']>[1]): Promise<number> {
+    const { number, tail } = stream;
+    const thread = stream.thread ?? this.#leastBusy();
+    if (stream.thread === undefined) thread.streams.set(number, stream);
+    stream.thread = thread;
+    stream.tail = undefined;
+    return this.#run(thread, { kind: 'cut', batch, stream: number, tail, ...block });
+  }
+
+  #drop({ number, thread }: Stream): void {
+    if (thread?.streams.delete(number) !== true || thread.fault !== undefined) return;
+    thread.worker.postMessage({ kind: 'drop', stream: number } satisfies EncodeRequest);
+    this.#endWhenIdle();
+  }
+
+  #run(thread: Thread, request: EncodeRequest & { readonly batch: number }): Promise<number> {
     if (thread.fault !== undefined) return Promise.reject(thread.fault);
     this.#idleTimer?.[Symbol.dispose]();
     const load = request.kind === 'cut' ? 1 : LOAD_OF_ENCODING;
@@ -117,14 +138,10 @@ export class EncodeThreads implements AsyncDisposable {
       // Nothing of the process's own flags (inspectors, test runners) belongs into a worker.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });
-    const thread: Thread = { worker, jobs: new Map(), streams: new Set(), load: 0, fault: undefined };
-    worker.on('message', ({ batch, answer }: EncodeAnswer) => {
-      const job = thread.jobs.get(batch);
-      thread.jobs.delete(batch);
-      thread.load -= job?.load ?? 0;
-      if (thread.jobs.size === 0) worker.unref();
-      this.#endWhenIdle();
-      job?.done(answer);
+    const thread: Thread = { worker, jobs: new Map(), streams: new Map(), load: 0, fault: undefined };
+    worker.on('message', (answer: EncodeAnswer) => {
+      if ('stream' in answer) this.#takeBack(thread, answer.stream, answer.tail);
+      else this.#answered(thread, answer.batch, answer.answer);
     });
     worker.on('error', (error) => this.#fail(thread, error));
     worker.on('exit', () => this.#fail(thread, undefined));
@@ -133,11 +150,48 @@ export class EncodeThreads implements AsyncDisposable {
     return thread;
   }
 
+  #answered(thread: Thread, batch: number, answer: number): void {
+    const job = thread.jobs.get(batch);
+    thread.jobs.delete(batch);
+    thread.load -= job?.load ?? 0;
+    if (thread.jobs.size === 0) thread.worker.unref();
+    this.#endWhenIdle();
+    job?.done(answer);
+  }
+
+  #takeBack(thread: Thread, number: number, tail: Uint8Array): void {
+    const stream = thread.streams.get(number);
+    thread.streams.delete(number);
+    if (stream !== undefined) {
+      stream.thread = undefined;
+      stream.tail = tail;
+      stream.leaving?.resolve();
+      stream.leaving = undefined;
+    }
+    this.#endWhenIdle();
+  }
+
   /** An idle thread costs some 20 MB; the next batch starts a new one. */
   #endWhenIdle(): void {
-    if ([...this.#threads].some(({ jobs, streams }) => jobs.size > 0 || streams.size > 0)) return;
+    if (this.#isBusy) return;
     this.#idleTimer?.[Symbol.dispose]();
-    this.#idleTimer = this.#clock.after(IDLE_MS, () => void this.#endAll());
+    this.#idleTimer = this.#clock.after(IDLE_MS, () => this.#endIdle());
+  }
+
+  get #isBusy(): boolean {
+    return [...this.#threads].some(({ jobs }) => jobs.size > 0);
+  }
+
+  /** First the streams come back; the time after that ends the threads. */
+  #endIdle(): void {
+    if (this.#isBusy) return;
+    const streams = [...this.#threads].flatMap((thread) => [...thread.streams.values()]);
+    if (streams.length === 0) void this.#endAll();
+    for (const stream of streams) {
+      if (stream.leaving !== undefined) continue;
+      stream.leaving = Promise.withResolvers();
+      stream.thread?.worker.postMessage({ kind: 'give', stream: stream.number } satisfies EncodeRequest);
+    }
   }
 
   #fail(thread: Thread, cause: unknown): void {
@@ -151,5 +205,7 @@ export class EncodeThreads implements AsyncDisposable {
     );
     for (const job of thread.jobs.values()) job.fail(thread.fault);
     thread.jobs.clear();
+    // Who goes on with one of these is told by the thread's fault.
+    for (const { leaving } of thread.streams.values()) leaving?.resolve();
   }
 }

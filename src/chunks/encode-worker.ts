@@ -24,19 +24,20 @@ export type EncodeRequest =
       readonly kind: 'cut';
       readonly batch: number;
       readonly stream: number;
+      /** What another thread kept of the stream. */
+      readonly tail: Uint8Array | undefined;
       /** Bytes of the stream in the block. */
       readonly length: number;
       readonly isLast: boolean;
       /** Whether to tell which chunks look like noise. */
       readonly asksNoise: boolean;
     }
-  | { readonly kind: 'drop'; readonly stream: number };
+  /** To `give` is answered with what is kept of the stream. */
+  | { readonly kind: 'drop' | 'give'; readonly stream: number };
 
-/** Bytes of the records, or chunks that were cut. */
-export interface EncodeAnswer {
-  readonly batch: number;
-  readonly answer: number;
-}
+export type EncodeAnswer =
+  /** Bytes of the records, or chunks that were cut. */
+  { readonly batch: number; readonly answer: number } | { readonly stream: number; readonly tail: Uint8Array };
 
 /** What is kept of a stream. */
 interface Tail {
@@ -60,9 +61,15 @@ function memoryOf(batch: number): ReturnType<typeof batchMemoryOf> {
   return memory;
 }
 
+function newTail(given: Uint8Array = new Uint8Array(0)): Tail {
+  const memory = Buffer.allocUnsafeSlow(format.chunkBytesMax);
+  memory.set(given);
+  return { memory, length: given.length };
+}
+
 function cut(request: EncodeRequest & { readonly kind: 'cut' }): number {
   const { stream, length, isLast, asksNoise } = request;
-  const kept = tails.get(stream) ?? { memory: Buffer.allocUnsafeSlow(format.chunkBytesMax), length: 0 };
+  const kept = tails.get(stream) ?? newTail(request.tail);
   const block = { tail: kept.memory.subarray(0, kept.length), length, isLast, asksNoise };
   const { count, tail } = cutBlock(memoryOf(request.batch), cutter, block);
   kept.memory.set(tail);
@@ -73,16 +80,19 @@ function cut(request: EncodeRequest & { readonly kind: 'cut' }): number {
 }
 
 port.on('message', (request: EncodeRequest) => {
-  if (request.kind === 'drop') {
-    tails.delete(request.stream);
-    return;
-  }
-  const { batch } = request;
-  const answer: EncodeAnswer = { batch, answer: answerTo(request) };
-  port.postMessage(answer);
+  if (request.kind === 'drop') tails.delete(request.stream);
+  else port.postMessage(answerTo(request));
 });
 
-function answerTo(request: Exclude<EncodeRequest, { kind: 'drop' }>): number {
+function answerTo(request: EncodeRequest): EncodeAnswer {
+  if ('batch' in request) return { batch: request.batch, answer: workOn(request) };
+  const { stream } = request;
+  const kept = tails.get(stream);
+  tails.delete(stream);
+  return { stream, tail: new Uint8Array(kept?.memory.subarray(0, kept.length) ?? []) };
+}
+
+function workOn(request: Extract<EncodeRequest, { readonly batch: number }>): number {
   const memory = memoryOf(request.batch);
   switch (request.kind) {
     case 'cut':
