@@ -1,5 +1,7 @@
 /** Metadata that is lost or damaged comes back from objects alone, and what came after the last checkpoint is said. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -7,6 +9,7 @@ import { seededRandom } from '../../src/base/index.ts';
 import { EXIT } from '../../src/cli/exit-codes.ts';
 import { sha256 } from './data.ts';
 import { holdfast, type Ran, temporaryFolder } from './holdfast.ts';
+import { HOLDFAST } from './server.ts';
 
 const EVERY = { HOLDFAST_META_CHECKPOINT_EVERY: '1ms' };
 const NEVER = { HOLDFAST_META_CHECKPOINT_EVERY: '0' };
@@ -158,3 +161,29 @@ function flip(path: string): void {
   bytes[at] = (bytes[at] ?? 0) ^ 4;
   writeFileSync(path, bytes);
 }
+
+test('a rebuild that is killed anywhere leaves a store that the next one brings back', {
+  timeout: 300_000,
+}, async () => {
+  using folder = temporaryFolder();
+  const stand = await makeStand(folder.path);
+  rmSync(join(stand.store, 'meta'), { recursive: true });
+  const flags = ['check', '--store', stand.store, '--rebuild-meta', '--force'];
+  for (const afterMs of [120, 200, 280, 360, 480]) {
+    const child = spawn(HOLDFAST, flags, { stdio: 'ignore' });
+    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
+    await once(child, 'exit');
+    clearTimeout(timer);
+    // Without metadata nothing is shown, least of all an empty tree; with it, all.
+    const { code, stdout } = await run(stand, ['ls', '/d']);
+    if (code === 0) assert.match(stdout.toString(), /f0[\s\S]*f3/);
+  }
+  // What a crash between the two renames leaves, and what one while rows were written does.
+  rmSync(join(stand.store, 'meta'), { recursive: true, force: true });
+  mkdirSync(join(stand.store, 'meta.new'), { recursive: true });
+  writeFileSync(join(stand.store, 'meta.new', 'metadata.sqlite'), 'half');
+  writeFileSync(join(stand.store, 'meta.new', 'metadata.sqlite-wal'), 'half');
+  const back = await run(stand, ['check', '--rebuild-meta']);
+  assert.equal(back.code, 0, back.stdout.toString() + back.stderr);
+  await assertWhole(stand);
+});
