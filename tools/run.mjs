@@ -84,9 +84,7 @@ function findNode() {
 
 function run(node, [file, ...rest]) {
   const env = { ...ALLOCATOR, ...process.env };
-  // The same bound of the heap as in bin/holdfast, which says why; tools may take more.
-  const bounds = file.startsWith('src/') ? ['--max-old-space-size=1024'] : [];
-  const child = spawn(node, [...NODE_FLAGS, ...bounds, resolve(root, file), ...rest], { stdio: 'inherit', env });
+  const child = spawn(node, [...NODE_FLAGS, resolve(root, file), ...rest], { stdio: 'inherit', env });
   // The terminal sends Ctrl+C to both; a service manager signals only us, so pass it on and let the child decide.
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
