@@ -1,6 +1,6 @@
 /**
  * `npm test`: every kind of check at a small fixed size, in the order in which it fails fastest.
- * `npm run check` (--quick) stops before the end-to-end tests and takes under a minute.
+ * `npm run check` (--quick) stops before the end-to-end tests and takes one to three minutes.
  * Unit tests share one process (they own nothing outside it); end-to-end tests get a process each.
  */
 import { spawnSync } from 'node:child_process';
