@@ -16,7 +16,7 @@ import type {
   RealmId,
   SpaceId,
 } from '../meta/index.ts';
-import type { CompressionRules } from './compression-rules.ts';
+import type { CompressionRules } from './content/compression-rules.ts';
 import type { IdSource } from './id-source.ts';
 
 export interface FilesOptions {

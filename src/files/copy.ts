@@ -18,10 +18,10 @@ import {
 import { type Caller, type Context, commit, type Space, type View } from './context.ts';
 import { checkExpected, decide, decideOnce } from './decide.ts';
 import { checkNotInside, checkReplaceable, freeExpect } from './move.ts';
-import { contentOfPast } from './past-content.ts';
+import { contentOfPast } from './past/past-content.ts';
+import { planThinning } from './past/retention.ts';
 import { changeOf, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
 import { attributeRows, hashOf, modifiedOf, recordOf } from './record.ts';
-import { planThinning } from './retention.ts';
 import { entriesOf, type Found, findPath, getPath } from './tree.ts';
 import { existsFault, placeFor, withoutUnmade } from './write.ts';
 

@@ -1,11 +1,10 @@
 /** files: the file system itself. */
-export { type CompressionRule, CompressionRules } from './compression-rules.ts';
+export { type CompressionRule, CompressionRules } from './content/compression-rules.ts';
 export { type Caller, FILES_OPTIONS_DEFAULT, type FilesOptions } from './context.ts';
 export { Files, type OpenFilesOptions, type OpenTreeOptions, OWNER, openFiles } from './files.ts';
-export { type Glob, globOf } from './glob.ts';
-export { Lock, type LockManager, type LockPlace, type LockRequest } from './lock-manager.ts';
-export { LockTokens } from './lock-tokens.ts';
-export { MemoryLocks } from './memory-locks.ts';
+export { Lock, type LockManager, type LockPlace, type LockRequest } from './locks/lock-manager.ts';
+export { LockTokens } from './locks/lock-tokens.ts';
+export { MemoryLocks } from './locks/memory-locks.ts';
 export {
   ALLOCATE,
   type Errno,
@@ -21,6 +20,7 @@ export {
   posixFault,
   type SetAttributes,
   type WriteFlags,
-} from './posix.ts';
-export type { RepairReport, RepairWishes } from './repair.ts';
+} from './posix/posix.ts';
+export { type Glob, globOf } from './search/glob.ts';
 export { fileService } from './service.ts';
+export type { RepairReport, RepairWishes } from './upkeep/repair.ts';

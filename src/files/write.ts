@@ -6,12 +6,12 @@ import { createHash } from 'node:crypto';
 import { type ByteSource, type FileRecord, type Path, textOfPath, type WriteOptions } from '../api/index.ts';
 import { Fault, hexOf, type Moment, momentOfIso } from '../base/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
-import { type Built, buildContent } from './build-content.ts';
+import { type Built, buildContent } from './content/build-content.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
+import { planThinning } from './past/retention.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from './plan.ts';
 import { kindOf, recordOf } from './record.ts';
-import { planThinning } from './retention.ts';
 import { type Found, findPath, getPlace, type Place } from './tree.ts';
 
 /** A moment given by a caller. @throws Fault `invalid`. */

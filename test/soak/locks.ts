@@ -1,5 +1,5 @@
 /** A thousand clients on a hundred paths: each keeps books of who is inside, so whatever the manager believes is checked. */
-import { raceForLocks } from '../../src/files/lock-race.ts';
+import { raceForLocks } from '../../src/files/locks/lock-race.ts';
 import type { Soak } from '../../tools/soak.ts';
 
 export const soak: Soak = {

@@ -1,0 +1,103 @@
+/** Many local files in one stream: taken whole where they stand, and what changed meanwhile read from its source. */
+import assert from 'node:assert/strict';
+import { lstatSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { bytesOf, openStand } from '../../../test/stand.ts';
+import type { BulkItem } from '../../api/index.ts';
+import { Fault, utf8 } from '../../base/index.ts';
+
+const COUNT = 300;
+const contentOf = (at: number): Uint8Array => utf8(`${at} `.repeat(at === 7 ? 200_000 : 100 * at));
+
+function itemsIn(folder: string): readonly BulkItem[] {
+  return Array.from({ length: COUNT }, (_, at) => {
+    const path = join(folder, `f${at}`);
+    writeFileSync(path, contentOf(at));
+    const { size, mtimeNs, dev, ino } = lstatSync(path, { bigint: true });
+    const local = { path, size: Number(size), mtimeNs, identity: `${dev}:${ino}` };
+    return { path: `/f${at}`, kind: 'file', size: local.size, local, source: () => [contentOf(at)] };
+  });
+}
+
+test('local files are taken where they stand, in order, and read back', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-bulk-'));
+  try {
+    await using stand = await openStand();
+    let sourceCount = 0;
+    const items = itemsIn(folder).map((item) => ({
+      ...item,
+      source: () => {
+        sourceCount++;
+        return item.source?.() ?? [];
+      },
+    }));
+    // Changed since it was looked at: its source is asked.
+    writeFileSync(join(folder, 'f250'), 'other');
+    const results: string[] = [];
+    for await (const result of stand.service.writeMany(items)) {
+      assert.ok(result.ok);
+      results.push(result.path);
+      assert.equal(result.record.size, contentOf(results.length - 1).length);
+    }
+    assert.deepEqual(
+      results,
+      items.map(({ path }) => path),
+    );
+    assert.ok(sourceCount < 40, `${sourceCount} files were read the usual way`);
+    for (const at of [0, 7, 40, 250, COUNT - 1]) {
+      const { bytes, record } = await stand.service.read({ path: `/f${at}` });
+      assert.ok((await bytesOf(bytes)).equals(contentOf(at)));
+      assert.match(record.xxhash3 ?? '', /^[0-9a-f]{16}$/);
+    }
+    assert.deepEqual((await stand.service.check({})).problems, []);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a source that fails fails its own item only', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-bulk-'));
+  try {
+    await using stand = await openStand();
+    const items = itemsIn(folder).map((item) => ({
+      ...item,
+      source: () => {
+        throw new Fault('conflict', 'It changed.', { changed: true });
+      },
+    }));
+    rmSync(join(folder, 'f100'));
+    const failed: string[] = [];
+    let index = 0;
+    for await (const result of stand.service.writeMany(items)) if (!result.ok && index++ >= 0) failed.push(result.path);
+    // The first few go the usual way, f7 is too large; then there is the one that is gone.
+    assert.equal(failed.at(-1), '/f100');
+    assert.equal(failed.length, 32 + 1 + 1);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('one file under two names gets the bytes that come last, and keeps those that came before as a version', async () => {
+  await using stand = await openStand();
+  const { service } = stand;
+  await service.write('/a', [utf8('old')], { mode: 'create' });
+  {
+    const diskSpace = () => ({ totalBytes: 2 ** 40, freeBytes: 2 ** 40 });
+    await using tree = await stand.files.openTree({ user: 'owner', diskSpace });
+    const file = await tree.lookup(tree.root, utf8('a'));
+    await tree.link(file?.node ?? 0, tree.root, utf8('b'));
+  }
+  const items = ['a', 'b'].map((name): BulkItem => {
+    return { path: `/${name}`, kind: 'file', source: () => [utf8(`new ${name}`)] };
+  });
+  for await (const result of service.writeMany(items)) assert.ok(result.ok);
+  for (const path of ['/a', '/b']) {
+    const { record, bytes } = await service.read({ path });
+    assert.equal(record.links, 2);
+    assert.equal((await bytesOf(bytes)).toString(), 'new b');
+  }
+  const { versions } = await service.versions({ path: '/a' });
+  assert.equal(versions.length, 3);
+});

@@ -1,0 +1,417 @@
+/**
+ * Many small things at once: contents are built side by side within bounds, and what is ready goes into one commit. Each
+ * item stands or fails alone: when a commit of many is refused, its items are done one by one.
+ * Results come in the order of the items, each once it is durable.
+ */
+import {
+  type BulkItem,
+  type BulkResult,
+  bytesOfText,
+  type FileRecord,
+  type LocalSource,
+  type Path,
+  pathOfText,
+  textOfPath,
+} from '../../api/index.ts';
+import { Fault, hexOf, type Moment } from '../../base/index.ts';
+import type { TakenFile } from '../../chunks/index.ts';
+import { NODE_KIND, type NodeId, type NodeRow } from '../../meta/index.ts';
+import { makeFolder } from '../attributes.ts';
+import { type Built, buildContent, builtOf } from '../content/build-content.ts';
+import { type Caller, type Context, commit, type Space } from '../context.ts';
+import { decide } from '../decide.ts';
+import { planThinning } from '../past/retention.ts';
+import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from '../plan.ts';
+import { recordOf } from '../record.ts';
+import { findPath, type Place } from '../tree.ts';
+import { existsFault, momentOf, placeFor, withContent, withoutUnmade } from '../write.ts';
+
+/**
+ * Contents that are built side by side, and their bytes as announced: with enough of them every thread has a batch and
+ * the next one gathers. (With 16 the main thread waited for a quarter of the time.)
+ */
+const BUILDS_MAX = 512;
+const BUILD_BYTES_MAX = 6 * 1024 * 1024;
+/** What a file counts that does not say its size. */
+const UNSAID_BYTES = 256 * 1024;
+/** Files of this machine that are not worth a thread. */
+const USUAL_FILES = 32;
+/** What one commit carries at most: items, bytes of their contents, rows. */
+const BATCH_ITEMS_MAX = 512;
+const BATCH_BYTES_MAX = 32 * 1024 * 1024;
+const BATCH_ROWS_MAX = 8_000;
+
+/** An item whose content, if it has one, is ready. Without its source, which may hold all its bytes. */
+interface Ready {
+  readonly item: Omit<BulkItem, 'source' | 'local'>;
+  readonly path: Path;
+  readonly modified: Moment | undefined;
+  readonly built: Built | undefined;
+}
+
+/** Makes the record of what was planned. */
+type NewRecord = () => FileRecord;
+
+type Prepared = { readonly ready: Ready } | { readonly path: string; readonly fault: Error };
+
+export async function* writeMany(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
+  signal?: AbortSignal,
+): AsyncGenerator<BulkResult> {
+  let batch: Prepared[] = [];
+  let [bytes, rows] = [0, 0];
+  // The commit of one batch runs while the next is built.
+  let committing: Promise<readonly BulkResult[]> = Promise.resolve([]);
+  try {
+    for await (const prepared of prepareAll(context, space, items, signal)) {
+      batch.push(prepared);
+      if ('ready' in prepared) {
+        bytes += prepared.ready.built?.size ?? 0;
+        rows += (prepared.ready.built?.puts.length ?? 0) + 4;
+      }
+      if (batch.length < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX && rows < BATCH_ROWS_MAX) continue;
+      const results = await committing;
+      committing = commitBatch(context, space, caller, batch, signal);
+      // Failures surface where the results are awaited, not as an unhandled rejection before.
+      committing.catch(() => undefined);
+      [batch, bytes, rows] = [[], 0, 0];
+      yield* results;
+    }
+    yield* await committing;
+    const last = batch;
+    batch = [];
+    yield* await commitBatch(context, space, caller, last, signal);
+  } finally {
+    await committing.catch(() => undefined);
+    for (const prepared of batch) if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Builds contents ahead, a bounded number at once, and hands them on in the order of the items. */
+async function* prepareAll(
+  context: Context,
+  space: Space,
+  items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
+  signal?: AbortSignal,
+): AsyncGenerator<Prepared> {
+  const ahead: { readonly prepared: Promise<Prepared>; readonly bytes: number }[] = [];
+  const taking = new LocalTaking(context, space, signal);
+  let aheadBytes = 0;
+  try {
+    for await (const item of items) {
+      const bytes = item.kind === 'file' ? (item.size ?? UNSAID_BYTES) : 0;
+      ahead.push({ prepared: taking.add(item) ?? prepare(context, space, item, signal), bytes });
+      aheadBytes += bytes;
+      while (ahead.length >= BUILDS_MAX || aheadBytes > BUILD_BYTES_MAX) {
+        const first = ahead.shift();
+        if (first === undefined) break;
+        aheadBytes -= first.bytes;
+        yield await first.prepared;
+      }
+    }
+    taking.flush();
+    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) yield await next.prepared;
+  } finally {
+    taking.flush();
+    for (const prepared of await Promise.all(ahead.map((item) => item.prepared)))
+      if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
+  }
+}
+
+interface ToTake {
+  readonly item: BulkItem & { readonly local: LocalSource };
+  readonly path: Path;
+  readonly done: (prepared: Promise<Prepared>) => void;
+}
+
+/**
+ * Gathers small files of this machine's own disk and has the chunk store take them together, from where they stand. The
+ * first few go the usual way: a thread is not worth starting for them.
+ */
+class LocalTaking {
+  readonly #context: Context;
+  readonly #space: Space;
+  readonly #signal: AbortSignal | undefined;
+  #files: ToTake[] = [];
+  #bytes = 0;
+  #seen = 0;
+
+  constructor(context: Context, space: Space, signal: AbortSignal | undefined) {
+    this.#context = context;
+    this.#space = space;
+    this.#signal = signal;
+  }
+
+  /** Undefined for what is to be prepared the usual way. */
+  add(item: BulkItem): Promise<Prepared> | undefined {
+    const { files } = this.#context.chunks;
+    const { local, kind } = item;
+    if (files === undefined || kind !== 'file' || local === undefined) return undefined;
+    if (local.size > Math.min(files.fileBytesMax, this.#context.options.fileBytesMax)) return undefined;
+    if (this.#seen++ < USUAL_FILES) return undefined;
+    if (this.#files.length === files.filesMax || this.#bytes + local.size > files.bytesMax) this.flush();
+    let path: Path;
+    try {
+      path = pathOfText(item.path);
+    } catch {
+      return undefined;
+    }
+    this.#bytes += local.size;
+    return new Promise((done) => this.#files.push({ item: { ...item, local }, path, done }));
+  }
+
+  /** Has taken what was gathered. */
+  flush(): void {
+    const files = this.#files;
+    this.#files = [];
+    this.#bytes = 0;
+    if (files.length > 0) void this.#take(files);
+  }
+
+  /** Never rejects. */
+  async #take(files: readonly ToTake[]): Promise<void> {
+    const { chunks, options } = this.#context;
+    const wanted = files.map(({ item, path }) => ({ ...item.local, level: options.compression.levelOf(path) }));
+    let taken: readonly (TakenFile | undefined)[] = [];
+    try {
+      if (this.#signal?.aborted !== true) taken = (await chunks.files?.take(wanted)) ?? [];
+    } catch {
+      // Whatever it was, who prepares them one by one meets it too, and says it of each.
+    }
+    for (const [index, file] of files.entries()) file.done(this.#prepared(file, taken[index]));
+  }
+
+  async #prepared({ item, path }: ToTake, file: TakenFile | undefined): Promise<Prepared> {
+    if (file === undefined) return prepare(this.#context, this.#space, item, this.#signal);
+    try {
+      const { source: _, local: __, ...rest } = item;
+      const modified = momentOf(item.modified, 'modified');
+      const content = await this.#context.ids.content(this.#space.space);
+      return { ready: { item: rest, path, modified, built: builtOf(this.#space, content, file) } };
+    } catch (error) {
+      file.release();
+      return { path: item.path, fault: error as Error };
+    }
+  }
+}
+
+async function prepare(context: Context, space: Space, item: BulkItem, signal?: AbortSignal): Promise<Prepared> {
+  try {
+    const path = pathOfText(item.path);
+    const modified = momentOf(item.modified, 'modified');
+    if (item.kind !== 'file') return { ready: { item, path, modified, built: undefined } };
+    const { source, local: _, ...rest } = item;
+    const level = context.options.compression.levelOf(path);
+    const bytes = (await source?.()) ?? [];
+    const built = await buildContent(context, space, bytes, { level, announced: { size: item.size }, signal });
+    return { ready: { item: rest, path, modified, built } };
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    return { path: item.path, fault: error as Error };
+  }
+}
+
+async function commitBatch(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  batch: readonly Prepared[],
+  signal?: AbortSignal,
+): Promise<readonly BulkResult[]> {
+  const ready = batch.flatMap((prepared) => ('ready' in prepared ? [prepared.ready] : []));
+  try {
+    const results =
+      (await tryTogether(context, space, caller, ready)) ?? (await oneByOne(context, space, caller, ready, signal));
+    const rest = results.values();
+    return batch.map((prepared): BulkResult => {
+      if ('ready' in prepared) return rest.next().value as BulkResult;
+      return { path: prepared.path, ok: false, fault: prepared.fault };
+    });
+  } finally {
+    for (const { built } of ready) await built?.[Symbol.asyncDispose]();
+  }
+}
+
+/** All in one commit; `undefined` when that was refused and nothing was done. */
+async function tryTogether(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  ready: readonly Ready[],
+): Promise<readonly BulkResult[] | undefined> {
+  if (ready.length === 0) return [];
+  const now = context.clock.now();
+  const plan = new BatchPlan(context, space, now);
+  const results: BulkResult[] = [];
+  for (const item of ready) {
+    try {
+      results.push(doneOf(item.item.path, await plan.add(item)));
+    } catch (error) {
+      if (error === SAME_TWICE) return undefined;
+      if (!Fault.is(error)) throw error;
+      results.push({ path: item.item.path, ok: false, fault: error });
+    }
+  }
+  const parts = plan.parts();
+  if (parts.items.length === 0) return results;
+  try {
+    await commit(context, await context.locks.withNeeds(changeOf(space, caller, 'bulk-write', now, parts)));
+  } catch (error) {
+    if (Fault.is(error, 'conflict', 'quota', 'gone', 'locked', 'lock-lost')) return undefined;
+    throw error;
+  }
+  for (const [index, result] of results.entries()) if (result.ok) ready[index]?.built?.linked();
+  return results;
+}
+
+/** The record is made when somebody looks at it: whoever puts a tree never does, and it costs as much as planning it. */
+function doneOf(path: string, make: NewRecord): BulkResult {
+  let made: FileRecord | undefined;
+  return {
+    path,
+    ok: true,
+    get record() {
+      made ??= make();
+      return made;
+    },
+  };
+}
+
+const SAME_TWICE = new Error('one path, or one file under two names, twice in a batch');
+
+/** The plan of one commit for many items, which see the folders that came before them. */
+class BatchPlan {
+  readonly #context: Context;
+  readonly #space: Space;
+  readonly #now: Moment;
+  readonly #parts: Partial<Parts>[] = [];
+  readonly #folders = new Map<string, NodeRow>();
+  readonly #seen = new Set<string>();
+  /** Files that get new bytes; one with several names may come again under another. */
+  readonly #replaced = new Set<number>();
+
+  constructor(context: Context, space: Space, now: Moment) {
+    this.#context = context;
+    this.#space = space;
+    this.#now = now;
+  }
+
+  parts(): Parts {
+    return withoutUnmade(joinParts(this.#parts));
+  }
+
+  async add(ready: Ready): Promise<NewRecord> {
+    const text = textOfPath(ready.path);
+    if (this.#seen.has(text)) throw SAME_TWICE;
+    this.#seen.add(text);
+    const name = ready.path.at(-1);
+    if (name === undefined) throw new Fault('exists', 'The root folder is there already.', { path: text });
+    const parent = await this.#folder(ready.path.slice(0, -1));
+    return this.#addAt({ path: ready.path, parent, name }, ready);
+  }
+
+  async #folder(path: Path): Promise<NodeRow> {
+    const text = textOfPath(path);
+    const known = this.#folders.get(text);
+    if (known !== undefined) return known;
+    const found = await findPath(this.#context, this.#space, path);
+    if (found === undefined) throw new Fault('not-found', `There is no folder ${text}.`, { path: text });
+    if (found.node.kind !== NODE_KIND.folder)
+      throw new Fault('not-folder', `${text} is not a folder, so nothing can be in it.`, { path: text });
+    this.#folders.set(text, found.node);
+    return found.node;
+  }
+
+  async #addAt(place: Place, ready: Ready): Promise<NewRecord> {
+    const { item, built } = ready;
+    const text = textOfPath(place.path);
+    const isMade = place.parent.born === 0;
+    const entry = isMade
+      ? undefined
+      : await this.#context.meta.get('entries', [this.#space.space, place.parent.node, place.name]);
+    const node =
+      entry === undefined ? undefined : await this.#context.meta.get('nodes', [this.#space.space, entry.node]);
+    if (entry === undefined || node === undefined) return this.#addNew(place, ready);
+    const found = { path: place.path, node, entry };
+    if (item.kind === 'folder' && node.kind === NODE_KIND.folder) {
+      this.#folders.set(text, node);
+      return () => recordOf(place.path, node, null);
+    }
+    if (item.kind === 'file' && node.kind === NODE_KIND.file && built !== undefined) {
+      if (this.#replaced.has(node.node)) throw SAME_TWICE;
+      this.#replaced.add(node.node);
+      const fresh = { ...built, modified: ready.modified ?? this.#now, mode: item.permissions };
+      const { parts, row } = planReplace(node, { parent: place.parent.node, name: place.name }, fresh, this.#now);
+      const thinning = await planThinning(this.#context, this.#space, node, this.#now);
+      const reachable: Partial<Parts> = {
+        expects: [{ kind: 'reachable', space: this.#space.space, folder: place.parent.node }],
+      };
+      this.#parts.push(withContent(joinParts([parts, reachable, thinning]), built));
+      return () => recordOf(place.path, row, hexOf(built.hash));
+    }
+    throw existsFault(found);
+  }
+
+  async #addNew(place: Place, ready: Ready): Promise<NewRecord> {
+    const { item, built } = ready;
+    const node: NodeId = await this.#context.ids.node(this.#space.space);
+    const target = item.kind === 'symlink' ? bytesOfText(item.target ?? '') : null;
+    const kind =
+      item.kind === 'folder' ? NODE_KIND.folder : item.kind === 'symlink' ? NODE_KIND.symlink : NODE_KIND.file;
+    const row = newNode(this.#space, place.parent.node, this.#now, {
+      node,
+      kind,
+      mode: item.permissions ?? MODE_DEFAULT[item.kind],
+      uid: this.#context.options.uid,
+      gid: this.#context.options.gid,
+      size: built?.size ?? target?.length ?? 0,
+      content: built?.content ?? null,
+      target,
+      modified: ready.modified,
+    });
+    const parts = joinParts([planCreate(this.#space, place, row)]);
+    this.#parts.push(built === undefined ? parts : withContent(parts, built));
+    if (item.kind === 'folder') this.#folders.set(textOfPath(place.path), row);
+    return () => recordOf(place.path, row, built === undefined ? null : hexOf(built.hash));
+  }
+}
+
+async function oneByOne(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  ready: readonly Ready[],
+  signal?: AbortSignal,
+): Promise<readonly BulkResult[]> {
+  const results: BulkResult[] = [];
+  for (const one of ready) {
+    if (signal?.aborted) throw Fault.aborted(signal, 'Writing many files');
+    results.push(await alone(context, space, caller, one));
+  }
+  return results;
+}
+
+async function alone(context: Context, space: Space, caller: Caller, ready: Ready): Promise<BulkResult> {
+  const { path } = ready.item;
+  try {
+    if (ready.item.kind === 'folder') {
+      const options = { parents: true, permissions: ready.item.permissions };
+      await placeFor(context, space, ready.path, false, context.clock.now());
+      return { path, ok: true, record: await makeFolder(context, space, caller, ready.path, options) };
+    }
+    const record = await decide(context, `Writing ${path}`, async () => {
+      const now = context.clock.now();
+      const plan = new BatchPlan(context, space, now);
+      const answer = await plan.add(ready);
+      const change = changeOf(space, caller, 'write', now, plan.parts());
+      return { change, answer, onCommitted: () => ready.built?.linked() };
+    });
+    return doneOf(path, record);
+  } catch (error) {
+    if (!Fault.is(error)) throw error;
+    return { path, ok: false, fault: error };
+  }
+}
