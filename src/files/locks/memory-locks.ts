@@ -1,9 +1,10 @@
 /**
  * The lock manager of one process: everything is decided in one turn, so nothing can come between a look and a grant.
  *
- * Each key that somebody holds or waits for has a spot: its holders, those who wait in order of arrival, and how many of
- * each mode there are of both, so that what meets no conflict (the usual case) looks at five numbers a key. Whoever
- * waits watches one of those who are in the way, at first the last one ahead in line, and is looked at again only when
+ * Each key that somebody holds or waits for has a spot: its holders, those who wait in order of arrival, and which modes
+ * there are of both as bits of a number, so that what meets no conflict (the usual case) looks at two numbers a key. What
+ * a lock has at its keys are its stakes, which know their spots and stand in lists: giving it back looks nothing up.
+ * Whoever waits watches one of those who are in the way, at first the last one ahead in line, and is looked at again only when
  * that one has gone: so a long line costs one look for each that leaves it. A grant may free what its own session waits
  * for, which goes before others now that the session is inside.
  *
@@ -23,7 +24,16 @@ import {
   momentOfMs,
   msOfMoment,
 } from '../../base/index.ts';
-import { CONFLICTS, covers, joinModes, type LockMode, lockedFault, lostFault, MODE_NUMBER } from '../../meta/index.ts';
+import {
+  CONFLICTS,
+  covers,
+  intentOf,
+  joinModes,
+  type LockMode,
+  lockedFault,
+  lostFault,
+  MODE_NUMBER,
+} from '../../meta/index.ts';
 import {
   type Grant,
   Lock,
@@ -31,7 +41,6 @@ import {
   type LockPlace,
   type LockRequest,
   type LockWait,
-  type Want,
   wantsOf,
 } from './lock-manager.ts';
 
@@ -39,6 +48,7 @@ export const LOCKS_HELD_MAX = 100_000;
 export const LOCKS_WAITING_MAX = 30_000;
 export const LEASE_STEP_MS = 100;
 const SPOTS_KEPT_MAX = 10_000;
+const SESSIONS_KEPT_MAX = 10_000;
 
 /** Gives numbers that rise, each once: `take` after a `reserve` answers at once. */
 export interface TokenSource {
@@ -62,7 +72,7 @@ interface Watched {
 
 interface Held extends Watched {
   grant: Grant;
-  wants: readonly Want[];
+  stakes: readonly Stake[];
   /** When its lease ends, in steps of LEASE_STEP_MS; 0 for none. */
   step: number;
   /** Somebody waits for it to get more. */
@@ -71,7 +81,7 @@ interface Held extends Watched {
 
 interface Asking extends Watched {
   readonly request: LockRequest;
-  readonly wants: readonly Want[];
+  readonly stakes: readonly Stake[];
   /** The lock that is to get more; undefined for a new one. */
   readonly of: Held | undefined;
   readonly order: number;
@@ -83,15 +93,77 @@ interface Asking extends Watched {
   watches: Watched | undefined;
 }
 
+interface Session {
+  readonly name: string;
+  heldCount: number;
+  /** What it waits for. */
+  readonly asking: Set<Asking>;
+}
+const NO_ASKING: ReadonlySet<Asking> = new Set();
+
 const NEW_ASKING = { isOver: false, watches: undefined, watchers: undefined };
 const NEW_HELD = { step: 0, isRising: false, watchers: undefined };
 
-class Spot {
-  readonly held = new Map<Held, LockMode>();
-  readonly heldCounts = [0, 0, 0, 0, 0];
-  readonly waiting = new Map<Asking, LockMode>();
-  readonly waitingCounts = [0, 0, 0, 0, 0];
+/** How many there are of each mode, and as a bit for each mode whether there are any. */
+class Modes {
+  readonly #counts = [0, 0, 0, 0, 0];
+  bits = 0;
+
+  add(mode: number): void {
+    if (this.#counts[mode]!++ === 0) this.bits |= 1 << mode;
+  }
+
+  remove(mode: number): void {
+    if (--this.#counts[mode]! === 0) this.bits &= ~(1 << mode);
+  }
 }
+
+class Spot {
+  readonly key: string;
+  readonly heldModes = new Modes();
+  /** The stakes of those who hold something here, the oldest first. */
+  first: Stake | undefined;
+  last: Stake | undefined;
+  readonly waitingModes = new Modes();
+  readonly waiting = new Map<Asking, number>();
+
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  hold(stake: Stake, held: Held): void {
+    stake.held = held;
+    stake.before = this.last;
+    if (this.last === undefined) this.first = stake;
+    else this.last.after = stake;
+    this.last = stake;
+    this.heldModes.add(stake.mode);
+  }
+
+  letGo(stake: Stake): void {
+    const { before, after } = stake;
+    if (before === undefined) this.first = after;
+    else before.after = after;
+    if (after === undefined) this.last = before;
+    else after.before = before;
+    stake.before = undefined;
+    stake.after = undefined;
+    this.heldModes.remove(stake.mode);
+  }
+}
+
+/** What a lock has, or will have, at one key. Its spot is the key's own for as long as it is held or waited for. */
+interface Stake {
+  readonly spot: Spot;
+  /** As MODE_NUMBER. */
+  readonly mode: number;
+  held: Held | undefined;
+  before: Stake | undefined;
+  after: Stake | undefined;
+}
+
+/** For each mode the bits of those with which it conflicts. */
+const CONFLICT_BITS: readonly number[] = modeBits();
 
 /** Somebody who is in the way at a key: he holds it, or waits for it since earlier. */
 type Blocker = Held | Asking;
@@ -101,9 +173,12 @@ export class MemoryLocks implements LockManager {
   /** Up to SPOTS_KEPT_MAX stay when they are empty: making them is most of what a lock would cost. */
   readonly #spots = new Map<string, Spot>();
   readonly #held = new Map<number, Held>();
-  readonly #heldBySession = new Map<string, number>();
-  readonly #askingBySession = new Map<string, Set<Asking>>();
+  /** Up to SESSIONS_KEPT_MAX stay when they hold and want nothing, as with spots. */
+  readonly #sessions = new Map<string, Session>();
   readonly #leases = new Map<number, { readonly held: Set<Held>; readonly timer: Disposable }>();
+  #leasedCount = 0;
+  /** A step that nobody's lease ends at any more, kept for the next: the usual lock is given back at once. */
+  #idleStep = 0;
   #askingCount = 0;
   #order = 0;
 
@@ -126,7 +201,7 @@ export class MemoryLocks implements LockManager {
     const { tokens } = this.#options;
     const reserved = tokens.reserve();
     if (isPromise(reserved)) await reserved;
-    const asked = this.#ask(request, wantsOf(request.places), undefined, wait, () => tokens.spare());
+    const asked = this.#ask(request, this.#stakesAt(request.places), undefined, wait);
     const held = isPromise(asked) ? await asked : asked;
     return new Lock(this, held.grant);
   }
@@ -144,7 +219,7 @@ export class MemoryLocks implements LockManager {
     const places = held.grant.places.map((place) => ({ ...place, mode: joinModes(place.mode, mode) }));
     held.isRising = true;
     try {
-      const asked = await this.#ask({ ...held.grant, places }, wantsOf(places), held, wait, () => {});
+      const asked = await this.#ask({ ...held.grant, places }, this.#stakesAt(places), held, wait);
       return asked.grant;
     } finally {
       held.isRising = false;
@@ -158,10 +233,8 @@ export class MemoryLocks implements LockManager {
       const sentence = `${held.grant.what} is locked as ${tooHigh.mode}, which cannot go down to ${mode}. Ask for an upgrade.`;
       throw new Fault('invalid', sentence, { token, mode: tooHigh.mode, wanted: mode });
     }
-    this.#setPlaces(
-      held,
-      held.grant.places.map((place) => ({ ...place, mode })),
-    );
+    const places = held.grant.places.map((place) => ({ ...place, mode }));
+    this.#setPlaces(held, places, this.#stakesAt(places));
     this.#wake(held);
     return held.grant;
   }
@@ -190,12 +263,12 @@ export class MemoryLocks implements LockManager {
 
   /** Whether any lock has a lease: nothing else can stand in the way of somebody who asks and does not wait. */
   get hasLeases(): boolean {
-    return this.#leases.size > 0;
+    return this.#leasedCount > 0;
   }
 
   /** Takes up a lock that was granted by a process before this one; its lease goes on. */
   adopt(grant: Grant): void {
-    const held: Held = { grant, wants: wantsOf(grant.places), ...NEW_HELD };
+    const held: Held = { grant, stakes: this.#stakesAt(grant.places), ...NEW_HELD };
     this.#place(held);
     if (grant.expires !== undefined)
       this.#beginLease(held, Math.max(0, msOfMoment(grant.expires) - msOfMoment(this.#options.clock.now())));
@@ -205,44 +278,37 @@ export class MemoryLocks implements LockManager {
   close(): void {
     for (const { timer } of this.#leases.values()) timer[Symbol.dispose]();
     const closing = new Fault('unavailable', 'The store is closing; nobody waits for a lock any more.');
-    for (const asking of [...this.#askingBySession.values()].flatMap((each) => [...each])) asking.refused(closing);
+    for (const asking of [...this.#sessions.values()].flatMap((each) => [...each.asking])) asking.refused(closing);
   }
 
   // ---- asking
 
-  #ask(
-    request: LockRequest,
-    wants: readonly Want[],
-    of: Held | undefined,
-    wait: LockWait,
-    spare: () => void,
-  ): Maybe<Held> {
+  #ask(request: LockRequest, stakes: readonly Stake[], of: Held | undefined, wait: LockWait): Maybe<Held> {
     try {
-      const probe = { request, wants, of, order: Number.POSITIVE_INFINITY };
-      const blocker = this.#firstBlocker(probe);
+      const blocker = this.#firstBlocker(stakes, request.session, Number.POSITIVE_INFINITY);
       if (blocker === undefined) {
-        const held = this.#grant(request, wants, of);
+        const held = this.#grant(request, stakes, of);
         this.#wakeSession(request.session);
         return held;
       }
       if (wait.waitMs === 0 || (wait.isBrief === true && isLeased(blocker))) throw this.#lockedFault(request, blocker);
       if (wait.signal?.aborted) throw Fault.aborted(wait.signal, `Waiting for a lock on ${request.what}`);
       if (this.#askingCount >= LOCKS_WAITING_MAX) throw tooManyFault('wait for locks', this.#askingCount);
-      return this.#wait(request, wants, of, wait, spare);
+      return this.#wait(request, stakes, of, wait);
     } catch (error) {
-      spare();
+      this.#refuse(stakes, of);
       throw error;
     }
   }
 
+  /** Nothing comes of it: the number that a new lock would have had is free again, and so are spots made for it alone. */
+  #refuse(stakes: readonly Stake[], of: Held | undefined): void {
+    if (of === undefined) this.#options.tokens.spare();
+    for (const { spot } of stakes) this.#tidy(spot);
+  }
+
   /** Waits in line. @throws Fault `deadlock` at once when the line goes round in a circle. */
-  #wait(
-    request: LockRequest,
-    wants: readonly Want[],
-    of: Held | undefined,
-    wait: LockWait,
-    spare: () => void,
-  ): Promise<Held> {
+  #wait(request: LockRequest, stakes: readonly Stake[], of: Held | undefined, wait: LockWait): Promise<Held> {
     const { clock } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<Held>();
     const leave = (): void => {
@@ -254,7 +320,7 @@ export class MemoryLocks implements LockManager {
     const refused = (fault: Fault): void => {
       if (asking.isOver) return;
       leave();
-      spare();
+      this.#refuse(stakes, of);
       reject(fault);
       this.#wake(asking);
     };
@@ -265,7 +331,7 @@ export class MemoryLocks implements LockManager {
     };
     const onAbort = (): void => refused(Fault.aborted(wait.signal, `Waiting for a lock on ${request.what}`));
     const sinceMs = clock.monotonicMs();
-    const asking: Asking = { request, wants, of, order: ++this.#order, sinceMs, granted, refused, ...NEW_ASKING };
+    const asking: Asking = { request, stakes, of, order: ++this.#order, sinceMs, granted, refused, ...NEW_ASKING };
     const circle = this.#circleOf(asking);
     if (circle !== undefined) throw deadlockFault(request, circle);
     watch(asking, this.#lastBlocker(asking));
@@ -277,50 +343,45 @@ export class MemoryLocks implements LockManager {
   }
 
   #tooLate(asking: Asking): Fault {
-    const blocker = this.#firstBlocker(asking);
+    const blocker = this.#blockerOf(asking);
     assert(blocker !== undefined, 'whoever waits is held up by somebody', { what: asking.request.what });
     return this.#lockedFault(asking.request, blocker);
   }
 
   #enterLine(asking: Asking): void {
-    for (const { key, mode } of asking.wants) {
-      const spot = this.#spot(key);
+    for (const { spot, mode } of asking.stakes) {
       spot.waiting.set(asking, mode);
-      spot.waitingCounts[MODE_NUMBER[mode]]!++;
+      spot.waitingModes.add(mode);
     }
-    const { session } = asking.request;
-    const others = this.#askingBySession.get(session);
-    if (others === undefined) this.#askingBySession.set(session, new Set([asking]));
-    else others.add(asking);
+    this.#session(asking.request.session).asking.add(asking);
     this.#askingCount++;
   }
 
   #leaveLine(asking: Asking): void {
     asking.watches?.watchers?.delete(asking);
-    for (const { key, mode } of asking.wants) {
-      const spot = this.#spot(key);
+    for (const { spot, mode } of asking.stakes) {
       spot.waiting.delete(asking);
-      spot.waitingCounts[MODE_NUMBER[mode]]!--;
-      this.#tidy(key, spot);
+      spot.waitingModes.remove(mode);
     }
-    const { session } = asking.request;
-    const others = this.#askingBySession.get(session);
-    others?.delete(asking);
-    if (others?.size === 0) this.#askingBySession.delete(session);
+    const session = this.#session(asking.request.session);
+    session.asking.delete(asking);
+    this.#tidySession(session);
     this.#askingCount--;
   }
 
   // ---- who is in the way
 
-  #firstBlocker(asking: Pick<Asking, 'request' | 'wants' | 'of' | 'order'>): Blocker | undefined {
-    for (const want of asking.wants) {
-      const spot = this.#spots.get(want.key);
-      if (spot === undefined) continue;
-      const conflicts = CONFLICTS[want.mode];
-      if (!hasAny(spot.heldCounts, conflicts) && !hasAny(spot.waitingCounts, conflicts)) continue;
-      for (const blocker of blockersAt(spot, conflicts, asking)) return blocker;
+  #firstBlocker(stakes: readonly Stake[], session: string, order: number): Blocker | undefined {
+    for (const stake of stakes) {
+      const { heldModes, waitingModes } = stake.spot;
+      if (((heldModes.bits | waitingModes.bits) & CONFLICT_BITS[stake.mode]!) === 0) continue;
+      for (const blocker of blockersAt(stake, session, order)) return blocker;
     }
     return undefined;
+  }
+
+  #blockerOf({ stakes, request, order }: Asking): Blocker | undefined {
+    return this.#firstBlocker(stakes, request.session, order);
   }
 
   /** The one that is likely to go last. */
@@ -331,17 +392,15 @@ export class MemoryLocks implements LockManager {
     return last;
   }
 
-  *#blockers(asking: Asking): Generator<Blocker> {
-    for (const want of asking.wants) {
-      const spot = this.#spots.get(want.key);
-      if (spot !== undefined) yield* blockersAt(spot, CONFLICTS[want.mode], asking);
-    }
+  *#blockers({ stakes, request, order }: Asking): Generator<Blocker> {
+    for (const stake of stakes) yield* blockersAt(stake, request.session, order);
   }
 
   /** The shortest way from `asking` through those it waits for, and those they wait for, back to its own session. */
   #circleOf(asking: Asking): readonly Blocker[] | undefined {
     const { session } = asking.request;
-    if (!this.#heldBySession.has(session) && !this.#askingBySession.has(session)) return undefined;
+    const own = this.#sessions.get(session);
+    if (own === undefined || isIdle(own)) return undefined;
     const cameFrom = new Map<string, { readonly blocker: Blocker; readonly from: string | undefined }>();
     const line: { readonly asking: Asking; readonly session: string | undefined }[] = [{ asking, session: undefined }];
     for (let next = line.shift(); next !== undefined; next = line.shift()) {
@@ -351,7 +410,7 @@ export class MemoryLocks implements LockManager {
         if (other === session) return circleTo(step, cameFrom);
         if (cameFrom.has(other)) continue;
         cameFrom.set(other, step);
-        for (const theirs of this.#askingBySession.get(other) ?? []) line.push({ asking: theirs, session: other });
+        for (const theirs of this.#sessions.get(other)?.asking ?? []) line.push({ asking: theirs, session: other });
       }
     }
     return undefined;
@@ -359,63 +418,57 @@ export class MemoryLocks implements LockManager {
 
   // ---- holding
 
-  #grant(request: LockRequest, wants: readonly Want[], of: Held | undefined): Held {
+  #grant(request: LockRequest, stakes: readonly Stake[], of: Held | undefined): Held {
     if (of !== undefined) {
-      this.#setPlaces(of, request.places);
+      this.#setPlaces(of, request.places, stakes);
       return of;
     }
     if (this.#held.size >= LOCKS_HELD_MAX) throw tooManyFault('are held', this.#held.size);
     const { session, holder, what, places, leaseMs } = request;
     const granted = this.#options.clock.now();
     const token = this.#options.tokens.take();
-    const held: Held = { grant: { token, session, holder, what, places, granted }, wants, ...NEW_HELD };
+    const nowMs = leaseMs === undefined ? 0 : this.#options.clock.monotonicMs();
+    const step = leaseMs === undefined ? 0 : stepOf(nowMs + leaseMs);
+    const expires = leaseMs === undefined ? undefined : endOf(step, granted, nowMs);
+    const grant = { token, session, holder, what, places, granted, leaseMs, expires };
+    const held: Held = { grant, stakes, step, isRising: false, watchers: undefined };
     this.#place(held);
-    if (leaseMs !== undefined) this.#beginLease(held, leaseMs);
+    if (step > 0) this.#endAt(held, step, nowMs);
     return held;
   }
 
   #place(held: Held): void {
     this.#held.set(held.grant.token, held);
-    const { session } = held.grant;
-    this.#heldBySession.set(session, (this.#heldBySession.get(session) ?? 0) + 1);
+    this.#session(held.grant.session).heldCount++;
     this.#hold(held);
   }
 
   #hold(held: Held): void {
-    for (const { key, mode } of held.wants) {
-      const spot = this.#spot(key);
-      spot.held.set(held, mode);
-      spot.heldCounts[MODE_NUMBER[mode]]!++;
-    }
+    for (const stake of held.stakes) stake.spot.hold(stake, held);
   }
 
-  #letGo(held: Held): void {
-    for (const { key, mode } of held.wants) {
-      const spot = this.#spot(key);
-      spot.held.delete(held);
-      spot.heldCounts[MODE_NUMBER[mode]]!--;
-      this.#tidy(key, spot);
-    }
-  }
-
-  #setPlaces(held: Held, places: readonly LockPlace[]): void {
-    this.#letGo(held);
+  #setPlaces(held: Held, places: readonly LockPlace[], stakes: readonly Stake[]): void {
+    const before = held.stakes;
+    for (const stake of before) stake.spot.letGo(stake);
     held.grant = { ...held.grant, places };
-    held.wants = wantsOf(places);
+    held.stakes = stakes;
     this.#hold(held);
+    for (const { spot } of before) this.#tidy(spot);
   }
 
   #drop(held: Held): void {
-    const { token, session } = held.grant;
+    const { token } = held.grant;
+    const session = this.#session(held.grant.session);
     this.#held.delete(token);
-    const count = (this.#heldBySession.get(session) ?? 1) - 1;
-    if (count === 0) this.#heldBySession.delete(session);
-    else this.#heldBySession.set(session, count);
+    session.heldCount--;
     this.#endLease(held);
-    this.#letGo(held);
+    for (const stake of held.stakes) {
+      stake.spot.letGo(stake);
+      this.#tidy(stake.spot);
+    }
     // Whoever wanted to raise it has nothing to raise any more.
-    for (const asking of this.#askingBySession.get(session) ?? [])
-      if (asking.of === held) asking.refused(lostFault(token));
+    for (const asking of session.asking) if (asking.of === held) asking.refused(lostFault(token));
+    this.#tidySession(session);
     this.#wake(held);
   }
 
@@ -432,20 +485,20 @@ export class MemoryLocks implements LockManager {
     let line = [...woken].sort(byOrder);
     for (let asking = line.shift(); asking !== undefined; asking = line.shift()) {
       if (asking.isOver) continue;
-      const blocker = this.#firstBlocker(asking);
+      const blocker = this.#blockerOf(asking);
       if (blocker !== undefined) {
         watch(asking, blocker);
         continue;
       }
       this.#grantWaiting(asking);
-      const others = this.#askingBySession.get(asking.request.session);
-      if (others !== undefined) line = [...new Set([...line, ...others])].sort(byOrder);
+      const others = this.#sessions.get(asking.request.session)?.asking ?? NO_ASKING;
+      if (others.size > 0) line = [...new Set([...line, ...others])].sort(byOrder);
     }
   }
 
   #grantWaiting(asking: Asking): void {
     try {
-      asking.granted(this.#grant(asking.request, asking.wants, asking.of));
+      asking.granted(this.#grant(asking.request, asking.stakes, asking.of));
     } catch (error) {
       if (!Fault.is(error)) throw error;
       asking.refused(error);
@@ -453,21 +506,46 @@ export class MemoryLocks implements LockManager {
   }
 
   #wakeSession(session: string): void {
-    const asking = this.#askingBySession.get(session);
-    if (asking !== undefined) this.#grantFree(asking);
+    const asking = this.#sessions.get(session)?.asking ?? NO_ASKING;
+    if (asking.size > 0) this.#grantFree(asking);
   }
 
-  #spot(key: string): Spot {
+  /** A stake for each key, in any order: a request is granted whole or not at all. */
+  #stakesAt(places: readonly LockPlace[]): readonly Stake[] {
+    const stakes: Stake[] = [];
+    const [only] = places;
+    if (places.length === 1 && only !== undefined) {
+      const intent = MODE_NUMBER[intentOf(only.mode)];
+      for (const key of only.above) stakes.push(this.#stake(key, intent));
+      stakes.push(this.#stake(only.key, MODE_NUMBER[only.mode]));
+    } else for (const { key, mode } of wantsOf(places)) stakes.push(this.#stake(key, MODE_NUMBER[mode]));
+    return stakes;
+  }
+
+  #stake(key: string, mode: number): Stake {
     let spot = this.#spots.get(key);
     if (spot === undefined) {
-      spot = new Spot();
+      spot = new Spot(key);
       this.#spots.set(key, spot);
     }
-    return spot;
+    return { spot, mode, held: undefined, before: undefined, after: undefined };
   }
 
-  #tidy(key: string, spot: Spot): void {
-    if (this.#spots.size > SPOTS_KEPT_MAX && isEmpty(spot)) this.#spots.delete(key);
+  #tidy(spot: Spot): void {
+    if (this.#spots.size > SPOTS_KEPT_MAX && isEmpty(spot)) this.#spots.delete(spot.key);
+  }
+
+  #session(name: string): Session {
+    let session = this.#sessions.get(name);
+    if (session === undefined) {
+      session = { name, heldCount: 0, asking: new Set() };
+      this.#sessions.set(name, session);
+    }
+    return session;
+  }
+
+  #tidySession(session: Session): void {
+    if (this.#sessions.size > SESSIONS_KEPT_MAX && isIdle(session)) this.#sessions.delete(session.name);
   }
 
   #get(token: number): Held {
@@ -481,32 +559,47 @@ export class MemoryLocks implements LockManager {
   #beginLease(held: Held, leaseMs: number): void {
     const { clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    held.step = Math.max(1, Math.ceil((nowMs + leaseMs) / LEASE_STEP_MS));
-    const expires = laterBy(clock.now(), held.step * LEASE_STEP_MS - nowMs);
-    held.grant = { ...held.grant, leaseMs, expires };
-    const step = this.#leases.get(held.step);
+    const step = stepOf(nowMs + leaseMs);
+    held.grant = { ...held.grant, leaseMs, expires: endOf(step, clock.now(), nowMs) };
+    this.#endAt(held, step, nowMs);
+  }
+
+  #endAt(held: Held, at: number, nowMs: number): void {
+    held.step = at;
+    this.#leasedCount++;
+    const step = this.#leases.get(at);
     if (step !== undefined) step.held.add(held);
     else {
       const all = new Set([held]);
-      const timer = clock.after(held.step * LEASE_STEP_MS - nowMs, () => this.#expire(all));
-      this.#leases.set(held.step, { held: all, timer });
+      const timer = this.#options.clock.after(at * LEASE_STEP_MS - nowMs, () => this.#expire(at, all));
+      this.#leases.set(at, { held: all, timer });
     }
+    if (this.#idleStep === at) this.#idleStep = 0;
   }
 
   #endLease(held: Held): void {
-    const step = this.#leases.get(held.step);
-    if (step === undefined) return;
-    step.held.delete(held);
+    const { step: at } = held;
+    const step = this.#leases.get(at);
+    if (at === 0 || step === undefined || !step.held.delete(held)) return;
+    held.step = 0;
+    this.#leasedCount--;
     if (step.held.size > 0) return;
-    step.timer[Symbol.dispose]();
-    this.#leases.delete(held.step);
+    this.#forgetStep(this.#idleStep);
+    this.#idleStep = at;
   }
 
-  #expire(all: Set<Held>): void {
+  #forgetStep(at: number): void {
+    this.#leases.get(at)?.timer[Symbol.dispose]();
+    this.#leases.delete(at);
+  }
+
+  #expire(at: number, all: Set<Held>): void {
     for (const held of [...all]) {
       this.#drop(held);
       this.#options.onExpired?.(held.grant);
     }
+    this.#forgetStep(at);
+    if (this.#idleStep === at) this.#idleStep = 0;
   }
 
   // ---- refusals
@@ -542,8 +635,12 @@ function handOver(asking: Asking, held: Held): void {
   for (const watcher of asking.watchers ?? []) watch(watcher, held);
 }
 
+function isIdle({ heldCount, asking }: Session): boolean {
+  return heldCount === 0 && asking.size === 0;
+}
+
 function isEmpty(spot: Spot): boolean {
-  return spot.held.size === 0 && spot.waiting.size === 0;
+  return spot.first === undefined && spot.waiting.size === 0;
 }
 
 function requestOf(blocker: Blocker): LockRequest {
@@ -554,26 +651,26 @@ function isLeased(blocker: Blocker): boolean {
   return requestOf(blocker).leaseMs !== undefined;
 }
 
-function hasAny(counts: readonly number[], modes: readonly number[]): boolean {
-  for (const mode of modes) if ((counts[mode] ?? 0) > 0) return true;
-  return false;
+function modeBits(): number[] {
+  const bits: number[] = [];
+  for (const mode of Object.keys(CONFLICTS) as LockMode[])
+    bits[MODE_NUMBER[mode]] = CONFLICTS[mode].reduce((sum, other) => sum | (1 << other), 0);
+  return bits;
 }
 
-function* blockersAt(
-  spot: Spot,
-  conflicts: readonly number[],
-  asking: Pick<Asking, 'request' | 'order'>,
-): Generator<Blocker> {
-  const { session } = asking.request;
+function* blockersAt({ spot, mode }: Stake, session: string, order: number): Generator<Blocker> {
+  const conflicts = CONFLICT_BITS[mode] ?? 0;
   let isInside = false;
-  for (const [held, mode] of spot.held) {
+  for (let stake = spot.first; stake !== undefined; stake = stake.after) {
+    const { held } = stake;
+    if (held === undefined) continue;
     if (held.grant.session === session) isInside = true;
-    else if (conflicts.includes(MODE_NUMBER[mode])) yield held;
+    else if ((conflicts & (1 << stake.mode)) !== 0) yield held;
   }
-  if (isInside || !hasAny(spot.waitingCounts, conflicts)) return;
-  for (const [other, mode] of spot.waiting) {
-    if (other.order >= asking.order) break;
-    if (other.request.session !== session && conflicts.includes(MODE_NUMBER[mode])) yield other;
+  if (isInside || (spot.waitingModes.bits & conflicts) === 0) return;
+  for (const [other, theirs] of spot.waiting) {
+    if (other.order >= order) break;
+    if (other.request.session !== session && (conflicts & (1 << theirs)) !== 0) yield other;
   }
 }
 
@@ -611,6 +708,12 @@ function tooManyFault(what: string, count: number): Fault {
   return new Fault('busy', `${count} locks ${what} already. Try again in a moment.`, { count });
 }
 
-function laterBy(moment: Moment, ms: number): Moment {
-  return momentOfMs(Math.round(msOfMoment(moment) + ms));
+/** The step at or after a moment of the monotonic clock. */
+function stepOf(ms: number): number {
+  return Math.max(1, Math.ceil(ms / LEASE_STEP_MS));
+}
+
+/** When a step is, told by a clock that shows `now` while the monotonic one shows `nowMs`. */
+function endOf(step: number, now: Moment, nowMs: number): Moment {
+  return momentOfMs(Math.round(msOfMoment(now) + step * LEASE_STEP_MS - nowMs));
 }
