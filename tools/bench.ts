@@ -19,6 +19,7 @@ const COMPARISONS: Readonly<Record<string, () => Promise<Comparison>>> = {
   codec: async () => (await import('../bench/codec.ts')).codec,
   batch: async () => (await import('../bench/batch.ts')).batch,
   locks: async () => (await import('../bench/locks.ts')).locks,
+  link: async () => (await import('../bench/link.ts')).link,
   chunking: async () => (await import('../bench/chunking.ts')).chunking,
 };
 
