@@ -1569,6 +1569,24 @@ function store(check: Check): void {
     await fault(service.gc({ signal: AbortSignal.abort() }), 'aborted');
   });
 
+  check('of a path it is said how much is in it, and how much it alone holds', async (service) => {
+    await put(service, '/a/x', sample(300_000), { parents: true });
+    await put(service, '/y', sample(100_000));
+    assert.deepEqual(await service.usage({ path: '/a' }), { path: '/a', files: 1, folders: 1, bytes: 300_000 });
+    const all = await service.usage({ exclusive: true });
+    assert.deepEqual([all.path, all.files, all.folders, all.bytes], ['/', 2, 2, 400_000]);
+    assert.ok(
+      all.exclusive_bytes !== undefined && all.exclusive_chunks !== undefined && all.next_gc_bytes !== undefined,
+    );
+    await service.createSnapshot('s', { path: '/a' });
+    const shown = await service.usage({ snapshot: 's' });
+    assert.deepEqual(shown, { path: '/a', snapshot: 's', files: 1, folders: 1, bytes: 300_000 });
+    assert.equal((await service.usage({ snapshot: 's', exclusive: true })).snapshot, 's');
+    await fault(service.usage({ path: '/z' }), 'not-found');
+    await fault(service.usage({ snapshot: 'none' }), 'not-found');
+    await fault(service.usage({ path: '/a', snapshot: 's', exclusive: true }), 'invalid');
+  });
+
   check('a check stops when it is told to', async (service) => {
     await put(service, '/a', sample(300_000));
     await fault(service.check({ signal: AbortSignal.abort() }), 'aborted');

@@ -22,6 +22,7 @@ import type {
   SnapshotPage,
   SnapshotRecord,
   StoreStats,
+  Usage,
   VersionPage,
 } from './records.ts';
 
@@ -236,6 +237,15 @@ export interface LockChange extends CallOptions {
   readonly waitMs?: number | undefined;
 }
 
+export interface UsageQuery extends CallOptions {
+  /** Everything, or all that the snapshot shows, when absent. */
+  readonly path?: string | undefined;
+  /** As this snapshot shows it. */
+  readonly snapshot?: string | undefined;
+  /** Also the bytes that only the path holds, or (without a path) only the snapshot. */
+  readonly exclusive?: boolean | undefined;
+}
+
 export interface CheckOptions extends CallOptions {
   /** Share of the chunks to read, 0–1; 1 when absent. */
   readonly sample?: number | undefined;
@@ -352,6 +362,11 @@ export interface FileService {
     options?: Changing & { readonly idempotencyKey?: string | undefined },
   ): Promise<BatchAnswer>;
   stats(options?: CallOptions): Promise<StoreStats>;
+  /**
+   * How much is in a folder, and how much room would come back if it went. What history keeps and no snapshot does counts
+   * as held by the path: it comes back when its time has passed. @throws Fault `invalid` for what one path of a snapshot holds alone.
+   */
+  usage(query?: UsageQuery): Promise<Usage>;
   check(options?: CheckOptions): Promise<CheckReport>;
   /** Gives back the bytes of what nobody needs any more. Versions and history that are not kept any longer go first. */
   gc(options?: GcOptions): Promise<GcReport>;

@@ -327,6 +327,31 @@ export const Removed = Type.Object(
 );
 export type Removed = Static<typeof Removed>;
 
+export const Usage = Type.Object(
+  {
+    path: Type.String(),
+    snapshot: Type.Optional(Type.String({ description: 'The snapshot that was looked at; absent for now.' })),
+    files: Type.Integer({ description: 'Names of files, links and special files.' }),
+    folders: Type.Integer({ description: 'The folder itself included.' }),
+    bytes: Type.Integer({ description: 'Bytes of the files, before dedup.' }),
+    exclusive_bytes: Type.Optional(
+      Type.Integer({
+        description:
+          'Bytes of packs that nothing else needs: what comes back when the path is removed with its versions, or the snapshot is deleted. Only when asked for.',
+      }),
+    ),
+    exclusive_chunks: Type.Optional(Type.Integer()),
+    next_gc_bytes: Type.Optional(
+      Type.Integer({
+        description:
+          'How much more the first collection after that gives back; the rest stays in packs of which too little would come back.',
+      }),
+    ),
+  },
+  { $id: 'Usage' },
+);
+export type Usage = Static<typeof Usage>;
+
 export const StoreStats = Type.Object(
   {
     files: Type.Integer(),

@@ -27,6 +27,7 @@ import {
   SnapshotPage,
   SnapshotRecord,
   StoreStats,
+  Usage,
   VersionPage,
 } from './records.ts';
 import Type, { type Static, type TObject, type TSchema } from './schema.ts';
@@ -834,6 +835,24 @@ export const ROUTES = {
     tag: 'Store',
     summary: 'How much is stored, and how much room it takes',
     answers: { 200: { description: 'The figures.', type: 'json', schema: StoreStats } },
+  },
+  usage: {
+    method: 'GET',
+    path: '/v1/usage',
+    tag: 'Store',
+    summary: 'How much is in a folder, and how much room would come back',
+    description:
+      'With `exclusive` also the bytes that only this path holds, with its versions, or (with `snapshot` and no path) only that snapshot: exactly what collections give back when it goes. What the window of history keeps counts as held by the path. The effort is that of looking at every chunk of it.',
+    query: Type.Object(
+      {
+        path: text('The file or folder; everything when absent.'),
+        snapshot: text('Look at what this snapshot shows.'),
+        exclusive: flag('Also say what only this holds.'),
+      },
+      closed,
+    ),
+    answers: { 200: { description: 'The figures.', type: 'json', schema: Usage } },
+    faults: ['not-found', 'not-folder'],
   },
   check: {
     method: 'POST',

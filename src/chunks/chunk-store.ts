@@ -11,7 +11,7 @@
  * `about` names chunk (hex), pack, object and offset; damaged bytes are never handed out.
  */
 import type { FaultCode, Maybe } from '../base/index.ts';
-import type { Change, ChunkId, PackId, Put, RealmId } from '../meta/index.ts';
+import type { Change, ChunkId, ChunkRow, PackId, Put, RealmId } from '../meta/index.ts';
 import type { PackPlan } from './collection-plan.ts';
 
 /** How hard to compress: a zstd level, or stored as it is. */
@@ -125,6 +125,15 @@ export interface ReadAllOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes of all slices, where the caller knows: what is much is given to threads from the start. */
   readonly expectedBytes?: number | undefined;
+}
+
+/** See `weigh`. */
+export interface Weight {
+  readonly chunks: number;
+  /** Bytes of packs that come back sooner or later. */
+  readonly bytes: number;
+  /** Those that the very next collection gives back, by the share of a pack that makes it worth rewriting. */
+  readonly collectedBytes: number;
 }
 
 export interface ChunkStoreStats {
@@ -312,6 +321,8 @@ export interface ChunkStore extends AsyncDisposable {
    * itself; `rebuildIndex` is part of it. Before anything is written. Safe to repeat.
    */
   adoptPacks(options?: { readonly signal?: AbortSignal | undefined }): Promise<AdoptedPacks>;
+  /** What collections would give back if these chunks, each named once, had no reference any more. */
+  weigh(chunks: AsyncIterable<ChunkRow>, rule: { readonly freedShareMin: number }): Promise<Weight>;
   stats(): Promise<ChunkStoreStats>;
   /** Ends writers, syncs, leaves an open pack as it is for the next opening, ends workers. */
   close(): Promise<void>;

@@ -30,6 +30,7 @@ import { type RepairContext, repairChunks } from './repair.ts';
 import { Scrubber } from './scrub.ts';
 import { chunkStats } from './stats.ts';
 import { verifyChunks } from './verify.ts';
+import { weighChunks } from './weigh.ts';
 import { WHOLE_FILE_BYTES_MAX } from './whole-file.ts';
 import { TAKEN_BYTES_MAX, TAKEN_FILES_MAX, WholeFiles } from './whole-files.ts';
 
@@ -253,6 +254,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
       await store.rebuildIndex(adoptOptions);
       return { ...adopted, ...(await forgetCollected(maintenance, adoptOptions?.signal)) };
     },
+    weigh: (chunks, rule) => weighChunks(maintenance, chunks, rule),
     stats: () => chunkStats(maintenance),
     close() {
       closing ??= closeAll();

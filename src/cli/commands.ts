@@ -378,6 +378,20 @@ export const REPAIR_FLAGS = {
   },
 } as const satisfies OptionTable;
 
+export const DU_FLAGS = {
+  exclusive: {
+    type: SWITCH,
+    default: false,
+    doc: 'Also say, to the byte, how much room would come back if it went.',
+    flags: ['--exclusive', '-x'],
+  },
+  snapshot: {
+    type: { kind: 'text' },
+    default: undefined,
+    doc: 'As this snapshot shows it; with --exclusive what this snapshot alone holds.',
+  },
+} as const satisfies OptionTable;
+
 export const GC_FLAGS = {
   dry_run: {
     type: SWITCH,
@@ -879,6 +893,32 @@ export const COMMANDS: readonly Command[] = [
     ],
     exits: [],
     json: ['the figures of the HTTP interface (`logical_bytes`, `unique_bytes`, `stored_bytes`, `disk_bytes`, …)'],
+    needs: 'store',
+  },
+  {
+    verb: 'du',
+    summary: 'Say how much is in a folder, and how much room it alone takes',
+    details: [
+      'With --exclusive everything that belongs to the path is looked at, kept versions included: what nothing else holds comes back when the path is removed, its versions are not kept any longer and the window of history has passed. What a snapshot needs is held by the snapshot. How much of it the first `gc` gives back depends on gc.share.',
+    ],
+    arguments: [
+      {
+        name: 'PATH',
+        kind: 'stored',
+        summary: 'Files or folders in the store; everything when not given.',
+        count: { min: 0, max: 10_000 },
+      },
+    ],
+    flags: DU_FLAGS,
+    examples: [
+      { line: 'holdfast du /photos', says: 'Says how many files and bytes are in it.' },
+      { line: 'holdfast du --exclusive /photos /mail', says: 'Says what would come back if one of them went.' },
+      { line: 'holdfast du --exclusive --snapshot monday', says: 'Says what would come back without the snapshot.' },
+    ],
+    exits: ['notFound', 'partly'],
+    json: [
+      '`{"path","snapshot","files","folders","bytes","exclusive_bytes","exclusive_chunks","next_gc_bytes"}` for each PATH',
+    ],
     needs: 'store',
   },
   {

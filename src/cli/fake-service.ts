@@ -41,6 +41,8 @@ import type {
   SnapshotRecord,
   StoreStats,
   Target,
+  Usage,
+  UsageQuery,
   VersionPage,
   WriteOptions,
 } from '../api/index.ts';
@@ -526,6 +528,17 @@ export class FakeService implements FileService {
       dedup_ratio: 2,
       compression_ratio: 2,
       total_ratio: 3.33,
+    };
+  }
+
+  async usage(query: UsageQuery = {}): Promise<Usage> {
+    const { path = '/', snapshot, exclusive = false } = query;
+    this.calls.push(`usage ${path} ${snapshot ?? '-'} ${exclusive}`);
+    return {
+      path,
+      ...(snapshot === undefined ? {} : { snapshot }),
+      ...{ files: 3, folders: 2, bytes: 3_000_000 },
+      ...(exclusive ? { exclusive_bytes: 2_000_000, exclusive_chunks: 40, next_gc_bytes: 1_500_000 } : {}),
     };
   }
 

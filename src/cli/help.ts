@@ -12,7 +12,7 @@ const EVERY_EXIT: readonly ExitName[] = ['ok', 'usage', 'unavailable', 'internal
 const GROUPS: readonly { readonly title: string; readonly verbs: readonly string[] }[] = [
   {
     title: 'A store',
-    verbs: ['init', 'serve', 'mount', 'umount', 'up', 'stats', 'check', 'repair', 'gc', 'config', 'bench'],
+    verbs: ['init', 'serve', 'mount', 'umount', 'up', 'stats', 'du', 'check', 'repair', 'gc', 'config', 'bench'],
   },
   { title: 'In and out', verbs: ['put', 'get', 'cat', 'diff'] },
   { title: 'In the store', verbs: ['ls', 'stat', 'find', 'mkdir', 'rm', 'mv', 'cp'] },

@@ -257,6 +257,20 @@ test('stats, config and init say what they are told', async () => {
   assert.match(stage.stdout.text, /^Serving \/s\n/);
 });
 
+test('du says what is in a path, and what it alone holds', async () => {
+  using stage = seeded();
+  assert.equal(await stage.run('du'), EXIT.ok);
+  assert.equal(stage.stdout.text, 'path   /\nholds  3 files in 2 folders\nsize   3,000,000 bytes (3.00 MB)\n');
+  await stage.run('du', '-x', '/a', 'b');
+  assert.match(stage.stdout.text, /only here +2,000,000 bytes \(2\.00 MB\) in 40 chunks\n/);
+  await stage.run('du', '--exclusive', '--snapshot', 'monday', '--json');
+  assert.equal(stage.stdout.json[0]?.next_gc_bytes, 1_500_000);
+  assert.deepEqual(stage.service.calls.slice(-4), [
+    ...['usage / - false', 'usage /a - true', 'usage /b - true', 'usage / monday true'],
+  ]);
+  assert.equal(await stage.run('du', '-x', '--snapshot', 'monday', '/a'), EXIT.usage);
+});
+
 test('mount, umount and up say where things are', async () => {
   using stage = seeded();
   assert.equal(await stage.run('mount'), EXIT.usage);

@@ -30,6 +30,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   unlock: () => import('./verbs/unlock.ts'),
   locks: () => import('./verbs/locks.ts'),
   diff: () => import('./verbs/diff.ts'),
+  du: () => import('./verbs/du.ts'),
   stats: () => import('./verbs/stats.ts'),
   check: () => import('./verbs/check.ts'),
   repair: () => import('./verbs/repair.ts'),

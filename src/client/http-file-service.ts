@@ -56,6 +56,8 @@ import {
   type Target,
   type Transport,
   type TransportAnswer,
+  type Usage,
+  type UsageQuery,
   urlOfPath,
   urlOfRoute,
   type VersionPage,
@@ -334,6 +336,10 @@ export class HttpFileService implements FileService {
 
   async stats(options: CallOptions = {}): Promise<StoreStats> {
     return this.#json('stats', { signal: options.signal });
+  }
+
+  async usage({ signal, ...query }: UsageQuery = {}): Promise<Usage> {
+    return this.#json('usage', { query, signal });
   }
 
   async check(options: CheckOptions = {}): Promise<CheckReport> {

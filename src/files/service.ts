@@ -44,6 +44,7 @@ import { search } from './search/search.ts';
 import { entriesOf, type Found, findAgain, getNode, getPath, walk } from './tree.ts';
 import { collect } from './upkeep/collect.ts';
 import { check, stats } from './upkeep/report.ts';
+import { usage } from './upkeep/usage.ts';
 import { writeFile } from './write.ts';
 
 export const PAGE_ENTRIES_MAX = 1_000;
@@ -180,6 +181,10 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     stats: async () => {
       await files.settle();
       return stats(context, files.spaces);
+    },
+    usage: async (query = {}) => {
+      await files.settle();
+      return usage(context, space, files, query);
     },
     check: async (options = {}) => {
       await files.settle();

@@ -56,6 +56,8 @@ import {
   type Target,
   textOfBytes,
   textOfPath,
+  type Usage,
+  type UsageQuery,
   urlOfPath,
   type VersionPage,
   type WriteOptions,
@@ -835,6 +837,25 @@ class FakeFileService implements FileService {
       dedup_ratio: 1,
       compression_ratio: 1,
       total_ratio: 1,
+    };
+  }
+
+  async usage(query: UsageQuery = {}): Promise<Usage> {
+    const { path, snapshot, exclusive = false } = query;
+    if (exclusive && path !== undefined && snapshot !== undefined)
+      throw new Fault('invalid', 'A snapshot is measured as a whole.', { path, snapshot });
+    const shown = snapshot === undefined ? '/' : (await this.snapshot(snapshot)).path;
+    const node = (snapshot === undefined ? this : this.#at(snapshot)).#get({ path: path ?? shown });
+    const all = [node, ...under(node)];
+    const folders = all.filter((one) => one.kind === 'folder').length;
+    const bytes = all.reduce((sum, one) => sum + (one.versions.at(-1)?.bytes.length ?? 0), 0);
+    return {
+      path: textOfPath(pathOf(node)),
+      ...(snapshot === undefined ? {} : { snapshot }),
+      files: all.length - folders,
+      folders,
+      bytes,
+      ...(exclusive ? { exclusive_bytes: bytes, exclusive_chunks: 0, next_gc_bytes: bytes } : {}),
     };
   }
 

@@ -106,6 +106,11 @@ export const storeHandlers = {
   gc,
   root,
   stats: async ({ service, signal }) => ({ kind: 'json', status: 200, json: await service.stats({ signal }) }),
+  usage: async ({ service, query, signal }) => ({
+    kind: 'json',
+    status: 200,
+    json: await service.usage({ ...present(query), signal }),
+  }),
   openapi: async (exchange) => ({ kind: 'json', status: 200, json: await documentOf(exchange) }),
   docs: async (exchange) => ({
     kind: 'text',

@@ -24,11 +24,18 @@ export interface Tidying {
   sweepHistoryNow(): Promise<number>;
 }
 
-export async function collect(context: Context, tidying: Tidying, options: GcOptions = {}): Promise<GcReport> {
-  if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Collecting');
+/** Afterwards what is counted as needed is needed. */
+export async function tidy(tidying: Tidying): Promise<void> {
+  // Taking a folder apart makes versions of its files.
+  await tidying.reapNow();
   await tidying.sweepNow();
   await tidying.sweepHistoryNow();
   await tidying.reapNow();
+}
+
+export async function collect(context: Context, tidying: Tidying, options: GcOptions = {}): Promise<GcReport> {
+  if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Collecting');
+  await tidy(tidying);
   const { gc } = context.options;
   const isPreview = options.dryRun === true;
   const collection = await context.chunks.collect({
