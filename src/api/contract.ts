@@ -1121,6 +1121,17 @@ function snapshots(check: Check, contract: ContractOptions): void {
     await fault(service.createSnapshot('a'), 'exists');
   });
 
+  check('pruning leaves snapshots that somebody made, and refuses what it does not know', async (service) => {
+    await service.createSnapshot('mine');
+    for (const dryRun of [true, false]) {
+      const plan = await service.pruneSnapshots({ keep: 'last 1, all within 7 days', dryRun });
+      assert.deepEqual([plan.deleted, plan.dry_run], [0, dryRun]);
+    }
+    assert.equal((await service.snapshot('mine')).name, 'mine');
+    await fault(service.pruneSnapshots({ keep: 'some of them' }), 'invalid');
+    await fault(service.pruneSnapshots({ schedule: 'none-of-that-name' }), 'not-found');
+  });
+
   check('names that read as something else are refused', async (service) => {
     for (const name of [
       '',

@@ -16,6 +16,7 @@ import type {
   LockMode,
   LockRecord,
   LogPage,
+  PrunePlan,
   Removed,
   RestorePlan,
   ServerInfo,
@@ -163,6 +164,15 @@ export interface SnapshotOptions extends CallOptions {
   /** The folder that it shows; everything when absent. */
   readonly path?: string | undefined;
   readonly idempotencyKey?: string | undefined;
+}
+
+export interface PruneOptions extends CallOptions {
+  /** What is kept, such as `daily 30, monthly 12`; each schedule's own rules when absent. */
+  readonly keep?: string | undefined;
+  /** Only what this schedule made. */
+  readonly schedule?: string | undefined;
+  /** Plan, and delete nothing. */
+  readonly dryRun?: boolean | undefined;
 }
 
 export interface RestoreTreeOptions extends CallOptions {
@@ -340,6 +350,10 @@ export interface FileService {
   snapshot(name: string, options?: CallOptions): Promise<SnapshotRecord>;
   /** Answers what it was. What it alone kept is given back behind. */
   removeSnapshot(name: string, options?: CallOptions & { readonly dryRun?: boolean }): Promise<SnapshotRecord>;
+  /**
+   * Deletes those of the snapshots that schedules made which nothing keeps, and says of each why. Others are not looked at.
+   */
+  pruneSnapshots(options?: PruneOptions): Promise<PrunePlan>;
   /**
    * Locks a file or folder with all that is in it, or a name that is not there yet, until it is given back or its lease
    * ends: changes that do not present it answer `locked`. Survives a restart.

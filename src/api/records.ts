@@ -111,6 +111,28 @@ export const SnapshotPage = Type.Object(
 );
 export type SnapshotPage = Static<typeof SnapshotPage>;
 
+export const PrunePlan = Type.Object(
+  {
+    kept: Type.Integer(),
+    deleted: Type.Integer({ description: 'Deleted, or to be deleted.' }),
+    snapshots: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        path: Type.String(),
+        created: Type.String({ format: 'date-time' }),
+        schedule: Type.String(),
+        action: Type.Enum(['keep', 'delete']),
+        reasons: Type.Array(Type.String(), { description: 'Why it is kept; empty for one that goes.' }),
+      }),
+      { description: 'By schedule, of each the newest first; up to 10,000.' },
+    ),
+    snapshots_more: Type.Integer({ description: 'How many more there are.' }),
+    dry_run: Type.Boolean(),
+  },
+  { $id: 'PrunePlan' },
+);
+export type PrunePlan = Static<typeof PrunePlan>;
+
 export const PLAN_CHANGES = ['added', 'removed', 'changed', 'moved'] as const;
 
 export const RestorePlan = Type.Object(

@@ -21,6 +21,7 @@ import {
   LockList,
   LockRecord,
   LogPage,
+  PrunePlan,
   Removed,
   RestorePlan,
   ServerInfo,
@@ -267,6 +268,17 @@ const SnapshotBody = Type.Object(
       maxLength: 512,
     }),
     path: Type.Optional(PathText),
+  },
+  closed,
+);
+
+const PruneBody = Type.Object(
+  {
+    keep: text(
+      'Rules instead of those of the schedules, such as `hourly 24, daily 30, monthly 12, all within 7 days`.',
+    ),
+    schedule: text('Only what this schedule made.'),
+    dry_run: dryRun,
   },
   closed,
 );
@@ -655,6 +667,17 @@ export const ROUTES = {
     description: 'What it alone kept is given back behind.',
     query: Type.Object({ dry_run: dryRun }, closed),
     answers: { 200: { description: 'What it was.', type: 'json', schema: SnapshotRecord } },
+    faults: ['not-found', 'conflict'],
+  },
+  snapshotPrune: {
+    method: 'POST',
+    path: '/v1/prune-snapshots',
+    tag: 'Snapshots',
+    summary: 'Delete those of the snapshots that schedules made which nothing keeps',
+    description:
+      'Each schedule by its own rules, or by those of `keep`. Snapshots that somebody made are never deleted by it. With `dry_run` only the plan is answered.',
+    body: { type: 'json', schema: PruneBody, example: { keep: 'daily 30, monthly 12', dry_run: true } },
+    answers: { 200: { description: 'What was done, or would be.', type: 'json', schema: PrunePlan } },
     faults: ['not-found', 'conflict'],
   },
   treeRestore: {

@@ -16,6 +16,8 @@ export interface TextType {
   /** Shown in help for the value: `DIR`. */
   readonly shown?: string;
   readonly example?: string;
+  /** Which texts are taken, and what such a text is, for refusals; all that are not empty when absent. */
+  readonly form?: { readonly name: string; readonly isFine: (text: string) => boolean };
 }
 
 export interface IntegerType {
@@ -210,7 +212,9 @@ export function valueOfData(type: OptionType, data: unknown): ReadValue {
 function scalarOfData(type: ScalarType, data: unknown): string | number | boolean | undefined {
   switch (type.kind) {
     case 'text':
-      return typeof data === 'string' && data !== '' && !data.includes('\0') ? data : undefined;
+      return typeof data === 'string' && data !== '' && !data.includes('\0') && type.form?.isFine(data) !== false
+        ? data
+        : undefined;
     case 'boolean':
       return typeof data === 'boolean' ? data : undefined;
     case 'choice':
@@ -280,7 +284,7 @@ function knownColumns(known: readonly string[], unknown: string, index: number):
 export function wantedOf(type: OptionType): string {
   switch (type.kind) {
     case 'text':
-      return `a text that is not empty${type.example === undefined ? '' : `, for example \`${type.example}\``}`;
+      return `${type.form?.name ?? 'a text that is not empty'}${type.example === undefined ? '' : `, for example \`${type.example}\``}`;
     case 'boolean':
       return '`true` or `false`';
     case 'choice':

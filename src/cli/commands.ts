@@ -278,7 +278,19 @@ export const VERSIONS_FLAGS = {
   },
 } as const satisfies OptionTable;
 
-export const SNAPSHOT_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
+export const SNAPSHOT_FLAGS = {
+  keep: {
+    type: { kind: 'text', shown: 'RULES' },
+    default: undefined,
+    doc: 'prune: what is kept, such as "daily 30, monthly 12", instead of the rules of the schedules.',
+  },
+  schedule: {
+    type: { kind: 'text', shown: 'NAME' },
+    default: undefined,
+    doc: 'prune: only what this schedule made.',
+  },
+  dry_run: DRY_RUN,
+} as const satisfies OptionTable;
 
 export const RESTORE_FLAGS = { at: AT, lock_token: LOCK_TOKEN, dry_run: DRY_RUN } as const satisfies OptionTable;
 
@@ -740,12 +752,13 @@ export const COMMANDS: readonly Command[] = [
     details: [
       'A snapshot keeps a folder, or everything, as it is now, until it is deleted. It takes a moment to make and nearly no room, whatever the size; room goes to what changes afterwards.',
       '`create NAME [PATH]`, `list`, `show NAME`, `diff A [B [PATH]]` (B is now when not given), `restore NAME [PATH]`, `delete NAME…`. `restore` is one commit and can be undone; what it replaces or removes is kept as older versions. Read it with --at NAME (ls, stat, cat, get, find, versions), in a mount below .snapshots/NAME, or over HTTP with `?at=NAME`. A name has no slash, is no time and no number, and does not begin with @, a dot or a dash.',
+      '`prune` deletes those of the snapshots that schedules made (option `snapshots`) which no rule keeps; it says what it will do before it does it. Snapshots that somebody made, and the newest of each schedule, always stay. RULES are any of `last`, `hourly`, `daily`, `weekly`, `monthly` and `yearly`, each with a number, `all` or `within` an age, and `all within` an age, with commas between: what one of them keeps is kept.',
     ],
     arguments: [
       {
         name: 'ACTION',
         kind: 'choice',
-        choices: ['create', 'list', 'show', 'diff', 'restore', 'delete'],
+        choices: ['create', 'list', 'show', 'diff', 'restore', 'delete', 'prune'],
         summary: 'What to do.',
       },
       {
@@ -760,9 +773,16 @@ export const COMMANDS: readonly Command[] = [
       { line: 'holdfast snapshot create before-the-move', says: 'Keeps everything as it is.' },
       { line: 'holdfast snapshot create photos-june /photos', says: 'Keeps one folder.' },
       { line: 'holdfast snapshot delete before-the-move', says: 'Lets go of it.' },
+      {
+        line: 'holdfast snapshot prune --keep "daily 30, monthly 12" --dry-run',
+        says: 'Says which would stay by these rules, and why.',
+      },
     ],
     exits: ['different', 'notFound', 'conflict', 'full', 'partly', 'brokenPipe'],
-    json: ['`{"name","path","file_id","commit","created","actor","door","schedule"}`, one a line'],
+    json: [
+      '`{"name","path","file_id","commit","created","actor","door","schedule"}`, one a line',
+      'prune: `{"name","path","created","schedule","action","reasons"}` for each, `action` is keep or delete',
+    ],
     needs: 'store',
   },
   {

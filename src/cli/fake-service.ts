@@ -29,6 +29,8 @@ import type {
   LogPage,
   LogQuery,
   MoveOptions,
+  PruneOptions,
+  PrunePlan,
   ReadOptions,
   Removed,
   RemoveOptions,
@@ -475,6 +477,18 @@ export class FakeService implements FileService {
     const record = await this.snapshot(name);
     if (options.dryRun !== true) this.#snapshots.delete(name);
     return record;
+  }
+
+  async pruneSnapshots({ keep = '', schedule = '', dryRun = false }: PruneOptions = {}): Promise<PrunePlan> {
+    this.calls.push(`pruneSnapshots ${keep} ${schedule} ${dryRun}`);
+    const line = { path: '/', created: NOW, schedule: 'daily' };
+    return {
+      ...{ kept: 1, deleted: 1, snapshots_more: 0, dry_run: dryRun },
+      snapshots: [
+        { ...line, name: 'auto-daily-2026-11-20', action: 'keep', reasons: ['daily 1 of 1'] },
+        { ...line, name: 'auto-daily-2026-11-19', action: 'delete', reasons: [] },
+      ],
+    };
   }
 
   async batch(request: BatchRequest): Promise<BatchAnswer> {

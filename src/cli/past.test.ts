@@ -46,6 +46,22 @@ test('a snapshot is made, listed, read by every verb that reads, and deleted', a
   assert.equal(await stage.run('snapshot', 'create'), 2);
 });
 
+test('pruning prints its plan before anything is deleted', async () => {
+  using stage = new Stage();
+  assert.equal(await stage.run('snapshot', 'prune', '-n', '--keep', 'daily 1'), 0);
+  assert.deepEqual(stage.service.calls, ['pruneSnapshots daily 1  true']);
+  assert.match(stage.stdout.text, /^keep +auto-daily-2026-11-20 .*daily 1 of 1\nwould delete +auto-daily-2026-11-19/);
+  assert.match(stage.stderr.text, /would delete 1 snapshots that schedules made, and keep 1/);
+  assert.equal(await stage.run('snapshot', 'prune', '--schedule=daily'), 0);
+  assert.deepEqual(stage.service.calls.slice(1), ['pruneSnapshots  daily true', 'pruneSnapshots  daily false']);
+  assert.equal(await stage.run('snapshot', 'prune', '--json'), 0);
+  assert.deepEqual(
+    stage.stdout.json.map(({ action }) => action),
+    ['keep', 'delete'],
+  );
+  assert.equal(await stage.run('snapshot', 'prune', 'x'), 2);
+});
+
 test('going back prints its plan, by snapshot, by moment and by commit; the log is printed commit by commit', async () => {
   using stage = new Stage();
   stage.service.seed('/d/f', 'one');

@@ -38,6 +38,8 @@ import {
   type LogPage,
   type LogQuery,
   type MoveOptions,
+  type PruneOptions,
+  type PrunePlan,
   pathOfText,
   type ReadOptions,
   type Removed,
@@ -289,6 +291,10 @@ export class HttpFileService implements FileService {
     const { path, idempotencyKey, signal } = options;
     const headers = { 'idempotency-key': idempotencyKey };
     return this.#json('snapshotCreate', { json: { name, path }, headers, signal });
+  }
+
+  async pruneSnapshots({ keep, schedule, dryRun, signal }: PruneOptions = {}): Promise<PrunePlan> {
+    return this.#json('snapshotPrune', { json: { keep, schedule, dry_run: dryRun }, signal });
   }
 
   async snapshots(

@@ -18,6 +18,8 @@ import type {
 } from '../meta/index.ts';
 import type { CompressionRules } from './content/compression-rules.ts';
 import type { IdSource } from './id-source.ts';
+import { type KeepRules, keepRulesOf } from './past/keep-rules.ts';
+import type { SnapshotSchedule } from './past/schedule.ts';
 
 export interface FilesOptions {
   /** Bytes that one file may have. */
@@ -25,10 +27,10 @@ export interface FilesOptions {
   /** Owner and group of what is made through doors that know none. */
   readonly uid: number;
   readonly gid: number;
-  /** Versions younger than this are all kept. */
-  readonly versionsKeptSeconds: number;
-  /** Of the older ones this many, the latest, are kept. */
-  readonly versionsKeptCount: number;
+  /** Which older versions of a file are kept. */
+  readonly versionsKept: KeepRules;
+  /** What makes snapshots by itself, and which of them are kept. */
+  readonly schedules: readonly SnapshotSchedule[];
   /** How long everything that was is kept, whoever changes it; 0 for not at all. */
   readonly historyKeptSeconds: number;
   /** How long an idempotency key is remembered. */
@@ -60,8 +62,8 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   fileBytesMax: 2 ** 44, // 16 TiB
   uid: 0,
   gid: 0,
-  versionsKeptSeconds: 24 * 3600,
-  versionsKeptCount: 20,
+  versionsKept: keepRulesOf('all within 24 hours, last 20'),
+  schedules: [],
   historyKeptSeconds: 24 * 3600,
   idempotencySeconds: 24 * 3600,
   gc: { graceSeconds: 600, freedShareMin: 0.25, intervalSeconds: 0 },

@@ -51,7 +51,7 @@ for (const fate of ['written', 'removed', 'replaced by another'] as const) {
     const { meta, arm } = interrupted(base);
     await using stand = await openStand({
       meta,
-      options: { versionsKeptSeconds: 0, versionsKeptCount: 0, historyKeptSeconds: 0 },
+      options: { versionsKept: [], historyKeptSeconds: 0 },
     });
     await stand.service.makeFolder('/a');
     await stand.service.write('/a/f', bytes('before'), { mode: 'put' });

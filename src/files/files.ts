@@ -11,6 +11,7 @@ import { IdSource } from './id-source.ts';
 import { Locks } from './locks/locks.ts';
 import { isSweepOwed, moveWindow, sweepHistory } from './past/history-sweep.ts';
 import { sweepVersions } from './past/retention.ts';
+import { SnapshotSchedules } from './past/snapshot-schedules.ts';
 import { MODE_DEFAULT } from './plan.ts';
 import { HandleSource } from './posix/handle-source.ts';
 import { PastTree } from './posix/past-tree.ts';
@@ -73,6 +74,11 @@ export class Files implements AsyncDisposable {
   readonly #closing = new AbortController();
   readonly #collector = new BackgroundCollector(() => this.context, this.#closing.signal);
   readonly #scrubber = new BackgroundScrubber(() => this.context, this.#closing.signal);
+  readonly #schedules = new SnapshotSchedules(
+    () => this.context,
+    () => [...this.#spaces],
+    this.#closing.signal,
+  );
   readonly #trees = new Set<PendingPosixTree>();
   #treeCount = 0;
 
@@ -121,6 +127,7 @@ export class Files implements AsyncDisposable {
     this.#planHistory();
     this.#collector.plan();
     this.#scrubber.plan();
+    this.#schedules.plan();
     if (this.#isHistoryOwed) this.#sweepHistoryBehind();
   }
 
@@ -178,6 +185,11 @@ export class Files implements AsyncDisposable {
     let dropped = 0;
     for (const space of this.spaces) dropped += await sweepVersions(this.context, space, this.#closing.signal);
     return dropped;
+  }
+
+  /** Makes the snapshots that schedules owe now. */
+  async makeDueSnapshots(): Promise<void> {
+    await this.#schedules.look();
   }
 
   /** Moves the window of history on and takes away what nobody needs of it; answers how many rows went. */
@@ -242,6 +254,7 @@ export class Files implements AsyncDisposable {
     this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
     await this.#collector.close();
     await this.#scrubber.close();
+    await this.#schedules.close();
     await this.#sweep;
     await this.#history;
     await this.locks.close();

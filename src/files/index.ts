@@ -6,6 +6,21 @@ export { Lock, type LockManager, type LockPlace, type LockRequest } from './lock
 export { LockTokens } from './locks/lock-tokens.ts';
 export { MemoryLocks } from './locks/memory-locks.ts';
 export {
+  boundedByAge,
+  KEEP_RULES_EXAMPLE,
+  type KeepRules,
+  keepRulesOf,
+  readKeepRules,
+} from './past/keep-rules.ts';
+export {
+  EVERY_EXAMPLE,
+  readEvery,
+  SCHEDULE_NAME_PATTERN,
+  type ScheduleWish,
+  type SnapshotSchedule,
+  schedulesOf,
+} from './past/schedule.ts';
+export {
   ALLOCATE,
   type Errno,
   type FileSystemSpace,

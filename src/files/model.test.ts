@@ -216,7 +216,7 @@ test('operations at the same time leave a tree that adds up, and every answer wa
 
 test('with no versions kept, removing everything gives back every content and leaves no reference', async () => {
   await using stand = await openStand({
-    options: { versionsKeptSeconds: 0, versionsKeptCount: 0, historyKeptSeconds: 0 },
+    options: { versionsKept: [], historyKeptSeconds: 0 },
   });
   const random = seededRandom(7);
   for (let number = 0; number < 100; number++) await outcomeOf(randomStep(random).real(stand));

@@ -33,6 +33,7 @@ import { move } from './move.ts';
 import { changesAfter } from './past/change-feed.ts';
 import { listLog } from './past/log.ts';
 import { mustBeShown, openScope, type Scope } from './past/moments.ts';
+import { pruneSnapshots } from './past/prune.ts';
 import { restoreTree } from './past/restore-tree.ts';
 import { createSnapshot, getSnapshot, listSnapshots, removeSnapshot, snapshotRecord } from './past/snapshots.ts';
 import { undo } from './past/undo.ts';
@@ -167,6 +168,10 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       listSnapshots(context, space, { cursor: options.cursor, limit: limitOf(options.limit, PAGE_ENTRIES_MAX) }),
     snapshot: async (name) => snapshotRecord(context, space, await getSnapshot(context, space, name)),
     removeSnapshot: (name, options = {}) => removeSnapshot(context, space, caller, name, options),
+    pruneSnapshots: async (options = {}) => {
+      await files.settle();
+      return pruneSnapshots(context, space, caller, options);
+    },
     restore: (target, version, options = {}) => restore(context, space, as(options), target, find, version, options),
     batch: async (request, options = {}) => {
       await files.settle();

@@ -40,6 +40,8 @@ import {
   type LogQuery,
   type MoveOptions,
   type Path,
+  type PruneOptions,
+  type PrunePlan,
   pathOfText,
   percentOfBytes,
   type ReadOptions,
@@ -710,6 +712,14 @@ class FakeFileService implements FileService {
     const all = [...this.#store.snapshots.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     const { part, next } = cut(all, options);
     return { snapshots: part, ...next };
+  }
+
+  /** It has no schedules, so there is nothing to prune. */
+  async pruneSnapshots({ keep, schedule, dryRun = false }: PruneOptions = {}): Promise<PrunePlan> {
+    if (keep !== undefined && !/^(all|none|(\w+ (\d+|all|within .+)(, |$))+)$/.test(keep))
+      throw new Fault('invalid', `${keep} does not say what is kept.`, { keep });
+    if (schedule !== undefined) throw new Fault('not-found', `There is no schedule ${schedule}.`, { schedule });
+    return { kept: 0, deleted: 0, snapshots: [], snapshots_more: 0, dry_run: dryRun };
   }
 
   async snapshot(name: string): Promise<SnapshotRecord> {

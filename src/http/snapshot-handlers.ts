@@ -66,6 +66,11 @@ export const snapshotHandlers = {
     const json = await service.createSnapshot(name, { ...present({ path }), ...key, signal });
     return { kind: 'json', status: 201, headers: { location: `/v1/snapshot/${urlOfPath([utf8(name)])}` }, json };
   },
+  snapshotPrune: async (exchange) => {
+    const { keep, schedule, dry_run } = await exchange.body();
+    const options = { keep, schedule, dryRun: dry_run ?? false, signal: exchange.signal };
+    return { kind: 'json', status: 200, json: await exchange.service.pruneSnapshots(options) };
+  },
   treeRestore: async (exchange) => {
     const { at, path, dry_run } = await exchange.body();
     const options = { dryRun: dry_run ?? false, signal: exchange.signal };

@@ -33,9 +33,11 @@ import {
   type Files,
   type FilesOptions,
   fileService,
+  keepRulesOf,
   OWNER,
   openFiles,
   type PosixTree,
+  schedulesOf,
 } from '../files/index.ts';
 import { Checkpoints, Groups, SqliteFile } from '../meta/index.ts';
 import { DiskObjects, NodeDisk } from '../objects/index.ts';
@@ -308,8 +310,8 @@ function filesOptionsOf(options: ServerOptions): FilesOptions {
     fileBytesMax: options.max_file_size,
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
-    versionsKeptSeconds: Math.floor(options['versions.keep_for'] / 1000),
-    versionsKeptCount: options['versions.keep_last'],
+    versionsKept: keepRulesOf(options['versions.keep']),
+    schedules: schedulesOf(options.snapshots),
     historyKeptSeconds: Math.floor(options['history.keep'] / 1000),
     idempotencySeconds: Math.floor(options['idempotency.keep_for'] / 1000),
     gc: {

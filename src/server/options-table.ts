@@ -5,6 +5,7 @@
  */
 import type { OptionTable, OptionValues } from '../base/index.ts';
 import { CHUNKERS, ID_ALGORITHMS } from '../chunks/index.ts';
+import { EVERY_EXAMPLE, KEEP_RULES_EXAMPLE, readEvery, readKeepRules, SCHEDULE_NAME_PATTERN } from '../files/index.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -15,6 +16,17 @@ const GIB = 2 ** 30;
 
 /** A zstd level. Node takes -1 for "not set", so it is not one. */
 const LEVEL = { kind: 'integer', min: -7, max: 19, except: [-1, 0], words: ['none'] } as const;
+
+/** What is kept of a row of versions or snapshots. */
+const KEEP = {
+  kind: 'text',
+  shown: 'RULES',
+  example: KEEP_RULES_EXAMPLE,
+  form: {
+    name: 'rules with commas between, or `all` or `none`',
+    isFine: (text: string) => readKeepRules(text) !== undefined,
+  },
+} as const;
 
 export const SERVER_OPTIONS = {
   store: {
@@ -190,20 +202,45 @@ export const SERVER_OPTIONS = {
     default: 5 * MINUTE,
     doc: 'How often the metadata is kept once more beside the packs, where something changed: what `holdfast check --rebuild-meta` brings back is at most this old. A server does so when it stops too. 0 never does.',
   },
-  'versions.keep_for': {
-    type: { kind: 'duration', minMs: 0, maxMs: 36_500 * DAY },
-    default: DAY,
-    doc: 'How long every older version of a file is kept.',
-  },
-  'versions.keep_last': {
-    type: { kind: 'integer', min: 0, max: 1_000_000 },
-    default: 20,
-    doc: 'How many older versions of a file are kept beyond that time.',
+  'versions.keep': {
+    type: KEEP,
+    default: 'all within 24 hours, last 20',
+    doc: 'Which older versions of a file are kept, by when they were replaced: any of all, last, hourly, daily, weekly, monthly and yearly, each with a number or `within` an age. Of a removed file only what an age bounds.',
   },
   'history.keep': {
     type: { kind: 'duration', minMs: 0, maxMs: 36_500 * DAY },
     default: DAY,
     doc: 'How long everything that was is kept, so that any moment can be read, and any change undone; 0 for not at all. Snapshots are kept whatever this says.',
+  },
+  snapshots: {
+    type: {
+      kind: 'tables',
+      columns: {
+        name: {
+          kind: 'text',
+          example: 'daily',
+          form: {
+            name: 'at most 41 small letters, digits, - and _, beginning with a letter or digit',
+            isFine: (text) => SCHEDULE_NAME_PATTERN.test(text),
+          },
+        },
+        every: {
+          kind: 'text',
+          example: EVERY_EXAMPLE,
+          form: {
+            name: 'hour, day, week or month, with `on` a day and `at` a time (UTC), or a length of time',
+            isFine: (text) => readEvery(text) !== undefined,
+          },
+        },
+        path: { kind: 'text' },
+        keep: KEEP,
+      },
+      defaults: { path: '/', keep: 'all' },
+      countMax: 64,
+      example: '[{"name":"daily","every":"day at 03:00","keep":"daily 30, monthly 12"}]',
+    },
+    default: [],
+    doc: 'Snapshots that a server makes by itself: what the schedule is called, when (UTC), of which folder, and which of its own snapshots it keeps. One that was missed is made once when the server is back. Snapshots that somebody made are never deleted by it.',
   },
   'disk.reserve': {
     type: { kind: 'bytes', min: 0, max: 1024 * GIB },

@@ -31,6 +31,7 @@ export function tellingService(service: FileService, told: () => Promise<void>):
     undo: (commit, options) => after(service.undo(commit, options)),
     createSnapshot: (name, options) => after(service.createSnapshot(name, options)),
     removeSnapshot: (name, options) => after(service.removeSnapshot(name, options)),
+    pruneSnapshots: (options) => after(service.pruneSnapshots(options)),
     restore: (target, version, options) => after(service.restore(target, version, options)),
   };
 }

@@ -10,7 +10,14 @@
 import type { FileService } from '../../src/api/index.ts';
 import { type LogEvent, logTo, type ManualClock, type Random, seededRandom } from '../../src/base/index.ts';
 import { type ChunkStore, type ChunkStoreOptions, type IdAlgorithm, openChunkStore } from '../../src/chunks/index.ts';
-import { CompressionRules, FILES_OPTIONS_DEFAULT, type Files, fileService, openFiles } from '../../src/files/index.ts';
+import {
+  CompressionRules,
+  FILES_OPTIONS_DEFAULT,
+  type Files,
+  fileService,
+  keepRulesOf,
+  openFiles,
+} from '../../src/files/index.ts';
 import { type Change, Groups, type MetaStore, openSqliteMeta } from '../../src/meta/index.ts';
 import { type Disk, type DiskFile, DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
 import { META_FOLDER, makeStoreFolder, OBJECTS_FOLDER, readStoreFolder } from '../../src/server/store-folder.ts';
@@ -33,8 +40,8 @@ const CHUNK_OPTIONS: ChunkStoreOptions = {
 };
 const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
 /** Few and short, so that older versions are dropped within a script. */
-const VERSIONS = { versionsKeptSeconds: 600, versionsKeptCount: 2 };
-const NO_VERSIONS = { versionsKeptSeconds: 0, versionsKeptCount: 0 };
+const VERSIONS = { versionsKept: keepRulesOf('last 2, all within 10 minutes') };
+const NO_VERSIONS = { versionsKept: [] };
 const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
 
 export interface BootOptions {

@@ -1,4 +1,4 @@
-/** `snapshot`: makes, lists, shows, compares and deletes snapshots, and goes back to them. */
+/** `snapshot`: makes, lists, shows, compares, deletes and prunes snapshots, and goes back to them. */
 import type { FileService, SnapshotRecord } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
@@ -22,7 +22,7 @@ type Act = (
   context: Context,
 ) => Promise<ExitCode>;
 
-const ACTIONS: Readonly<Record<string, Act>> = { create, list, show, diff, restore, delete: remove };
+const ACTIONS: Readonly<Record<string, Act>> = { create, list, show, diff, restore, delete: remove, prune };
 
 export async function run(given: SnapshotGiven, context: Context): Promise<ExitCode> {
   const [action = '', ...words] = given.words;
@@ -124,6 +124,31 @@ async function restore(
     context.say,
     await service.restoreTree(path === undefined ? undefined : storedPath(path), name, options),
   );
+  return EXIT.ok;
+}
+
+/** The plan is said before anything is done. */
+async function prune(
+  service: FileService,
+  words: readonly string[],
+  { flags }: SnapshotGiven,
+  { say, signal }: Context,
+): Promise<ExitCode> {
+  onlyWords(words, 0, 0, 'prune [--keep RULES] [--schedule NAME] [--dry-run]');
+  const asked = { keep: flags.keep, schedule: flags.schedule, signal };
+  const plan = await service.pruneSnapshots({ ...asked, dryRun: true });
+  for (const line of plan.snapshots) await say.record(line);
+  const rows = plan.snapshots.map(({ name, created, action, reasons }) => [
+    action === 'keep' ? 'keep' : flags.dry_run ? 'would delete' : 'delete',
+    shownName(say, name),
+    shownMoment(created),
+    reasons.join(', '),
+  ]);
+  for (const line of inTable(rows)) await say.line(line);
+  if (plan.snapshots_more > 0) await say.line(`… and ${plan.snapshots_more} more`);
+  if (!flags.dry_run && plan.deleted > 0) await service.pruneSnapshots({ ...asked, dryRun: false });
+  const done = flags.dry_run ? 'would delete' : 'deleted';
+  await say.note(`${done} ${plan.deleted} snapshots that schedules made, and keep ${plan.kept}`);
   return EXIT.ok;
 }
 

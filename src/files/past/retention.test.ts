@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VersionRow } from '../../meta/index.ts';
+import { boundedByAge, keepRulesOf } from './keep-rules.ts';
 import { versionsToDrop } from './retention.ts';
 
 const DAY = 24 * 3600;
 const now = { seconds: 100 * DAY, nanoseconds: 0 };
-const rule = { keptSeconds: DAY, keptCount: 3 };
+const RULES = keepRulesOf('last 3, all within 1 day');
 
 function version(number: number, ageSeconds: number): VersionRow {
   return {
@@ -25,9 +26,9 @@ function version(number: number, ageSeconds: number): VersionRow {
   };
 }
 
-function dropped(ages: readonly number[], keptCount = rule.keptCount): readonly number[] {
+function dropped(ages: readonly number[], rules = RULES): readonly number[] {
   const versions = ages.map((age, index) => version(index + 1, age));
-  return versionsToDrop(versions, { ...rule, keptCount }, now).map(({ version: number }) => number);
+  return versionsToDrop(versions, rules, now).map(({ version: number }) => number);
 }
 
 test('versions replaced lately are all kept, however many', () => {
@@ -44,9 +45,9 @@ test('young versions count towards the few that are kept', () => {
 });
 
 test('a removed file keeps only what is young', () => {
-  assert.deepEqual(dropped([9 * DAY, 8 * DAY, 60], 0), [2, 1]);
+  assert.deepEqual(dropped([9 * DAY, 8 * DAY, 60], boundedByAge(RULES)), [2, 1]);
 });
 
 test('a version that is exactly a day old is old', () => {
-  assert.deepEqual(dropped([DAY, DAY - 1], 0), [1]);
+  assert.deepEqual(dropped([DAY, DAY - 1], boundedByAge(RULES)), [1]);
 });

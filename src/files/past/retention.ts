@@ -1,12 +1,13 @@
 /**
- * Which older versions of a file are kept: all that were replaced lately, and of the rest the last few. A pure plan,
- * applied where a new version is made (so that a busy file stays bounded) and by a sweep (so that a quiet store gives
- * back, too). A removed file keeps its versions only as long as everything is kept.
+ * Which older versions of a file are kept, by the rules of keep-rules.ts and the time at which each was replaced. Applied
+ * where a new version is made (so that a busy file stays bounded) and by a sweep (so that a quiet store gives back, too).
+ * A removed file keeps nothing by number, only what an age bounds: else it would be kept for ever.
  */
 import { Fault, type Moment } from '../../base/index.ts';
 import type { Change, NodeId, NodeRow, VersionRow } from '../../meta/index.ts';
 import { type Context, commit, type Space } from '../context.ts';
 import type { Parts } from '../plan.ts';
+import { boundedByAge, itemsToDrop, type KeepRules } from './keep-rules.ts';
 
 /** Versions of one node that one plan looks at; the rest waits for the next. */
 const PLAN_VERSIONS_MAX = 2_000;
@@ -15,21 +16,10 @@ const SWEEP_ROWS = 1_000;
 /** Files that took each other's place, followed at most this far. */
 const HEIRS_MAX = 1_000;
 
-export interface RetentionRule {
-  readonly keptSeconds: number;
-  readonly keptCount: number;
-}
-
-/** Those of one node's versions (any order) that are to go. */
-export function versionsToDrop(
-  versions: readonly VersionRow[],
-  rule: RetentionRule,
-  now: Moment,
-): readonly VersionRow[] {
-  const old = versions.filter(({ replacedSeconds }) => replacedSeconds <= now.seconds - rule.keptSeconds);
-  const youngCount = versions.length - old.length;
-  const keptOld = Math.max(0, rule.keptCount - youngCount);
-  return old.sort((a, b) => b.version - a.version).slice(keptOld);
+/** Those of one node's versions (oldest first) that are to go. */
+export function versionsToDrop(versions: readonly VersionRow[], rules: KeepRules, now: Moment): readonly VersionRow[] {
+  const items = versions.toReversed();
+  return itemsToDrop({ items, secondsOf: ({ replacedSeconds }) => replacedSeconds, rules, asOfSeconds: now.seconds });
 }
 
 /** Drops what a node has too many of, as part of the change that gives it one more. */
@@ -39,9 +29,8 @@ export async function planThinning(
   node: NodeRow,
   now: Moment,
 ): Promise<Partial<Parts>> {
-  const { versionsKeptSeconds, versionsKeptCount } = context.options;
   const versions = await context.meta.scan('versions', { prefix: [space.space, node.node], limit: PLAN_VERSIONS_MAX });
-  return dropParts(versionsToDrop(versions, { keptSeconds: versionsKeptSeconds, keptCount: versionsKeptCount }, now));
+  return dropParts(versionsToDrop(versions, context.options.versionsKept, now));
 }
 
 function dropParts(drop: readonly VersionRow[]): Pick<Parts, 'expects' | 'deletes' | 'historyBytes'> {
@@ -104,12 +93,12 @@ async function sweepNodes(
   nodes: readonly NodeId[],
 ): Promise<number> {
   const now = context.clock.now();
-  const { versionsKeptSeconds: keptSeconds, versionsKeptCount } = context.options;
+  const { versionsKept } = context.options;
   const drop: VersionRow[] = [];
   for (const node of nodes) {
     const versions = page.filter((row) => row.node === node);
     const isLive = await hasLiveHeir(context, space, node, versions);
-    drop.push(...versionsToDrop(versions, { keptSeconds, keptCount: isLive ? versionsKeptCount : 0 }, now));
+    drop.push(...versionsToDrop(versions, isLive ? versionsKept : boundedByAge(versionsKept), now));
   }
   if (drop.length === 0) return 0;
   const { expects, deletes, historyBytes } = dropParts(drop);

@@ -4,12 +4,13 @@ import { test } from 'node:test';
 import { act, DISK, pictureOf } from '../../../test/random-work.ts';
 import { bytesOf, openStand } from '../../../test/stand.ts';
 import { Fault, seededRandom, utf8 } from '../../base/index.ts';
+import { keepRulesOf } from './keep-rules.ts';
 
 const STEPS = 60;
 
 for (const [seed, historyKeptSeconds] of [1, 2, 3, 4, 5, 6].map((seed) => [seed, seed % 2 === 0 ? 3600 : 0] as const)) {
   test(`snapshots give back what they had, beside others that are deleted; seed ${seed}`, async () => {
-    const options = { versionsKeptSeconds: 0, versionsKeptCount: 1, historyKeptSeconds };
+    const options = { versionsKept: keepRulesOf('last 1'), historyKeptSeconds };
     await using stand = await openStand({ seed, options });
     const tree = await stand.files.openTree({ user: 'owner', diskSpace: () => DISK });
     const random = seededRandom(seed);
@@ -54,7 +55,7 @@ for (const [seed, historyKeptSeconds] of [1, 2, 3, 4, 5, 6].map((seed) => [seed,
 
 test('who reads the past gets every byte although the snapshot is deleted meanwhile, and what it kept goes then', async () => {
   await using stand = await openStand({
-    options: { versionsKeptSeconds: 0, versionsKeptCount: 0, historyKeptSeconds: 0 },
+    options: { versionsKept: [], historyKeptSeconds: 0 },
   });
   const { service, files, meta } = stand;
   const bytes = seededRandom(7).bytes(400_000);

@@ -7,7 +7,7 @@
  */
 import { type Path, type SnapshotPage, type SnapshotRecord, textOfPath } from '../../api/index.ts';
 import { Fault, isoOfMoment, momentOfIso } from '../../base/index.ts';
-import { NODE_KIND, type SnapshotRow, THIS_COMMIT } from '../../meta/index.ts';
+import { NODE_KIND, type Put, type SnapshotRow, THIS_COMMIT } from '../../meta/index.ts';
 import { type Caller, type Context, commit, type Space } from '../context.ts';
 import { cursorOf, positionOf } from '../cursor.ts';
 import { decideOnce } from '../decide.ts';
@@ -41,6 +41,8 @@ export interface CreateOptions {
   /** Which schedule makes it. */
   readonly schedule?: string;
   readonly idempotencyKey?: string | undefined;
+  /** Rows that are written in the same commit. */
+  readonly also?: readonly Put[];
 }
 
 /** @throws Fault `invalid`, `exists`, `not-found`, `not-folder`. */
@@ -90,6 +92,7 @@ export async function createSnapshot(
         puts: [
           { table: 'pins', mode: 'insert', row: pinned },
           { table: 'snapshots', mode: 'insert', row },
+          ...(options.also ?? []),
         ],
       },
     };
@@ -142,9 +145,12 @@ export async function removeSnapshot(
   space: Space,
   caller: Caller,
   name: string,
-  options: { readonly dryRun?: boolean | undefined },
+  /** `expectedPin`: only the very one that has it; `conflict` for another of the same name. */
+  options: { readonly dryRun?: boolean | undefined; readonly expectedPin?: number },
 ): Promise<SnapshotRecord> {
   const row = await getSnapshot(context, space, name);
+  if (options.expectedPin !== undefined && row.pin !== options.expectedPin)
+    throw new Fault('conflict', `The snapshot ${name} is another one than it was.`, { snapshot: name });
   const record = await snapshotRecord(context, space, row);
   if (options.dryRun === true) return record;
   const released = {

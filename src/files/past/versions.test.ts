@@ -127,7 +127,7 @@ test('a file that went with its folder is restored to a place that is named', as
 });
 
 test('a file of which nothing is kept is not found by its id', async () => {
-  await using stand = await openStand({ options: { versionsKeptSeconds: 0, versionsKeptCount: 0 } });
+  await using stand = await openStand({ options: { versionsKept: [] } });
   const gone = await write(stand, '/x', 'one');
   await stand.service.remove('/x');
   stand.clock.advance(1_000);

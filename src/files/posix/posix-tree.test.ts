@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
 import { isPromise, type Maybe, seededRandom, systemClock } from '../../base/index.ts';
 import type { NodeId, SpaceId } from '../../meta/index.ts';
+import { keepRulesOf } from '../past/keep-rules.ts';
 import { ALLOCATE, type Handle, type OpenFlags, type PosixCaller, type PosixTree } from './posix.ts';
 
 const ROOT: PosixCaller = { uid: 0, gid: 0, pid: 1 };
@@ -19,7 +20,11 @@ async function readAll(tree: PosixTree, handle: Handle, offset: number, length: 
 }
 
 async function exercise(seed: number, steps: number, sizeMax: number, freeBytes?: number): Promise<void> {
-  await using stand = await openStand({ seed, groupClock: systemClock, options: { versionsKeptSeconds: 0 } });
+  await using stand = await openStand({
+    seed,
+    groupClock: systemClock,
+    options: { versionsKept: keepRulesOf('last 20') },
+  });
   const random = seededRandom(seed);
   let tree = await openTree(stand, freeBytes);
   const made = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
@@ -119,7 +124,11 @@ test('writing nothing behind the end of a file leaves it as it is', async () => 
 });
 
 test('the bytes of a space are right after a file was unlinked while it was open and changed', async () => {
-  await using stand = await openStand({ seed: 5, groupClock: systemClock, options: { versionsKeptSeconds: 0 } });
+  await using stand = await openStand({
+    seed: 5,
+    groupClock: systemClock,
+    options: { versionsKept: keepRulesOf('last 20') },
+  });
   const tree = await openTree(stand);
   const name = bytes('f');
   const liveBytes = async (): Promise<number | undefined> => (await stand.meta.get('spaces', [1]))?.liveBytes;

@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import { openStand, type Stand } from '../../../test/stand.ts';
 import { Fault, type Random, seededRandom } from '../../base/index.ts';
 import type { FilesOptions } from '../context.ts';
+import { keepRulesOf } from '../past/keep-rules.ts';
 import type { OpenFlags, PosixTree } from '../posix/posix.ts';
 
 const RW: OpenFlags = { read: true, write: true, append: false, truncate: false, sync: false };
 const KEPT_SECONDS = 1_000;
 const OPTIONS: Partial<FilesOptions> = {
-  versionsKeptSeconds: 0,
-  versionsKeptCount: 3,
+  versionsKept: keepRulesOf('last 3'),
   historyKeptSeconds: KEPT_SECONDS,
   gc: { graceSeconds: 0, freedShareMin: 0, intervalSeconds: 0 },
 };
