@@ -37,6 +37,10 @@ export interface StandOptions {
   readonly options?: Partial<FilesOptions>;
   /** Stays open afterwards; one of its own when absent. */
   readonly meta?: MetaStore;
+  /** Stays open afterwards, like `meta`: both together are a store that goes on. */
+  readonly objects?: ObjectStore;
+  /** How often that store was opened before. */
+  readonly restarts?: number;
   readonly background?: boolean;
   readonly caller?: Caller;
   /** By which groups wait; without one they start at once. */
@@ -49,16 +53,18 @@ export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
   await using building = new AsyncDisposableStack();
   const manual = new ManualClock();
   const clock = wanted.clock ?? manual;
-  const random = seededRandom(wanted.seed ?? 1);
+  const seed = wanted.seed ?? 1;
+  const secret = seededRandom(seed).bytes(32);
+  const random = seededRandom(seed + 1_000 * (wanted.restarts ?? 0));
   const log = silentLog;
   const meta = wanted.meta ?? building.use(openSqliteFile(':memory:'));
-  const objects = building.use(new MemoryObjects());
+  const objects = wanted.objects ?? building.use(new MemoryObjects());
   const chunks = building.use(
     await openChunkStore({
       meta,
       objects,
       format: DEFAULT_CHUNK_FORMAT,
-      secret: random.bytes(32),
+      secret,
       clock,
       random,
       log,

@@ -54,7 +54,7 @@ function roomOf(file: string): string {
 }
 
 const imports = files.flatMap(importsOf);
-const isTest = (file: string): boolean => /\.test\.ts$|(^|\/)contract\.ts$/.test(file);
+const isTest = (file: string): boolean => /\.test\.ts$|(^|\/)([a-z]+-)?contract\.ts$/.test(file);
 
 test('every room stands on a floor', () => {
   const rooms = new Set(files.map(roomOf));

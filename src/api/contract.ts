@@ -8,6 +8,7 @@ import { describe, test } from 'node:test';
 import { Fault, type FaultCode, utf8 } from '../base/index.ts';
 import type { BulkItem, BulkResult, ByteSource, FileService, Target, WriteOptions } from './file-service.ts';
 import type { FileRecord } from './records.ts';
+import { uploads } from './upload-contract.ts';
 
 /** A service over an empty store; disposing it ends everything it started. */
 export interface OpenedService extends AsyncDisposable {
@@ -50,6 +51,7 @@ export function fileServiceContract(
     describe('snapshots and the past', () => snapshots(check, contract));
     describe('locks', () => locks(check));
     describe('batches', () => batches(check));
+    describe('uploads in parts', () => uploads(check));
     describe('bringing back what was', () => turningBack(check));
     describe('search', () => searching(check));
     describe('names', () => names(check));

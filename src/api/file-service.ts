@@ -2,6 +2,7 @@
  * What Holdfast does with files, as every way of reaching a store answers it: in this process, over the control socket,
  * over HTTP. One contract suite runs over all of them. Paths are in text form; faults are Faults, also over the wire.
  */
+import type { ByteSource, CallOptions, Changing, Expecting } from './call-options.ts';
 import type {
   AttributeChange,
   BatchAnswer,
@@ -26,34 +27,15 @@ import type {
   Usage,
   VersionPage,
 } from './records.ts';
+import type { UploadService } from './upload-service.ts';
+
+export type { ByteSource, CallOptions, Changing, Expecting } from './call-options.ts';
 
 /**
  * A file by where it stands, or by its node. A record that a manifest has answered serves too, and may be found faster:
  * it stands for its path as it was listed.
  */
 export type Target = { readonly path: string } | { readonly id: number };
-
-/** Bytes pulled by the consumer. A chunk handed out stays unchanged until the next one is asked for. */
-export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-
-export interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What changes something may present a lock: `locked` past one of somebody else, `lock-lost` when it is held no more. */
-export interface Changing extends CallOptions {
-  readonly lockToken?: number | undefined;
-}
-
-/** The caller refuses to act on anything but this version (`conflict` names both). */
-export interface Expecting extends Changing {
-  readonly expectedVersion?: number | undefined;
-  /**
-   * And on no other node than this one: versions count per node, so that a file removed and made anew under the same
-   * name may have the same number again. `conflict` otherwise.
-   */
-  readonly expectedId?: number | undefined;
-}
 
 /** Reading the past: absent for now. */
 export interface AtOptions extends CallOptions {
@@ -375,6 +357,8 @@ export interface FileService {
     request: BatchRequest,
     options?: Changing & { readonly idempotencyKey?: string | undefined },
   ): Promise<BatchAnswer>;
+  /** Files that come in pieces. */
+  readonly uploads: UploadService;
   stats(options?: CallOptions): Promise<StoreStats>;
   /**
    * How much is in a folder, and how much room would come back if it went. What history keeps and no snapshot does counts

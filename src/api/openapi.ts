@@ -30,6 +30,7 @@ const TAGS: Readonly<Record<Route['tag'], string>> = {
   Versions: 'What a file was before, and back to it.',
   Snapshots: 'Named moments of a folder; what happened, and back to what was.',
   Trees: 'Move, copy, search and list whole trees.',
+  Uploads: 'Files of any size, in parts, that can be gone on with; and URLs that need no other credential.',
   Locks: 'Keep others from changing something for a while.',
   Store: 'Figures and checks of the whole store.',
   About: 'The server itself and this document.',
@@ -94,6 +95,11 @@ function parametersOf(route: Route, components: Components): Json[] {
 function inPath(route: Route): Json[] {
   if (route.path.includes('{id}')) {
     return [{ name: 'id', in: 'path', required: true, schema: { type: 'integer', minimum: 1 } }];
+  }
+  if (route.path.includes('{upload}')) {
+    const names = { name: 'upload', in: 'path', required: true, schema: { type: 'string' } };
+    const part = { name: 'part', in: 'path', required: true, schema: { type: 'integer', minimum: 1 } };
+    return route.path.includes('{part}') ? [names, part] : [names];
   }
   if (!route.path.includes('{path}')) return [];
   const description = 'The rest of the URL: percent-encoded bytes; slashes plain or as %2F.';

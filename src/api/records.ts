@@ -337,6 +337,66 @@ export const BatchAnswer = Type.Object(
 );
 export type BatchAnswer = Static<typeof BatchAnswer>;
 
+export const UploadPartRecord = Type.Object(
+  {
+    part: Type.Integer({ description: 'From 1.' }),
+    offset: Type.Integer({ description: 'Where it begins in the file.' }),
+    size: Type.Union([Type.Integer(), Type.Null()], {
+      description: 'Bytes that it has, or is to have; null for one that may be the last.',
+    }),
+    received: Type.Boolean({ description: 'All of its bytes are there, and durable.' }),
+    xxhash3: Type.Union([Type.String({ pattern: '^[0-9a-f]{16}$' }), Type.Null()], {
+      description: 'XXH3-64 of its bytes; null until it is there.',
+    }),
+    url: Type.Optional(
+      Type.String({ description: 'PUT its bytes there: needs no other credential. While it is not there.' }),
+    ),
+  },
+  { $id: 'UploadPartRecord' },
+);
+export type UploadPartRecord = Static<typeof UploadPartRecord>;
+
+export const UploadPartPage = Type.Object(
+  {
+    upload_id: Type.String(),
+    parts: Type.Array(UploadPartRecord, { description: 'In order.' }),
+    next: Type.Optional(Type.Integer({ description: 'Ask with it as `after` for the next page; absent on the last.' })),
+    urls_expire: Type.Optional(
+      Type.String({ format: 'date-time', description: 'When the URLs end; ask again for fresh ones.' }),
+    ),
+  },
+  { $id: 'UploadPartPage' },
+);
+export type UploadPartPage = Static<typeof UploadPartPage>;
+
+export const UploadRecord = Type.Object(
+  {
+    upload_id: Type.String({ description: 'Whoever knows it may send to it.' }),
+    path: Type.String({ description: 'Where the file goes.' }),
+    mode: Type.String({ description: 'create, replace or put.' }),
+    state: Type.Union([Type.Literal('open'), Type.Literal('complete'), Type.Literal('removed')]),
+    size: Type.Union([Type.Integer(), Type.Null()], { description: 'Bytes announced; null when not known.' }),
+    part_size: Type.Union([Type.Integer(), Type.Null()], {
+      description: 'Bytes of every part but the last; null for an upload that grows at its end.',
+    }),
+    part_count: Type.Union([Type.Integer(), Type.Null()], { description: 'Parts in all; null when not known.' }),
+    received: Type.Integer({ description: 'Bytes that are there and durable: of whole parts, or from the beginning.' }),
+    modified: Type.Optional(Type.String({ format: 'date-time' })),
+    created: Type.String({ format: 'date-time' }),
+    expires: Type.String({ format: 'date-time', description: 'When it is gone unless more comes.' }),
+    note: Type.Optional(Type.String()),
+    record: Type.Optional(Type.Unknown({ description: 'FileRecord of what it became, once it is complete.' })),
+  },
+  { $id: 'UploadRecord' },
+);
+export type UploadRecord = Static<typeof UploadRecord>;
+
+export const UploadList = Type.Object(
+  { uploads: Type.Array(UploadRecord, { description: 'The open ones.' }) },
+  { $id: 'UploadList' },
+);
+export type UploadList = Static<typeof UploadList>;
+
 export const Removed = Type.Object(
   {
     path: Type.String(),

@@ -28,10 +28,15 @@ import {
   SnapshotPage,
   SnapshotRecord,
   StoreStats,
+  UploadList,
+  UploadPartPage,
+  UploadPartRecord,
+  UploadRecord,
   Usage,
   VersionPage,
 } from './records.ts';
 import Type, { type Static, type TObject, type TSchema } from './schema.ts';
+import { PART_BYTES_MAX, PART_BYTES_MIN } from './upload-service.ts';
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -60,7 +65,7 @@ export interface RouteAnswer {
 export interface Route {
   readonly method: HttpMethod;
   readonly path: string;
-  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Snapshots' | 'Trees' | 'Locks' | 'Store' | 'About';
+  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Snapshots' | 'Trees' | 'Uploads' | 'Locks' | 'Store' | 'About';
   readonly summary: string;
   readonly description?: string;
   readonly query?: TObject;
@@ -338,6 +343,102 @@ const UploadFields = Type.Object(
   closed,
 );
 
+const Xxhash3 = Type.Optional(Type.String({ pattern: '^[0-9a-fA-F]{16}$', description: 'XXH3-64 of all bytes.' }));
+const Sha256 = Type.Optional(Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'SHA-256 of all bytes, hex.' }));
+/** How long a signed URL is good for, in seconds. */
+const URL_SECONDS_MAX = 7 * 86_400;
+const expiresIn = Type.Optional(
+  Type.Integer({
+    minimum: 1,
+    maximum: URL_SECONDS_MAX,
+    description: 'Seconds that the URLs are good for; 3600 when absent.',
+  }),
+);
+const signed = {
+  expires: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'Of a signed URL: until when, Unix seconds.',
+    }),
+  ),
+  signature: Type.Optional(Type.String({ maxLength: 100, description: 'Of a signed URL.' })),
+};
+
+const UploadBody = Type.Object(
+  {
+    path: PathText,
+    mode: Type.Optional(
+      Type.Union([Type.Literal('create'), Type.Literal('replace'), Type.Literal('put')], {
+        description:
+          'create: only where there is nothing. replace: only where there is a file. put (when absent): either.',
+      }),
+    ),
+    size: bytes('Bytes of the whole, where known.'),
+    part_size: Type.Optional(
+      Type.Integer({
+        minimum: PART_BYTES_MIN,
+        maximum: PART_BYTES_MAX,
+        description: 'Bytes of every part but the last; 32 MiB, or more for very large files, when absent.',
+      }),
+    ),
+    appended: flag('It has no parts: it grows at its end, and what came stays when a request breaks off.'),
+    xxhash3: Xxhash3,
+    sha256: Sha256,
+    modified: moment('Modification time; when it completes when absent.'),
+    permissions: Permissions,
+    parents,
+    note: Type.Optional(Type.String({ maxLength: 8_192, description: 'Kept with it, and answered with it.' })),
+    expires_in: expiresIn,
+    ...expecting,
+  },
+  closed,
+);
+
+const CompleteBody = Type.Object({ size: bytes('Bytes of the whole.'), xxhash3: Xxhash3, sha256: Sha256 }, closed);
+
+const CompleteAliasBody = Type.Object(
+  { upload_id: Type.String({ minLength: 1, maxLength: 100 }), ...CompleteBody.properties },
+  closed,
+);
+
+const UploadCreated = Type.Object(
+  {
+    ...UploadRecord.properties,
+    parts: Type.Optional(
+      Type.Array(UploadPartRecord, {
+        description: 'The first parts with their signed URLs; the rest a page at a time.',
+      }),
+    ),
+    urls_expire: Type.Optional(Type.String({ format: 'date-time' })),
+  },
+  { $id: 'UploadCreated' },
+);
+
+const SignedUrlBody = Type.Object(
+  {
+    path: Type.Optional(PathText),
+    file_id: Type.Optional(Id),
+    version: Type.Optional(VersionNumber),
+    expires_in: expiresIn,
+  },
+  { ...closed, description: 'Either path or file_id. The URL stays with the version, the current one when absent.' },
+);
+
+const SignedUrl = Type.Object(
+  {
+    url: Type.String(),
+    path: Type.String(),
+    file_id: Type.Integer(),
+    version: Type.Integer(),
+    size: Type.Integer(),
+    expires: Type.String({ format: 'date-time' }),
+  },
+  { $id: 'SignedUrl' },
+);
+
+const UPLOAD_FAULTS = ['not-found', 'conflict'] as const;
+
 const LockModeName = Type.Optional(
   Type.Union(
     LOCK_MODE_NAMES.map((mode) => Type.Literal(mode)),
@@ -385,6 +486,7 @@ const VersionQuery = Type.Object(
 
 const DownloadQuery = Type.Object(
   {
+    ...signed,
     file_id: Id,
     version: Type.Optional(
       Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'An older version.' }),
@@ -528,7 +630,7 @@ export const ROUTES = {
       206: { description: 'The range.', type: 'bytes', headers: [...FILE_ANSWER_HEADERS, 'Content-Range'] },
       304: { description: 'Not modified.', headers: ['ETag'] },
     },
-    faults: ['not-kept', 'not-found', 'is-folder', 'range', 'corrupt', 'conflict'],
+    faults: ['not-kept', 'not-found', 'is-folder', 'range', 'corrupt', 'conflict', 'signature', 'expired'],
   },
   downloadHead: {
     method: 'HEAD',
@@ -541,7 +643,7 @@ export const ROUTES = {
       200: { description: 'It is there.', headers: FILE_ANSWER_HEADERS },
       304: { description: 'Not modified.', headers: ['ETag'] },
     },
-    faults: ['not-kept', 'not-found', 'is-folder', 'conflict'],
+    faults: ['not-kept', 'not-found', 'is-folder', 'conflict', 'signature', 'expired'],
   },
   symlinkCreate: {
     method: 'POST',
@@ -794,6 +896,133 @@ export const ROUTES = {
     answers: { 200: { description: 'Records.', type: 'ndjson', schema: FileRecord } },
     faults: ['not-kept', 'not-found', 'not-folder'],
   },
+  uploadCreate: {
+    method: 'POST',
+    path: '/v1/uploads',
+    tag: 'Uploads',
+    summary: 'Begin an upload',
+    description:
+      'Answers its id, the size of a part and the first signed part URLs. Nothing is visible before it completes.',
+    headers: ['If-Match'],
+    body: { type: 'json', schema: UploadBody, example: { path: '/video.mkv', size: 5_000_000_000, parents: true } },
+    answers: { 201: { description: 'Begun.', type: 'json', schema: UploadCreated, headers: ['Location'] } },
+    faults: ['not-found', ...WRITE_FAULTS],
+  },
+  uploadList: {
+    method: 'GET',
+    path: '/v1/uploads',
+    tag: 'Uploads',
+    summary: 'The open uploads',
+    query: Type.Object({ path: text('Only those of this path.') }, closed),
+    answers: { 200: { description: 'The open uploads.', type: 'json', schema: UploadList } },
+  },
+  uploadRead: {
+    method: 'GET',
+    path: '/v1/uploads/{upload}',
+    tag: 'Uploads',
+    summary: 'How far an upload is',
+    description:
+      'With `Accept: text/event-stream` events `progress` as more becomes durable, until it is complete or removed.',
+    headers: ['Accept'],
+    answers: { 200: { description: 'What is durable of it.', type: 'json', schema: UploadRecord } },
+    faults: ['not-found'],
+  },
+  uploadParts: {
+    method: 'GET',
+    path: '/v1/uploads/{upload}/parts',
+    tag: 'Uploads',
+    summary: 'The parts of an upload',
+    description: 'Those that are there, and signed URLs for those that are not.',
+    query: Type.Object(
+      {
+        after: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000, description: 'Parts behind this one.' })),
+        limit: Limit,
+        expires_in: expiresIn,
+      },
+      closed,
+    ),
+    answers: { 200: { description: 'A page.', type: 'json', schema: UploadPartPage } },
+    faults: ['not-found', 'unsupported'],
+  },
+  partPut: {
+    method: 'PUT',
+    path: '/v1/uploads/{upload}/parts/{part}',
+    tag: 'Uploads',
+    summary: 'Send a part',
+    description:
+      'In any order, several at once. A part that breaks off counts for nothing; the same bytes again answer the same. With `signature` the URL needs no other credential.',
+    query: Type.Object({ ...signed, size_max: bytes('Of a signed URL: bytes at most.') }, closed),
+    headers: ['X-File-Size', 'X-File-Hash', 'Content-Digest'],
+    body: { type: 'bytes', description: 'The bytes of the part.' },
+    answers: { 200: { description: 'It is there.', type: 'json', schema: UploadPartRecord } },
+    faults: [
+      ...UPLOAD_FAULTS,
+      'range',
+      'unsupported',
+      'too-large',
+      'mismatch',
+      'full',
+      'aborted',
+      'signature',
+      'expired',
+    ],
+  },
+  uploadAppend: {
+    method: 'PATCH',
+    path: '/v1/uploads/{upload}',
+    tag: 'Uploads',
+    summary: 'Send more at the end',
+    description: 'Of an upload that grows at its end. What came before the request broke off stays.',
+    query: Type.Object(
+      { offset: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Where it ends now.' }) },
+      closed,
+    ),
+    body: { type: 'bytes', description: 'What comes next.' },
+    answers: { 200: { description: 'What is durable now.', type: 'json', schema: UploadRecord } },
+    faults: [...UPLOAD_FAULTS, 'unsupported', 'too-large', 'full', 'aborted'],
+  },
+  uploadComplete: {
+    method: 'POST',
+    path: '/v1/uploads/{upload}/complete',
+    tag: 'Uploads',
+    summary: 'Make the file',
+    description:
+      'After its size and hashes were checked, in one commit. Whatever it is refused with, the upload stays. Asked again it answers the same.',
+    headers: ['Lock-Token'],
+    body: { type: 'json', schema: CompleteBody, isOptional: true, example: { size: 5_000_000_000 } },
+    answers: { 200: record('The file.') },
+    faults: ['not-found', 'incomplete', 'corrupt', ...WRITE_FAULTS],
+  },
+  uploadCompleteAlias: {
+    method: 'POST',
+    path: '/v1/upload/complete',
+    tag: 'Uploads',
+    summary: 'Make the file; the same under another name',
+    headers: ['Lock-Token'],
+    body: { type: 'json', schema: CompleteAliasBody, example: { upload_id: 'q7Cw0bXxkV0uQyYqJm4x1Zs2' } },
+    answers: { 200: record('The file.') },
+    faults: ['not-found', 'incomplete', 'corrupt', ...WRITE_FAULTS],
+  },
+  uploadRemove: {
+    method: 'DELETE',
+    path: '/v1/uploads/{upload}',
+    tag: 'Uploads',
+    summary: 'Remove an upload',
+    description: 'Its bytes are given back behind. The file of one that is complete stays.',
+    answers: { 200: { description: 'What it was.', type: 'json', schema: UploadRecord } },
+    faults: ['not-found', 'conflict'],
+  },
+  signedUrl: {
+    method: 'POST',
+    path: '/v1/signed-urls',
+    tag: 'Uploads',
+    summary: 'A URL that anybody may download a version from',
+    description:
+      'Without any other credential, for a while. What it answers never changes, so caches may keep it: Range, ETag and immutable caching headers.',
+    body: { type: 'json', schema: SignedUrlBody, example: { path: '/notes.txt', expires_in: 600 } },
+    answers: { 200: { description: 'The URL.', type: 'json', schema: SignedUrl } },
+    faults: ['not-found', 'not-folder', 'is-folder'],
+  },
   lockTake: {
     method: 'POST',
     path: '/v1/locks',
@@ -953,18 +1182,22 @@ export const UPLOAD_FIELDS = UploadFields;
 
 type QueryValue = string | number | boolean | undefined;
 
-/** URL of a route from its root: `encodedPath` for `{path}` as urlOfPath writes it, `id` for `{id}`. */
+/** URL of a route from its root: `encodedPath` for `{path}` as urlOfPath writes it, `id` for `{id}`, `upload` and `part` likewise. */
 export function urlOfRoute(
   id: RouteId,
   parameters: {
     readonly path?: string | undefined;
     readonly id?: number | undefined;
+    readonly upload?: string | undefined;
+    readonly part?: number | undefined;
     readonly query?: object | undefined;
   } = {},
 ): string {
   const url = routeOf(id)
     .path.replace('{path}', () => parameters.path ?? '')
-    .replace('{id}', () => String(parameters.id ?? ''));
+    .replace('{id}', () => String(parameters.id ?? ''))
+    .replace('{upload}', () => encodeURIComponent(parameters.upload ?? ''))
+    .replace('{part}', () => String(parameters.part ?? ''));
   const query = Object.entries((parameters.query ?? {}) as Record<string, QueryValue>)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}=${encodedValue(name, String(value))}`)

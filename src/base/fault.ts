@@ -16,6 +16,7 @@ export const FAULT_CODES = [
   'too-large', // beyond a named size limit
   'range', // the asked range lies outside the content
   'mismatch', // bytes differ from the announced length or checksum
+  'incomplete', // bytes or parts of an upload have not come yet
   'full', // the disk has no room
   'quota', // the space may not hold more
   'corrupt', // stored bytes are damaged; nothing of them is served
@@ -26,6 +27,8 @@ export const FAULT_CODES = [
   'deadlock', // waiting for a lock would never end
   'lock-lost', // the lock that this relies on is not held any more
   'denied', // not allowed
+  'signature', // the signature of a URL does not fit what is asked
+  'expired', // a signed URL is over its time
   'read-only', // the place cannot be written
   'unsupported', // this store, door or backend cannot do that
   'incompatible', // made by a newer or different Holdfast

@@ -48,7 +48,7 @@ import type {
   VersionPage,
   WriteOptions,
 } from '../api/index.ts';
-import { batchOrder, FakeLocks } from '../api/index.ts';
+import { batchOrder, FakeLocks, FakeUploads } from '../api/index.ts';
 import { concatBytes, Fault, hexOf } from '../base/index.ts';
 import { newContentHash } from '../chunks/index.ts';
 import { comparePaths, liesUnder, rawOfText } from './raw.ts';
@@ -101,6 +101,16 @@ export class FakeService implements FileService {
     is_clean: true,
   };
   readonly #locks = new FakeLocks();
+  readonly uploads = new FakeUploads().for({
+    check: () => {},
+    write: (path, source, options) => this.write(path, source, options),
+    xxhash3: (bytes) => {
+      const hash = newContentHash();
+      hash.update(bytes);
+      return hexOf(hash.digest());
+    },
+    sha256: () => '',
+  });
   #ids = 1;
 
   readonly #snapshots = new Map<string, { readonly record: SnapshotRecord; readonly past: FakeService }>();

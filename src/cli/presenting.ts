@@ -19,6 +19,11 @@ export function presenting(service: FileService, lockToken: number): FileService
     move: (from, to, options) => service.move(from, to, as(options)),
     copy: (from, to, options) => service.copy(from, to, as(options)),
     remove: (path, options) => service.remove(path, as(options)),
+    uploads: {
+      ...service.uploads,
+      create: (path, options) => service.uploads.create(path, as(options)),
+      complete: (upload, options) => service.uploads.complete(upload, as(options)),
+    },
     batch: (request, options) => service.batch(request, as(options)),
     restore: (target, version, options) => service.restore(target, version, as(options)),
   };

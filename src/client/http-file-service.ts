@@ -78,6 +78,7 @@ import {
   utf8,
 } from '../base/index.ts';
 import { writeManyThrough } from './bulk-writes.ts';
+import { httpUploads } from './http-uploads.ts';
 import { linesOf } from './lines.ts';
 
 export interface HttpFileServiceOptions {
@@ -100,6 +101,8 @@ const JSON_BYTES_MAX = 64 * 1024 * 1024;
 interface Call {
   readonly path?: string | undefined;
   readonly id?: number | undefined;
+  readonly upload?: string | undefined;
+  readonly part?: number | undefined;
   readonly query?: object | undefined;
   readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
   readonly json?: unknown;
@@ -109,6 +112,11 @@ interface Call {
 
 export class HttpFileService implements FileService {
   readonly #options: HttpFileServiceOptions;
+  readonly uploads = httpUploads({
+    ask: (id, call) => this.#json(id, call),
+    exactly,
+    digestOf: (sha256) => `sha-256=:${base64OfHex(sha256)}:`,
+  });
 
   constructor(options: HttpFileServiceOptions) {
     this.#options = options;
@@ -396,7 +404,8 @@ export class HttpFileService implements FileService {
 
   async #send(id: RouteId, call: Call): Promise<TransportAnswer> {
     const path = call.path === undefined ? undefined : urlOfPath(pathOfText(call.path));
-    const url = `${this.#options.baseUrl ?? ''}${urlOfRoute(id, { path, id: call.id, query: call.query })}`;
+    const named = { id: call.id, upload: call.upload, part: call.part };
+    const url = `${this.#options.baseUrl ?? ''}${urlOfRoute(id, { ...named, path, query: call.query })}`;
     const json = call.json === undefined ? undefined : utf8(JSON.stringify(call.json));
     const headers = {
       accept: 'application/json',

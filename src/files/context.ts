@@ -38,6 +38,15 @@ export interface FilesOptions {
   readonly compression: CompressionRules;
   readonly gc: CollectRules;
   readonly scrub: ScrubRules;
+  readonly uploads: UploadRules;
+}
+
+/** Files on their way in. */
+export interface UploadRules {
+  /** How long one is kept after its last bytes came. */
+  readonly expireAfterSeconds: number;
+  /** So many of one user may be open at once; 1 to 10,000. */
+  readonly openMax: number;
 }
 
 /** How packs are read back behind the operations. */
@@ -68,6 +77,7 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   idempotencySeconds: 24 * 3600,
   gc: { graceSeconds: 600, freedShareMin: 0.25, intervalSeconds: 0 },
   scrub: { bytesPerSecond: 0, everySeconds: 25 * 24 * 3600 },
+  uploads: { expireAfterSeconds: 24 * 3600, openMax: 100 },
 };
 
 /** Who asks, through which door, in which request; stands in the commit of what they do. */

@@ -24,6 +24,7 @@ import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './upkeep/reaper.ts';
 import { type RepairReport, type RepairWishes, repair } from './upkeep/repair.ts';
 import { BackgroundScrubber } from './upkeep/scrub.ts';
 import { Sharers } from './upkeep/sharers.ts';
+import { Uploads } from './uploads/uploads.ts';
 
 /** The one user until there are accounts. */
 export const OWNER = 'owner';
@@ -35,6 +36,8 @@ const REAP_AT_CLOSE_MS = 2_000;
 const SWEEP_MS = 3600 * 1000;
 /** How often the window of history moves on, and what has left it is taken away. */
 const HISTORY_MS = 600 * 1000;
+/** How often uploads that are over their time are looked for. */
+const UPLOADS_MS = 600 * 1000;
 
 export interface OpenFilesOptions {
   readonly meta: MetaStore;
@@ -60,6 +63,7 @@ export interface OpenTreeOptions {
 export class Files implements AsyncDisposable {
   readonly context: Context;
   readonly locks: Locks;
+  readonly uploads = new Uploads(() => this.context);
   readonly #spaces: Map<string, Space>;
   readonly #reaper: Reaper;
   readonly #isBackground: boolean;
@@ -71,6 +75,8 @@ export class Files implements AsyncDisposable {
   /** One sweep of history at a time. */
   #history: Promise<unknown> = Promise.resolve();
   #isHistoryOwed = false;
+  #uploadsTimer: Disposable | undefined;
+  #uploads: Promise<unknown> = Promise.resolve();
   readonly #closing = new AbortController();
   readonly #collector = new BackgroundCollector(() => this.context, this.#closing.signal);
   readonly #scrubber = new BackgroundScrubber(() => this.context, this.#closing.signal);
@@ -125,6 +131,7 @@ export class Files implements AsyncDisposable {
     this.#reaper.kick();
     this.#planSweep();
     this.#planHistory();
+    this.#planUploads();
     this.#collector.plan();
     this.#scrubber.plan();
     this.#schedules.plan();
@@ -246,10 +253,28 @@ export class Files implements AsyncDisposable {
     });
   }
 
+  /** Removes uploads that are over their time; answers how many. */
+  async expireUploadsNow(): Promise<number> {
+    let removed = 0;
+    for (const space of this.spaces) removed += await this.uploads.removeExpired(space, this.#closing.signal);
+    return removed;
+  }
+
+  #planUploads(): void {
+    this.#uploadsTimer = this.context.clock.after(UPLOADS_MS, () => {
+      this.#uploads = this.expireUploadsNow()
+        .catch((error: unknown) => this.context.log.warn('files.uploads-failed', { error: String(error) }))
+        .finally(() => {
+          if (!this.#closing.signal.aborted) this.#planUploads();
+        });
+    });
+  }
+
   /** Ends the work behind; what is left of it goes on at the next opening. Metadata and chunks stay open. */
   async close(): Promise<void> {
     this.#sweepTimer?.[Symbol.dispose]();
     this.#historyTimer?.[Symbol.dispose]();
+    this.#uploadsTimer?.[Symbol.dispose]();
     if (!this.#isBackground && (this.#isReapOwed || this.#isHistoryOwed)) await this.#tidyForAWhile();
     this.#closing.abort(new Fault('unavailable', 'The store is closing.'));
     await this.#collector.close();
@@ -257,6 +282,8 @@ export class Files implements AsyncDisposable {
     await this.#schedules.close();
     await this.#sweep;
     await this.#history;
+    await this.#uploads;
+    await this.uploads.close();
     await this.locks.close();
     await this.#reaper.close();
   }

@@ -10,6 +10,7 @@ import {
   type ListOptions,
   type ListPage,
   type ManifestOptions,
+  PART_PAGE_MAX,
   type Path,
   pathOfText,
   type ReadOptions,
@@ -183,6 +184,22 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     locks: async ({ path } = {}) => ({
       locks: [...(await files.locks.list(space, path === undefined ? undefined : pathOfText(path)))],
     }),
+    uploads: {
+      create: async (path, options = {}) => files.uploads.create(space, as(options), await pathOf(path), options),
+      putPart: async (upload, part, source, options = {}) =>
+        files.uploads.putPart(space, upload, part, source, options),
+      append: async (upload, offset, source, options = {}) =>
+        files.uploads.append(space, upload, offset, source, options.signal),
+      find: (upload) => files.uploads.find(space, upload),
+      parts: async (upload, { after = 0, limit } = {}) =>
+        files.uploads.parts(space, upload, after, limitOf(limit, PART_PAGE_MAX)),
+      list: async ({ path } = {}) => files.uploads.list(space, path === undefined ? undefined : pathOfText(path)),
+      complete: async (upload, options = {}) => {
+        await files.settle();
+        return files.uploads.complete(space, as(options), upload, options);
+      },
+      remove: (upload) => files.uploads.remove(space, upload),
+    },
     stats: async () => {
       await files.settle();
       return stats(context, files.spaces);

@@ -49,20 +49,37 @@ export async function writeFile(
   const request = ['write', text, options.mode, built.size, hexOf(built.hash)];
   // Awaited here: the content must not be let go of before its commit.
   return await decideOnce(context, space, `Writing ${text}`, { key: options.idempotencyKey, request }, async () => {
-    const found = await checkGoal(context, space, path, options);
     const now = context.clock.now();
-    const fresh = { content: built.content, size: built.size, modified: modified ?? now, mode: options.permissions };
-    const { parts, record } =
-      found === undefined
-        ? await planNewFile(context, space, path, built, fresh, options, now)
-        : await planNewVersion(context, space, found, built, fresh, now);
-    const kind = found === undefined ? 'create' : 'write';
+    const { parts, record, kind } = await planFile(context, space, path, built, { ...options, modified }, now);
     return {
       change: changeOf(space, caller, kind, now, withContent(parts, built)),
       answer: record,
       onCommitted: () => built.linked(),
     };
   });
+}
+
+/** Which file is wanted: WriteOptions as far as they are about the file itself. */
+export type WantedFile = Pick<WriteOptions, 'mode' | 'expectedVersion' | 'expectedId' | 'permissions' | 'parents'>;
+
+/** A content that is to become a file. */
+export type FinishedContent = Pick<Built, 'content' | 'size' | 'hash'>;
+
+/** What links a content to a path. @throws the fault that the mode and the expected version ask for. */
+export async function planFile(
+  context: Context,
+  space: Space,
+  path: Path,
+  built: FinishedContent,
+  options: WantedFile & { readonly modified: Moment | undefined },
+  now: Moment,
+): Promise<PlannedFile & { readonly kind: 'create' | 'write' }> {
+  const found = await checkGoal(context, space, path, options);
+  const { permissions: mode, modified = now } = options;
+  const fresh = { content: built.content, size: built.size, modified, mode };
+  if (found === undefined)
+    return { ...(await planNewFile(context, space, path, built, fresh, options, now)), kind: 'create' };
+  return { ...(await planNewVersion(context, space, found, built, fresh, now)), kind: 'write' };
 }
 
 interface Fresh {
@@ -81,9 +98,9 @@ async function planNewFile(
   context: Context,
   space: Space,
   path: Path,
-  built: Built,
+  built: FinishedContent,
   fresh: Fresh,
-  options: WriteOptions,
+  options: WantedFile,
   now: Moment,
 ): Promise<PlannedFile> {
   const { place, parts } = await placeFor(context, space, path, options.parents === true, now);
@@ -106,7 +123,7 @@ async function planNewVersion(
   context: Context,
   space: Space,
   found: Found,
-  built: Built,
+  built: FinishedContent,
   fresh: Fresh,
   now: Moment,
 ): Promise<PlannedFile> {
@@ -128,11 +145,11 @@ export function withContent(parts: Parts, built: Built): Parts {
 }
 
 /** What stands at the goal now; @throws the fault that the mode and the expected version ask for. */
-async function checkGoal(
+export async function checkGoal(
   context: Context,
   space: Space,
   path: Path,
-  options: WriteOptions,
+  options: WantedFile,
 ): Promise<Found | undefined> {
   const text = textOfPath(path);
   const found = await findPath(context, space, path);
@@ -166,7 +183,7 @@ export function existsFault(found: Found): Fault {
   });
 }
 
-function checkHash(path: string, what: string, announced: string | undefined, actual: string | undefined): void {
+export function checkHash(path: string, what: string, announced: string | undefined, actual: string | undefined): void {
   if (announced === undefined || announced.toLowerCase() === actual) return;
   const sentence = `The bytes sent for ${path} have the ${what} ${actual}, but ${announced} was announced. Nothing was stored; send it again.`;
   throw new Fault('mismatch', sentence, { path, what, announced, actual });

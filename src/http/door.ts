@@ -18,16 +18,26 @@ import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.t
 import { problemAnswer, type Sending, send } from './answer.ts';
 import { answeredFault, headersOfFault } from './answered-fault.ts';
 import { type Arrival, arrivalOf, checkSender, type Entrance, ownHosts, partsOfUrl, setArrival } from './arrival.ts';
-import { type DoorParts, Exchange, type Handler, type Handlers, type HealthFacts, rulesOf } from './exchange.ts';
+import {
+  type DoorParts,
+  Exchange,
+  type Handler,
+  type Handlers,
+  type HealthFacts,
+  rulesOf,
+  type UrlNames,
+} from './exchange.ts';
 import { fileHandlers, present } from './file-handlers.ts';
 import { listenOnLoopback, listenPrivately } from './listening.ts';
 import { lockHandlers } from './lock-handlers.ts';
 import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
 import { refuseRaw } from './raw-refusal.ts';
+import { SIGNING_KEY_BYTES, UrlSigner } from './signed-urls.ts';
 import { snapshotHandlers } from './snapshot-handlers.ts';
 import { storeHandlers } from './store-handlers.ts';
 import { treeHandlers } from './tree-handlers.ts';
 import { dropBody } from './upload-body.ts';
+import { uploadHandlers } from './upload-handlers.ts';
 import { lockTokensOf } from './write-headers.ts';
 
 /** Who asks; stands in the commit of what they do. */
@@ -45,6 +55,8 @@ export interface HttpDoorParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Signs URLs, SIGNING_KEY_BYTES; absent: one that lasts as long as the door. */
+  readonly signingKey?: Uint8Array;
   /** What is absent has its default. */
   readonly options?: Partial<HttpOptions>;
   /** What /v1/health and the documents tell. */
@@ -84,7 +96,14 @@ const LAST_REQUEST_MS = 200;
 const LAST_TURN_MS = 10;
 const LAST_TURNS_MAX = 50;
 
-const HANDLERS: Handlers = { ...fileHandlers, ...treeHandlers, ...snapshotHandlers, ...lockHandlers, ...storeHandlers };
+const HANDLERS: Handlers = {
+  ...fileHandlers,
+  ...treeHandlers,
+  ...snapshotHandlers,
+  ...lockHandlers,
+  ...uploadHandlers,
+  ...storeHandlers,
+};
 
 export async function createHttpDoor(parts: HttpDoorParts): Promise<HttpDoor> {
   const door = new Door(parts);
@@ -128,7 +147,8 @@ class Door implements HttpDoor {
     this.#options = { ...HTTP_OPTIONS_DEFAULT, ...parts.options };
     this.#requestPrefix = hexOf(parts.random.bytes(4));
     const isDraining = (): boolean => this.#draining !== undefined;
-    this.#doorParts = { clock: parts.clock, options: this.#options, info: parts.info, isDraining };
+    const signer = new UrlSigner(parts.signingKey ?? parts.random.bytes(SIGNING_KEY_BYTES), parts.clock);
+    this.#doorParts = { clock: parts.clock, options: this.#options, signer, info: parts.info, isDraining };
     this.#app = this.#createApp();
   }
 
@@ -164,7 +184,7 @@ class Door implements HttpDoor {
   #addRoute<Id extends RouteId>(id: Id): void {
     const route = routeOf(id);
     const handler: Handler<Id> = HANDLERS[id];
-    const url = route.path.replace('{path}', '').replace('{id}', ':id');
+    const url = route.path.replace('{path}', '').replaceAll(/\{(id|upload|part)\}/g, ':$1');
     const hasOwnHead = ROUTE_IDS.some(
       (other) => routeOf(other).method === 'HEAD' && routeOf(other).path === route.path,
     );
@@ -174,11 +194,11 @@ class Door implements HttpDoor {
     this.#methods.set(route.path, known);
     const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
       reply.hijack();
-      const parameters = request.params as Readonly<Record<string, string | undefined>>;
+      const names = request.params as UrlNames;
       await this.#serve(request.raw, reply.raw, (message, signal) => {
         const service = this.#serviceFor(message);
         const rules = rulesOf(id);
-        return handler(new Exchange<Id>({ message, service, signal, door: this.#doorParts, rules, id: parameters.id }));
+        return handler(new Exchange<Id>({ message, service, signal, door: this.#doorParts, rules, names }));
       });
     };
     this.#app.route({ method: methods, url, handler: answer });
@@ -207,8 +227,8 @@ class Door implements HttpDoor {
 
   #allowed(route: string): string[] {
     for (const [path, methods] of this.#methods) {
-      const isIt = path.includes('{id}')
-        ? new RegExp(`^${path.replace('{id}', '[^/]+')}$`).test(route)
+      const isIt = /\{(id|upload|part)\}/.test(path)
+        ? new RegExp(`^${path.replaceAll(/\{(id|upload|part)\}/g, '[^/]+')}$`).test(route)
         : path.replace('{path}', '') === route;
       if (isIt) return [...methods];
     }

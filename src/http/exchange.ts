@@ -21,6 +21,7 @@ import { arrivalOf } from './arrival.ts';
 import { type Expectation, expectationOf, needsRecord } from './conditions.ts';
 import type { HttpOptions } from './options.ts';
 import { bodyChecker, jsonOf, queryReader } from './query.ts';
+import type { UrlSigner } from './signed-urls.ts';
 import { smallBodyOf, uploadOf } from './upload-body.ts';
 import { checkEncoding } from './write-headers.ts';
 
@@ -28,6 +29,7 @@ import { checkEncoding } from './write-headers.ts';
 export interface DoorParts {
   readonly clock: Clock;
   readonly options: HttpOptions;
+  readonly signer: UrlSigner;
   readonly info: () => Promise<HealthFacts> | HealthFacts;
   readonly isDraining: () => boolean;
 }
@@ -39,6 +41,13 @@ export interface HealthFacts {
   readonly uptime_seconds: number;
 }
 
+/** What stands for the names in a route, as text. */
+export interface UrlNames {
+  readonly id?: string | undefined;
+  readonly upload?: string | undefined;
+  readonly part?: string | undefined;
+}
+
 export class Exchange<Id extends RouteId = RouteId> {
   readonly message: IncomingMessage;
   readonly service: FileService;
@@ -46,7 +55,7 @@ export class Exchange<Id extends RouteId = RouteId> {
   readonly door: DoorParts;
   readonly query: QueryOf<Id>;
   readonly #rules: RouteRules;
-  readonly #id: number | undefined;
+  readonly #names: UrlNames;
   #path: Path | undefined;
 
   constructor(parts: {
@@ -55,15 +64,15 @@ export class Exchange<Id extends RouteId = RouteId> {
     readonly signal: AbortSignal;
     readonly door: DoorParts;
     readonly rules: RouteRules;
-    /** What stands for `{id}`, as text. */
-    readonly id: string | undefined;
+    readonly names: UrlNames;
   }) {
     this.message = parts.message;
     this.service = parts.service;
     this.signal = parts.signal;
     this.door = parts.door;
     this.#rules = parts.rules;
-    this.#id = parts.id === undefined ? undefined : idOf(parts.id);
+    this.#names = parts.names;
+    if (parts.names.id !== undefined) idOf(parts.names.id);
     this.query = parts.rules.readQuery(arrivalOf(parts.message).query) as QueryOf<Id>;
   }
 
@@ -83,7 +92,19 @@ export class Exchange<Id extends RouteId = RouteId> {
 
   /** What stands for `{id}`. */
   get id(): number {
-    return this.#id ?? idOf('');
+    return idOf(this.#names.id ?? '');
+  }
+
+  /** What stands for `{upload}`. */
+  get upload(): string {
+    return this.#names.upload ?? '';
+  }
+
+  /** What stands for `{part}`. @throws Fault `invalid`. */
+  get part(): number {
+    const { part = '' } = this.#names;
+    if (/^\d{1,9}$/.test(part)) return Number(part);
+    throw new Fault('invalid', `${JSON.stringify(part.slice(0, 100))} is not the number of a part.`, {});
   }
 
   #readPath(): Path {
@@ -104,7 +125,7 @@ export class Exchange<Id extends RouteId = RouteId> {
   }
 
   /** The body as bytes of a file. @throws Fault `unsupported` for an encoded one. */
-  upload(bytesMax: number = this.door.options.fileBytesMax): AsyncIterable<Uint8Array> {
+  source(bytesMax: number = this.door.options.fileBytesMax): AsyncIterable<Uint8Array> {
     checkEncoding(this.headers);
     return uploadOf(this.message, bytesMax);
   }

@@ -25,6 +25,7 @@ import {
   dependencies,
   type Expecting,
   FakeLocks,
+  FakeUploads,
   type FileRead,
   type FileRecord,
   type FileService,
@@ -129,6 +130,7 @@ export class FakeStore {
   #id = 0;
   #commit = 0;
   readonly locks = new FakeLocks();
+  readonly uploads = new FakeUploads();
 
   constructor() {
     this.root = this.make('folder', new Uint8Array(), undefined, 0o755);
@@ -286,8 +288,18 @@ class FakeFileService implements FileService {
   readonly #caller: FakeCaller;
   readonly #root: FakeNode;
   readonly #shown: string;
+  readonly uploads: FileService['uploads'];
 
   constructor(store: FakeStore, caller: FakeCaller, root: FakeNode = store.root, shown = '/') {
+    this.uploads = store.uploads.for({
+      check: (path, options) => {
+        const names = pathOfText(path);
+        this.#checkGoal(names, textOfPath(names), { ...options, mode: options.mode ?? 'put' });
+      },
+      write: (path, source, options) => this.write(path, source, options),
+      xxhash3: (bytes) => xxhash.XXHash3.hash(Buffer.from(bytes)).toString('hex'),
+      sha256: (bytes) => createHash('sha256').update(bytes).digest('hex'),
+    });
     this.#store = store;
     this.#caller = caller;
     this.#root = root;

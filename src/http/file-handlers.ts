@@ -16,6 +16,7 @@ import { boundaryOf, type Part, partsOf } from './multipart.ts';
 import { fieldReader } from './query.ts';
 import { type ByteRange, rangeOf } from './ranges.ts';
 import { headersOfContent } from './served-content.ts';
+import { isSigned } from './signed-urls.ts';
 import { type Announced, announcedBy, checkSize, idempotencyKeyOf } from './write-headers.ts';
 
 /** How often a read is begun anew when the file changes between looking at its size and reading a range. */
@@ -55,7 +56,7 @@ const fileCreate: Handler<'fileCreate'> = async (exchange) => {
   const { service, signal, query, path } = exchange;
   const announced = announcedBy(exchange.headers, exchange.door.options.fileBytesMax);
   const options = { ...announced, mode: 'create', parents: query.parents ?? false, signal } as const;
-  return madeAnswer(await service.write(path, exchange.upload(), options));
+  return madeAnswer(await service.write(path, exchange.source(), options));
 };
 
 const filePut: Handler<'filePut'> = async (exchange) => {
@@ -69,7 +70,7 @@ const filePut: Handler<'filePut'> = async (exchange) => {
   }
   const mode = isNew === true ? 'create' : query.create === true && isOld !== true ? 'put' : 'replace';
   const options = { ...announced, ...expected, mode, parents: query.parents ?? false, signal } as const;
-  const record = await service.write(path, exchange.upload(), options);
+  const record = await service.write(path, exchange.source(), options);
   // Versions of a file begin with 1, and whoever replaces one raises it.
   return record.version === 1 ? madeAnswer(record) : recordAnswer(record);
 };
@@ -95,6 +96,7 @@ type ReadExchange = Exchange<'fileRead'> | Exchange<'fileHead'> | Exchange<'down
 /** What GET, HEAD and download answer. */
 async function read(exchange: ReadExchange, target: Target): Promise<Answer> {
   const { service, signal, headers, query } = exchange;
+  const caching = 'file_id' in query ? signedCaching(exchange as Exchange<'download'>) : {};
   const version = present({ version: query.version, at: query.at });
   const isHead = exchange.message.method === 'HEAD';
   const conditions = [
@@ -106,21 +108,31 @@ async function read(exchange: ReadExchange, target: Target): Promise<Answer> {
   ];
   if (!isHead && conditions.every((name) => headers[name] === undefined)) {
     const { record, bytes } = await service.read(target, { ...version, signal });
-    return contentAnswer(exchange, record, bytes);
+    return contentAnswer(exchange, record, bytes, 'whole', caching);
   }
   for (let attempt = 1; attempt <= READ_ATTEMPTS_MAX; attempt++) {
     const record = await recordOfContent(exchange, target, version);
     const verdict = judgeRead(headers, record);
     if (verdict === 'failed') throw failedPrecondition(record);
-    if (verdict === 'not-modified') return { kind: 'empty', status: 304, headers: { etag: etagOf(record) } };
+    if (verdict === 'not-modified')
+      return { kind: 'empty', status: 304, headers: { etag: etagOf(record), ...caching } };
     const range = isHead || !isRangeWanted(headers, record) ? 'whole' : rangeOf(headers.range, record.size);
     if (range === 'none') throw unsatisfiable(headers.range, record);
-    if (isHead) return contentAnswer(exchange, record, []);
+    if (isHead) return contentAnswer(exchange, record, [], 'whole', caching);
     const found = await service.read(target, { ...version, ...(range === 'whole' ? {} : range), signal });
-    if (etagOf(found.record) === etagOf(record)) return contentAnswer(exchange, found.record, found.bytes, range);
+    if (etagOf(found.record) === etagOf(record))
+      return contentAnswer(exchange, found.record, found.bytes, range, caching);
     await endUnread(found.bytes);
   }
   throw new Fault('busy', 'The file changes faster than it can be read. Try again in a moment.', {});
+}
+
+/** A signed URL is for one version, which never changes: whoever stands in front may keep it as long as it is good. */
+function signedCaching({ query, door }: Exchange<'download'>): AnswerHeaders {
+  if (!isSigned(query)) return {};
+  door.signer.checkFile(query.file_id, query.version, query);
+  const seconds = door.signer.secondsUntil(query.expires ?? 0);
+  return { 'cache-control': `public, max-age=${seconds}, immutable`, 'cross-origin-resource-policy': 'cross-origin' };
 }
 
 function unsatisfiable(range: string | undefined, record: FileRecord): Fault {
@@ -151,12 +163,13 @@ function contentAnswer(
   exchange: ReadExchange,
   record: FileRecord,
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  range: ByteRange | 'whole' = 'whole',
+  range: ByteRange | 'whole',
+  caching: AnswerHeaders,
 ): Answer {
   const source = Symbol.asyncIterator in bytes ? bytes : noBytes();
   const isRecordWanted = /(^|,)\s*file-record\s*(,|;|$)/i.test(String(exchange.headers.prefer ?? ''));
   const whole = isRecordWanted ? { 'x-file-record': encodeURIComponent(JSON.stringify(record)) } : {};
-  const headers = { ...headersOfContent(record), ...whole };
+  const headers = { ...headersOfContent(record), ...whole, ...caching };
   if (range === 'whole') return { kind: 'bytes', status: 200, headers, length: record.size, bytes: source };
   const last = range.offset + range.length - 1;
   const partial = { ...headers, 'content-range': `bytes ${range.offset}-${last}/${record.size}` };
@@ -198,7 +211,7 @@ const upload: Handler<'upload'> = async (exchange) => {
   const { formFieldsMax, formFieldBytesMax, fileBytesMax } = exchange.door.options;
   // The form around the file: every field with its headers.
   const formBytesMax = fileBytesMax + 2 * (formFieldsMax + 2) * formFieldBytesMax;
-  const parts = partsOf(exchange.upload(formBytesMax), boundary, { partHeaderBytesMax: formFieldBytesMax });
+  const parts = partsOf(exchange.source(formBytesMax), boundary, { partHeaderBytesMax: formFieldBytesMax });
   const { file, fields } = await fieldsBefore(parts, exchange);
   const path = pathOfUpload(fields.path, file.filename ?? '');
   const announced: Announced = {

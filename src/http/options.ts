@@ -32,6 +32,8 @@ export interface HttpOptions {
   readonly progressMs: number;
   /** Names, beside 127.0.0.1, localhost and [::1], under which the server may be addressed: `name` or `name:port`. */
   readonly hosts: readonly string[];
+  /** In front of every URL that is handed out; empty: as the client has called the server. */
+  readonly publicUrl: string;
 }
 
 export const HTTP_OPTIONS_DEFAULT: HttpOptions = {
@@ -50,4 +52,5 @@ export const HTTP_OPTIONS_DEFAULT: HttpOptions = {
   lingerBytesMax: 64 * 2 ** 20,
   progressMs: 1_000,
   hosts: [],
+  publicUrl: '',
 };

@@ -311,6 +311,63 @@ export interface LockRow {
   readonly expiresMs: number;
 }
 
+/** Values of `state` in uploads; never renumbered. A removed one only waits for its parts' rows to go. */
+export const UPLOAD_STATE = { open: 1, complete: 2, removed: 3 } as const;
+export type UploadState = (typeof UPLOAD_STATE)[keyof typeof UPLOAD_STATE];
+
+/**
+ * A file on its way in, in pieces. Its bytes stand in a hidden content, each at its final offset, which this row names
+ * and thereby keeps; completing links the content to a node and lets go of it here, in one commit.
+ */
+export interface UploadRow {
+  readonly space: SpaceId;
+  /** Whoever knows it may send to it: nobody can guess it. */
+  readonly upload: string;
+  readonly state: UploadState;
+  /** Where it goes, text form; and whether that must be free (`create`), taken (`replace`) or either (`put`). */
+  readonly path: string;
+  readonly mode: string;
+  /** Bytes announced; null when not known. */
+  readonly size: number | null;
+  /** Bytes of every part but the last; 0 for an upload that grows at its end instead. */
+  readonly partBytes: number;
+  readonly expectedVersion: number | null;
+  readonly expectedNode: NodeId | null;
+  /** Announced hashes of the whole. */
+  readonly xxhash3: Uint8Array | null;
+  readonly sha256: Uint8Array | null;
+  readonly modifiedSeconds: number | null;
+  readonly modifiedNanoseconds: number | null;
+  readonly permissions: number | null;
+  /** 1 to make the folders above. */
+  readonly parents: number;
+  /** Null once it is no longer open. */
+  readonly content: ContentId | null;
+  /** Bytes that are durable: of whole parts, or from the beginning on. */
+  readonly received: number;
+  readonly createdSeconds: number;
+  /** From then on it is gone. Moves on with every part. */
+  readonly expiresSeconds: number;
+  readonly actor: string;
+  readonly door: string;
+  /** What a door keeps with it, as that door wrote it. */
+  readonly note: string;
+  /** What completing answered, as JSON; empty until then. */
+  readonly answer: string;
+}
+
+/** A part whose bytes are all there. */
+export interface UploadPartRow {
+  readonly space: SpaceId;
+  readonly upload: string;
+  /** From 1. */
+  readonly part: number;
+  readonly size: number;
+  /** XXH3-64 of its bytes. */
+  readonly hash: Uint8Array;
+  readonly receivedSeconds: number;
+}
+
 /** Store-wide facts under dotted names. */
 export interface SettingRow {
   readonly name: string;
@@ -350,6 +407,8 @@ export interface Rows {
   readonly counters: CounterRow;
   readonly snapshots: SnapshotRow;
   readonly locks: LockRow;
+  readonly uploads: UploadRow;
+  readonly uploadParts: UploadPartRow;
 }
 
 export type TableName = keyof Rows;
@@ -379,6 +438,8 @@ export interface Keys {
   readonly counters: readonly [string];
   readonly snapshots: readonly [SpaceId, string];
   readonly locks: readonly [SpaceId, number, string];
+  readonly uploads: readonly [SpaceId, string];
+  readonly uploadParts: readonly [SpaceId, string, number];
 }
 
 /** Ways into a table by other columns; a scan of one answers rows of its table. */
@@ -392,6 +453,8 @@ export interface Indexes {
   };
   /** Locks by what they are on: who is in the way. */
   readonly locksByKey: { readonly table: 'locks'; readonly key: readonly [SpaceId, string, number] };
+  /** Uploads by what has become of them: how many are open. */
+  readonly uploadsByState: { readonly table: 'uploads'; readonly key: readonly [SpaceId, UploadState, string] };
 }
 
 export type IndexName = keyof Indexes;

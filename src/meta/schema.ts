@@ -41,10 +41,56 @@ CREATE TABLE "locks" (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX "locksByKey" ON "locks" ("space", "key", "token");`;
 
+/** Files on their way in. */
+const UPLOADS_SQL = `
+CREATE TABLE "uploads" (
+  "space" INTEGER NOT NULL,
+  "upload" TEXT NOT NULL,
+  "state" INTEGER NOT NULL,
+  "path" TEXT NOT NULL,
+  "mode" TEXT NOT NULL,
+  "size" INTEGER,
+  "partBytes" INTEGER NOT NULL,
+  "expectedVersion" INTEGER,
+  "expectedNode" INTEGER,
+  "xxhash3" BLOB,
+  "sha256" BLOB,
+  "modifiedSeconds" INTEGER,
+  "modifiedNanoseconds" INTEGER,
+  "permissions" INTEGER,
+  "parents" INTEGER NOT NULL,
+  "content" INTEGER,
+  "received" INTEGER NOT NULL,
+  "createdSeconds" INTEGER NOT NULL,
+  "expiresSeconds" INTEGER NOT NULL,
+  "actor" TEXT NOT NULL,
+  "door" TEXT NOT NULL,
+  "note" TEXT NOT NULL,
+  "answer" TEXT NOT NULL,
+  "checksum" INTEGER NOT NULL,
+  PRIMARY KEY ("space", "upload")
+) STRICT, WITHOUT ROWID;
+CREATE TABLE "uploadParts" (
+  "space" INTEGER NOT NULL,
+  "upload" TEXT NOT NULL,
+  "part" INTEGER NOT NULL,
+  "size" INTEGER NOT NULL,
+  "hash" BLOB NOT NULL,
+  "receivedSeconds" INTEGER NOT NULL,
+  "checksum" INTEGER NOT NULL,
+  PRIMARY KEY ("space", "upload", "part")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX "uploadsByState" ON "uploads" ("space", "state", "upload");`;
+
 export const CURRENT_SCHEMA: Schema = {
-  version: 4,
+  version: 5,
   create: (db) => db.exec(schemaSql()),
-  upgrades: [(db) => db.exec(tableSql('snapshots')), (db) => db.exec(LOCKS_SQL), (db) => db.exec(JOURNAL_SQL)],
+  upgrades: [
+    (db) => db.exec(tableSql('snapshots')),
+    (db) => db.exec(LOCKS_SQL),
+    (db) => db.exec(JOURNAL_SQL),
+    (db) => db.exec(UPLOADS_SQL),
+  ],
 };
 
 /** @throws Fault `incompatible` for a newer schema, or a database that is not metadata. */

@@ -287,12 +287,48 @@ export const TABLES = {
       expiresMs: 'int',
     },
   },
+  uploads: {
+    number: 24,
+    key: ['space', 'upload'],
+    columns: {
+      space: 'int',
+      upload: 'text',
+      state: 'int',
+      path: 'text',
+      mode: 'text',
+      size: 'int?',
+      partBytes: 'int',
+      expectedVersion: 'int?',
+      expectedNode: 'int?',
+      xxhash3: 'bytes?',
+      sha256: 'bytes?',
+      modifiedSeconds: 'int?',
+      modifiedNanoseconds: 'int?',
+      permissions: 'int?',
+      parents: 'int',
+      content: 'int?',
+      received: 'int',
+      createdSeconds: 'int',
+      expiresSeconds: 'int',
+      actor: 'text',
+      door: 'text',
+      note: 'text',
+      answer: 'text',
+    },
+    references: { column: 'content', to: 'contents' },
+  },
+  uploadParts: {
+    number: 25,
+    key: ['space', 'upload', 'part'],
+    columns: { space: 'int', upload: 'text', part: 'int', size: 'int', hash: 'bytes', receivedSeconds: 'int' },
+  },
 } as const satisfies { readonly [T in TableName]: Shape<T> };
 
 export const INDEXES = {
   entriesByNode: { table: 'entries', key: ['space', 'node', 'parent', 'name'] },
   entriesHistoryByNode: { table: 'entriesHistory', key: ['space', 'node', 'died', 'parent', 'name'] },
   locksByKey: { table: 'locks', key: ['space', 'key', 'token'] },
+  uploadsByState: { table: 'uploads', key: ['space', 'state', 'upload'] },
 } as const satisfies {
   readonly [N in IndexName]: {
     readonly table: Indexes[N]['table'];

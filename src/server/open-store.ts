@@ -6,6 +6,7 @@
  * Opening must be cheap, because every short command opens the store for itself: nothing is started that the first
  * operation may not need (threads start with the first work for them, the HTTP door is another module).
  */
+import { hkdfSync } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { open, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -88,6 +89,8 @@ export class OpenStore implements AsyncDisposable {
   readonly files: Files;
   readonly lock: StoreLock;
   readonly isNew: boolean;
+  /** With which URLs are signed; made from the store's secret. */
+  readonly signingKey: Uint8Array;
   readonly #owned: AsyncDisposableStack;
   readonly #reserve: DiskReserve;
   readonly #clock: Clock;
@@ -95,7 +98,7 @@ export class OpenStore implements AsyncDisposable {
   #isDraining = false;
 
   constructor(
-    parts: Pick<OpenStore, 'folder' | 'format' | 'files' | 'lock' | 'isNew'>,
+    parts: Pick<OpenStore, 'folder' | 'format' | 'files' | 'lock' | 'isNew' | 'signingKey'>,
     owned: AsyncDisposableStack,
     clock: Clock,
     reserve: DiskReserve,
@@ -106,6 +109,7 @@ export class OpenStore implements AsyncDisposable {
     this.files = parts.files;
     this.lock = parts.lock;
     this.isNew = parts.isNew;
+    this.signingKey = parts.signingKey;
     this.#owned = owned;
     this.#clock = clock;
     this.#openedMs = clock.monotonicMs();
@@ -208,7 +212,14 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
     }),
   );
   await noteMetadata(disk);
-  return new OpenStore({ folder, format: identity.format, files, lock, isNew }, building.move(), clock, reserve);
+  const { format } = identity;
+  const parts = { folder, format, files, lock, isNew, signingKey: signingKeyOf(identity) };
+  return new OpenStore(parts, building.move(), clock, reserve);
+}
+
+/** Its own key, so that a signature tells nothing of the names of chunks. docs/formats/store.md has it. */
+function signingKeyOf({ format, secret }: StoreIdentity): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', secret, format.storeId, 'holdfast signed urls 1', 32));
 }
 
 export interface InitQuestion {
@@ -322,6 +333,10 @@ function filesOptionsOf(options: ServerOptions): FilesOptions {
     scrub: {
       bytesPerSecond: options['scrub.rate'],
       everySeconds: Math.floor(options['scrub.every'] / 1000),
+    },
+    uploads: {
+      expireAfterSeconds: Math.ceil(options['uploads.expire_after'] / 1000),
+      openMax: options['uploads.max_open'],
     },
     compression: new CompressionRules(options['compression.level'], options['compression.rules']),
   };

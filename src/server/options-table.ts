@@ -87,6 +87,11 @@ export const SERVER_OPTIONS = {
     doc: 'Port to answer on; 0 takes a free one.',
     flags: ['--port', '--http-port'],
   },
+  'http.public_url': {
+    type: { kind: 'text', holds: 'url', example: 'https://files.example.org' },
+    default: undefined,
+    doc: 'What stands in front of the signed URLs that are handed out, where a proxy answers for this server; as the client has called it when absent.',
+  },
   'http.allowed_hosts': {
     type: { kind: 'list', countMax: 64, shown: 'NAME', example: 'files.example.org' },
     default: [],
@@ -271,6 +276,16 @@ export const SERVER_OPTIONS = {
     type: { kind: 'duration', minMs: MINUTE, maxMs: 36_500 * DAY },
     default: 25 * DAY,
     doc: 'How long after it was written or found whole a pack is read back. Less than `chunks.verify_after`, so that no upload waits for reading.',
+  },
+  'uploads.expire_after': {
+    type: { kind: 'duration', minMs: MINUTE, maxMs: 366 * DAY },
+    default: DAY,
+    doc: 'How long an unfinished upload is kept after its last bytes came; then they are given back.',
+  },
+  'uploads.max_open': {
+    type: { kind: 'integer', min: 1, max: 10_000 },
+    default: 100,
+    doc: 'Unfinished uploads that one user may have at once.',
   },
   'idempotency.keep_for': {
     type: { kind: 'duration', minMs: MINUTE, maxMs: 366 * DAY },

@@ -51,6 +51,7 @@ export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
       clock,
       random,
       log,
+      signingKey: store.signingKey,
       options: httpOptionsOf(options),
       info: () => store.info(),
     }),
@@ -82,5 +83,6 @@ function httpOptionsOf(options: ServerOptions): Partial<HttpOptions> {
     idleTimeoutMs: options['http.stall_timeout'],
     keepAliveTimeoutMs: options['http.keep_alive'],
     hosts: options['http.allowed_hosts'],
+    ...(options['http.public_url'] === undefined ? {} : { publicUrl: options['http.public_url'] }),
   };
 }

@@ -26,6 +26,10 @@ export function tellingService(service: FileService, told: () => Promise<void>):
     move: (from, to, options) => after(service.move(from, to, options)),
     copy: (from, to, options) => after(service.copy(from, to, options)),
     remove: (path, options) => after(service.remove(path, options)),
+    uploads: {
+      ...service.uploads,
+      complete: (upload, options) => after(service.uploads.complete(upload, options)),
+    },
     batch: (request, options) => after(service.batch(request, options)),
     restoreTree: (path, at, options) => after(service.restoreTree(path, at, options)),
     undo: (commit, options) => after(service.undo(commit, options)),

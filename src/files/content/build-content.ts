@@ -82,7 +82,7 @@ export function builtOf(space: Space, content: ContentId, file: TakenFile): Buil
 
 const NO_DELETES: readonly Delete[] = [];
 
-function checkSize(context: Context, size: number): void {
+export function checkSize(context: Context, size: number): void {
   const bytesMax = context.options.fileBytesMax;
   if (size <= bytesMax) return;
   throw new Fault(

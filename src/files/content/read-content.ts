@@ -54,7 +54,7 @@ export async function* readContent(
   space: Space,
   content: ContentId,
   range: Range,
-  found: Found,
+  found: Pick<Found, 'path'>,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   let left = range.length;
@@ -93,7 +93,12 @@ export async function* readContent(
 }
 
 /** The fault with the file named, and who else shares what is damaged; what no file is to blame for stays as it is. */
-export async function nameFile(context: View, space: Space, error: unknown, found: Found): Promise<unknown> {
+export async function nameFile(
+  context: View,
+  space: Space,
+  error: unknown,
+  found: Pick<Found, 'path'>,
+): Promise<unknown> {
   if (!Fault.is(error, 'corrupt', 'not-found', 'gone')) return error;
   const path = textOfPath(found.path);
   const sharing = await sharingOf(context, space, error);

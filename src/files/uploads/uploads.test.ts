@@ -1,0 +1,273 @@
+/**
+ * Uploads on a whole store: any order of parts with anything in between gives the file that was sent; what is durable
+ * survives a restart; what goes leaves nothing behind; and nobody holds up anybody.
+ */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
+import { type FileService, PART_BYTES_MIN, type UploadRecord } from '../../api/index.ts';
+import { Fault, type FaultCode, seededRandom } from '../../base/index.ts';
+import { openSqliteFile } from '../../meta/index.ts';
+import { MemoryObjects } from '../../objects/index.ts';
+
+const PART = PART_BYTES_MIN;
+const DAY_MS = 24 * 3600 * 1000;
+
+async function fault(promise: Promise<unknown>, code: FaultCode): Promise<Fault> {
+  const caught = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.ok(Fault.is(caught, code), `expected ${code}, got ${caught}`);
+  return caught;
+}
+
+function partOf(whole: Uint8Array, part: number): Uint8Array {
+  return whole.subarray((part - 1) * PART, part * PART);
+}
+
+function begin(service: FileService, size: number | undefined, path = '/f'): Promise<UploadRecord> {
+  return service.uploads.create(path, { size, partSize: PART });
+}
+
+async function readOf(service: FileService, path: string): Promise<Buffer> {
+  return bytesOf((await service.read({ path })).bytes);
+}
+
+/** Rows that uploads and their hidden contents have. */
+async function rowsOf({ meta }: Stand): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const table of ['uploads', 'uploadParts', 'contents', 'extents', 'extentsHistory', 'reaps'] as const)
+    counts[table] = (await meta.scan(table, { prefix: [], limit: 10_000 })).length;
+  return counts;
+}
+
+async function checkClean(stand: Stand): Promise<void> {
+  const problems: unknown[] = [];
+  for await (const problem of stand.meta.check()) problems.push(problem);
+  assert.deepEqual(problems, []);
+}
+
+/** Bytes that begin, and then stand still until told. */
+function stalled(first: Uint8Array): {
+  source: AsyncIterable<Uint8Array>;
+  goOn: (rest: Uint8Array) => void;
+  began: Promise<void>;
+} {
+  const { promise: rest, resolve: goOn } = Promise.withResolvers<Uint8Array>();
+  const { promise: began, resolve: begin } = Promise.withResolvers<void>();
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield first;
+    begin();
+    yield await rest;
+  }
+  return { source: source(), goOn, began };
+}
+
+type Act =
+  | { readonly act: 'send'; readonly part: number }
+  | { readonly act: 'break'; readonly part: number; readonly share: number }
+  | { readonly act: 'other'; readonly part: number }
+  | { readonly act: 'complete' }
+  | { readonly act: 'restart' };
+
+const PARTS = 4;
+
+test('whatever order parts come in, broken off, repeated or with a restart between, the file is what was sent', async () => {
+  const part = fc.integer({ min: 1, max: PARTS });
+  const act: fc.Arbitrary<Act> = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ act: fc.constant('send' as const), part }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        act: fc.constant('break' as const),
+        part,
+        share: fc.double({ min: 0, max: 1, noNaN: true }),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('other' as const), part }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('complete' as const) }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('restart' as const) }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(act, { maxLength: 14 }),
+      fc.boolean(),
+      fc.integer({ min: 1, max: PART }),
+      async (acts, isSized, last) => {
+        const whole = seededRandom(last).bytes((PARTS - 1) * PART + last);
+        // One part is a hole, and one is noise that repeats.
+        whole.fill(0, PART, 2 * PART);
+        await using meta = openSqliteFile(':memory:');
+        await using objects = new MemoryObjects();
+        let [stand, restarts] = [await openStand({ meta, objects }), 0];
+        try {
+          const upload = await begin(stand.service, isSized ? whole.length : undefined);
+          const id = upload.upload_id;
+          const there = new Set<number>();
+          for (const each of acts) {
+            const { uploads } = stand.service;
+            switch (each.act) {
+              case 'send':
+                await uploads.putPart(id, each.part, [partOf(whole, each.part)]);
+                there.add(each.part);
+                break;
+              case 'break': {
+                const sent = seededRandom(each.part).bytes(Math.floor(each.share * partOf(whole, each.part).length));
+                await assert.rejects(uploads.putPart(id, each.part, breaking(sent)));
+                break;
+              }
+              case 'other':
+                if (there.has(each.part))
+                  await fault(
+                    uploads.putPart(id, each.part, [new Uint8Array(partOf(whole, each.part).length).fill(7)]),
+                    'conflict',
+                  );
+                break;
+              case 'complete': {
+                const isWhole =
+                  there.size === Math.max(0, ...there) && (isSized ? there.size === PARTS : there.size > 0);
+                // Without a size, as many as are there in a row are a whole.
+                if (!isWhole && there.size > 0) await fault(uploads.complete(id), 'incomplete');
+                break;
+              }
+              case 'restart':
+                await stand[Symbol.asyncDispose]();
+                stand = await openStand({ meta, objects, restarts: ++restarts });
+                break;
+            }
+            const received = [...there].reduce((sum, one) => sum + partOf(whole, one).length, 0);
+            assert.equal((await uploads.find(id)).received, received);
+          }
+          for (let one = PARTS; one >= 1; one--) await stand.service.uploads.putPart(id, one, [partOf(whole, one)]);
+          const sha256 = createHash('sha256').update(whole).digest('hex');
+          const record = await stand.service.uploads.complete(id, { sha256, size: whole.length });
+          assert.ok((await readOf(stand.service, '/f')).equals(whole));
+          const plain = await stand.service.write('/plain', [whole], { mode: 'create' });
+          assert.equal(record.xxhash3, plain.xxhash3);
+          await stand.service.remove('/plain');
+          await checkClean(stand);
+          assert.equal((await rowsOf(stand)).extentsHistory, 0);
+        } finally {
+          await stand[Symbol.asyncDispose]();
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+async function* breaking(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 10_007) yield bytes.subarray(at, at + 10_007);
+  throw new Error('the client went away');
+}
+
+test('an upload that is removed, or expires, leaves nothing; one that goes on does not expire', async () => {
+  await using stand = await openStand();
+  const { uploads } = stand.service;
+  const before = await rowsOf(stand);
+  const whole = seededRandom(5).bytes(3 * PART);
+  const removed = await begin(stand.service, whole.length);
+  for (const part of [1, 2]) await uploads.putPart(removed.upload_id, part, [partOf(whole, part)]);
+  await assert.rejects(uploads.putPart(removed.upload_id, 3, breaking(partOf(whole, 3))));
+  await uploads.remove(removed.upload_id);
+  await stand.files.reapNow();
+  assert.deepEqual(await rowsOf(stand), before);
+  const expiring = await begin(stand.service, whole.length);
+  const kept = await begin(stand.service, whole.length);
+  await uploads.putPart(expiring.upload_id, 1, [partOf(whole, 1)]);
+  stand.clock.advance(DAY_MS - 1_000);
+  await uploads.putPart(kept.upload_id, 1, [partOf(whole, 1)]);
+  stand.clock.advance(2_000);
+  await fault(uploads.find(expiring.upload_id), 'not-found');
+  await fault(uploads.putPart(expiring.upload_id, 2, [partOf(whole, 2)]), 'not-found');
+  assert.deepEqual(
+    (await uploads.list()).uploads.map(({ upload_id }) => upload_id),
+    [kept.upload_id],
+  );
+  assert.equal(await stand.files.expireUploadsNow(), 1);
+  assert.equal((await uploads.find(kept.upload_id)).received, PART);
+  stand.clock.advance(2 * DAY_MS);
+  assert.equal(await stand.files.expireUploadsNow(), 1);
+  await stand.files.reapNow();
+  assert.deepEqual(await rowsOf(stand), before);
+  await checkClean(stand);
+});
+
+test('open uploads have a bound; what has expired makes room', async () => {
+  const uploads = { expireAfterSeconds: 60, openMax: 3 };
+  await using stand = await openStand({ options: { uploads } });
+  for (let count = 0; count < 3; count++) await begin(stand.service, 10, `/f${count}`);
+  const { about } = await fault(begin(stand.service, 10), 'busy');
+  assert.deepEqual(about, { open: 3, openMax: 3 });
+  stand.clock.advance(61_000);
+  await begin(stand.service, 10);
+});
+
+test('who sends the same part again takes the place of one that stands still', async () => {
+  await using stand = await openStand();
+  const { uploads } = stand.service;
+  const whole = seededRandom(6).bytes(2 * PART);
+  const { upload_id: id } = await begin(stand.service, whole.length);
+  const first = stalled(partOf(whole, 1).subarray(0, 1_000));
+  const ended = fault(uploads.putPart(id, 1, first.source), 'aborted');
+  await first.began;
+  // Another part is not in its way.
+  await uploads.putPart(id, 2, [partOf(whole, 2)]);
+  await uploads.putPart(id, 1, [partOf(whole, 1)]);
+  await ended;
+  await uploads.complete(id);
+  assert.ok((await readOf(stand.service, '/f')).equals(whole));
+});
+
+test('completing ends what is still being sent, and nothing of it is behind the end', async () => {
+  await using stand = await openStand();
+  const { uploads } = stand.service;
+  const whole = seededRandom(7).bytes(2 * PART);
+  const { upload_id: id } = await begin(stand.service, undefined);
+  await uploads.putPart(id, 1, [partOf(whole, 1)]);
+  const behind = stalled(partOf(whole, 2).subarray(0, 50_000));
+  const sending = uploads.putPart(id, 2, behind.source);
+  await behind.began;
+  const [record] = await Promise.all([uploads.complete(id), fault(sending, 'aborted')]);
+  assert.equal(record.size, PART);
+  const extents = await stand.meta.scan('extents', { prefix: [], limit: 1_000 });
+  assert.ok(extents.every(({ offset, length }) => offset + length <= PART));
+});
+
+test('the hash is that of the whole also where parts cross, come at once, and one breaks off behind the frontier', async () => {
+  await using stand = await openStand();
+  const { uploads } = stand.service;
+  const whole = seededRandom(8).bytes(9 * PART + 17);
+  const { upload_id: id } = await begin(stand.service, whole.length);
+  await uploads.putPart(id, 1, [partOf(whole, 1)]);
+  await assert.rejects(uploads.putPart(id, 2, breaking(partOf(whole, 3))));
+  await Promise.all([3, 5, 2, 4].map((part) => uploads.putPart(id, part, [partOf(whole, part)])));
+  await Promise.all([10, 9, 8, 7, 6].map((part) => uploads.putPart(id, part, [partOf(whole, part)])));
+  const record = await uploads.complete(id);
+  assert.equal(record.xxhash3, (await stand.service.write('/plain', [whole], { mode: 'put' })).xxhash3);
+});
+
+test('one that grows is durable as far as it says, through restarts', async () => {
+  await using meta = openSqliteFile(':memory:');
+  await using objects = new MemoryObjects();
+  const whole = seededRandom(9).bytes(20 * PART);
+  let received = 0;
+  let id: string | undefined;
+  for (let restarts = 0; received < whole.length; restarts++) {
+    await using stand = await openStand({ meta, objects, restarts });
+    const { uploads } = stand.service;
+    id ??= (await uploads.create('/f', { isAppended: true, size: whole.length })).upload_id;
+    assert.equal((await uploads.find(id)).received, received);
+    const next = whole.subarray(received, received + 3 * PART + 99);
+    if (restarts % 2 === 0) await assert.rejects(uploads.append(id, received, breaking(next)));
+    else await uploads.append(id, received, [next]);
+    received += next.length;
+    assert.equal((await uploads.find(id)).received, received);
+  }
+  await using stand = await openStand({ meta, objects, restarts: 99 });
+  await stand.service.uploads.complete(id ?? '', { sha256: createHash('sha256').update(whole).digest('hex') });
+  assert.ok((await readOf(stand.service, '/f')).equals(whole));
+});
