@@ -57,6 +57,29 @@ test('local files are taken where they stand, in order, and read back', async ()
   }
 });
 
+test('a small local file in front of many large ones is not waited for in vain', { timeout: 60_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-bulk-'));
+  try {
+    await using stand = await openStand();
+    const large = Buffer.alloc(400_000, 7);
+    const items = itemsIn(folder)
+      .slice(0, 50)
+      .flatMap((item, at): BulkItem[] => [
+        item,
+        ...(at < 40 || at > 41
+          ? []
+          : Array.from({ length: 40 }, (_, n): BulkItem => {
+              return { path: `/large-${at}-${n}`, kind: 'file', size: large.length, source: () => [large] };
+            })),
+      ]);
+    let count = 0;
+    for await (const result of stand.service.writeMany(items)) if (result.ok) count++;
+    assert.equal(count, 130);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 test('a source that fails fails its own item only', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-bulk-'));
   try {

@@ -109,6 +109,7 @@ async function* prepareAll(
         const first = ahead.shift();
         if (first === undefined) break;
         aheadBytes -= first.bytes;
+        taking.flushFor(first.prepared);
         yield await first.prepared;
       }
     }
@@ -124,6 +125,7 @@ async function* prepareAll(
 interface ToTake {
   readonly item: BulkItem & { readonly local: LocalSource };
   readonly path: Path;
+  readonly prepared: Promise<Prepared>;
   readonly done: (prepared: Promise<Prepared>) => void;
 }
 
@@ -160,7 +162,14 @@ class LocalTaking {
       return undefined;
     }
     this.#bytes += local.size;
-    return new Promise((done) => this.#files.push({ item: { ...item, local }, path, done }));
+    const { promise: prepared, resolve: done } = Promise.withResolvers<Prepared>();
+    this.#files.push({ item: { ...item, local }, path, prepared, done });
+    return prepared;
+  }
+
+  /** Whoever waits for one that is still being gathered waits for ever: larger files behind it may leave no room for more. */
+  flushFor(prepared: Promise<Prepared>): void {
+    if (this.#files[0]?.prepared === prepared) this.flush();
   }
 
   /** Has taken what was gathered. */
