@@ -345,11 +345,11 @@ export class StreamWriter implements ContentWriter {
     if (!there.equals(from.subarray(cut.at, cut.at + cut.length))) throw sameName(cut.id);
   }
 
-  /** All that was announced, at once, and neither to be kept inline nor too much for the window. */
+  /** All that was announced, at once, and not too much for the window. */
   #isWhole(bytes: Uint8Array): boolean {
     const { length } = bytes;
     const isAll = this.#size === 0 && length === this.#options.size;
-    return isAll && length > INLINE_BYTES_MAX && length <= this.#context.chunker.window.length;
+    return isAll && length > 0 && length <= this.#context.chunker.window.length;
   }
 
   /** From where it lies into the window: most small files come so, and need no memory of their own. */
@@ -357,6 +357,7 @@ export class StreamWriter implements ContentWriter {
     const { chunker, encoder } = this.#context;
     this.#wholeHash = xxh3Of(bytes);
     this.#size = bytes.length;
+    if (bytes.length <= INLINE_BYTES_MAX) return this.#gather(bytes);
     while (!encoder.hasRoom) await encoder.room(this.#options.signal);
     chunker.window.set(bytes, 0);
     await this.#cutWindow(bytes.length, 1);

@@ -12,7 +12,12 @@
  * as it is must be kept as a version, or another file shares the content, the file gets a content of its own first.
  */
 import { Fault, isPromise, type Maybe, type Moment, then } from '../../base/index.ts';
-import { type CompressionLevel, type ContentWriter, INLINE_BYTES_MAX } from '../../chunks/index.ts';
+import {
+  type CompressionLevel,
+  type ContentSummary,
+  type ContentWriter,
+  INLINE_BYTES_MAX,
+} from '../../chunks/index.ts';
 import {
   CHANGE_KIND,
   type ContentId,
@@ -401,7 +406,7 @@ export class OpenFile {
     const runs = this.buffer.freeze();
     for (const run of runs) {
       if (this.#stream !== undefined && this.#stream.end !== run.offset) await this.#endStream();
-      this.#stream ??= await this.#beginStream(run);
+      this.#stream ??= await this.#beginStream(run, isLast && runs.length === 1);
       await this.#feed(this.#stream, run.bytes);
     }
     if (isLast) await this.#endStream();
@@ -414,12 +419,14 @@ export class OpenFile {
     this.save();
   }
 
-  /** A stream that begins with this run, and with what is stored together with it. */
-  async #beginStream(run: Written): Promise<Stream> {
+  /** A stream that begins with this run, and with what is stored together with it. `isAll`: nothing else follows. */
+  async #beginStream(run: Written, isAll: boolean): Promise<Stream> {
     const before = this.#beforeOf(run);
     const start = before[0]?.offset ?? run.offset;
     const level = this.#host.levelOf(this.row);
-    const writer = this.#host.context.chunks.newWriter({ level });
+    // A whole small file announces its length, which spares it what a stream needs.
+    const isWhole = isAll && run.offset === 0 && this.#extentEnd === 0 && run.bytes.length <= PIECE_BYTES;
+    const writer = this.#host.context.chunks.newWriter(isWhole ? { level, size: run.bytes.length } : { level });
     const stream: Stream = { writer, start, end: start, stored: start };
     for (const extent of before) await this.#feed(stream, await this.#host.bytesOf(extent, 0, extent.length));
     return stream;
@@ -467,12 +474,16 @@ export class OpenFile {
     const isLoneRow = ownBytes <= INLINE_BYTES_MAX && (after?.length ?? 0) >= TINY_BYTES;
     if (after?.offset === stream.end && after.length < SMALL_BYTES && ownBytes < 4 * SMALL_BYTES && !isLoneRow)
       await this.#feed(stream, await this.#host.bytesOf(after, 0, after.length));
-    const { size, hash } = await stream.writer.finish();
-    await this.#storeReady(stream);
+    const summary = await stream.writer.finish();
+    await this.#storeReady(stream, summary);
     this.#stream = undefined;
     await stream.writer[Symbol.asyncDispose]();
-    const isWhole = stream.start === 0 && size === this.row.size && !this.buffer.hasFresh;
-    this.#hash = isWhole ? hash : null;
+    this.#hash = this.#hashOf(stream, summary);
+  }
+
+  /** Of the whole file, when the stream is all there is of it. */
+  #hashOf({ start }: Stream, { size, hash }: ContentSummary): Uint8Array | null {
+    return start === 0 && size === this.row.size && !this.buffer.hasFresh ? hash : null;
   }
 
   /** The content's row, as it is to be while or after its bytes change; nothing where it says so already. */
@@ -487,8 +498,11 @@ export class OpenFile {
     this.#host.add({ ...parts, puts: [...this.#contentRow(null), ...parts.puts] });
   }
 
-  /** Puts the extents that are ready into what is pending, in place of what they cover. */
-  async #storeReady(stream: Stream): Promise<void> {
+  /**
+   * Puts the extents that are ready into what is pending, in place of what they cover. At the end of a stream, given its
+   * `summary`, the row goes with the last of them: one change instead of two.
+   */
+  async #storeReady(stream: Stream, summary?: ContentSummary): Promise<void> {
     while (stream.writer.readyCount > 0) {
       await this.#host.room();
       await this.#ownNow(false);
@@ -499,9 +513,14 @@ export class OpenFile {
       const covered = this.#extents(stream.stored, end);
       const cut = cutOut(covered, stream.stored, end);
       const extents = extentsOfDrafts(this.#host.space, this.#content, drafts, stream.start, 'replace');
-      this.#addExtents({ puts: [...puts, ...cut.puts, ...extents], deletes: cut.deletes });
+      const parts = { puts: [...puts, ...cut.puts, ...extents], deletes: cut.deletes };
       stream.stored = end;
       this.#extentEnd = Math.max(this.#extentEnd, end);
+      const isSavedToo = summary !== undefined && stream.writer.readyCount === 0 && this.#isContentChanged;
+      if (isSavedToo && !this.isGone) {
+        this.#hash = this.#hashOf(stream, summary);
+        this.save(parts);
+      } else this.#addExtents(parts);
     }
   }
 

@@ -39,6 +39,13 @@ const DIRTY_FILES_MAX = 4_096;
 /** Files that are drained at once. */
 const DRAINS_MAX = 16;
 /**
+ * Closed files are stored together: when there are so many, or so many bytes wait, or after so long. One by one each
+ * would be a batch of chunks, a write to the pack and several turns of the event loop of its own.
+ */
+const PUBLISH_COUNT = 32;
+const PUBLISH_BYTES = 256 * 1024;
+const PUBLISH_MS = 10;
+/**
  * With less room on the disk, a writer hears it before its call answers when what it writes does not fit. Far more than
  * what waits to be stored, so that nothing is taken on that cannot be kept.
  */
@@ -71,6 +78,8 @@ export class OpenFiles implements FileHost {
   readonly #options: OpenFilesOptions;
   readonly #groups: Groups;
   readonly rows: SyncReader;
+  /** Changes that anybody applied to what is pending, and losses of some; whoever remembers rows compares it. */
+  changeCount = 0;
   readonly #files = new Map<NodeId, { readonly file: OpenFile; readonly reading: Disposable }>();
   readonly #dirty = new Set<OpenFile>();
   #dirtyBytes = 0;
@@ -80,6 +89,7 @@ export class OpenFiles implements FileHost {
   readonly #draining = new Set<OpenFile>();
   readonly #toPublish = new Set<OpenFile>();
   #publishing = 0;
+  #publishTimer: Disposable | undefined;
   #timer: Disposable | undefined;
   /** Free on the disk when it was last asked, less what was written since. */
   #diskBytes = Number.POSITIVE_INFINITY;
@@ -101,12 +111,18 @@ export class OpenFiles implements FileHost {
     this.#listening = this.#groups.listen({
       beforeClose: () => this.#beforeClose(),
       onClosed: () => this.#endBarrier(),
-      onApplied: (change) => this.#seeOutside(change),
+      onApplied: (change) => {
+        this.changeCount++;
+        this.#seeOutside(change);
+      },
       onDurable: (durables) => {
         const outside = durables.filter(({ change }) => !this.#isOwn(change));
         if (outside.length > 0) options.onOutside(outside);
       },
-      onLost: (lost, fault) => this.#lose(lost, fault),
+      onLost: (lost, fault) => {
+        this.changeCount++;
+        this.#lose(lost, fault);
+      },
     });
   }
 
@@ -306,6 +322,13 @@ export class OpenFiles implements FileHost {
   /** The session of changes is over: what was written is stored, and other doors see it whole, soon. */
   publishSoon(file: OpenFile): void {
     this.#toPublish.add(file);
+    if (this.#toPublish.size >= PUBLISH_COUNT || this.#dirtyBytes >= PUBLISH_BYTES) this.#publishNow();
+    else this.#publishTimer ??= this.context.clock.after(PUBLISH_MS, () => this.#publishNow());
+  }
+
+  #publishNow(): void {
+    this.#publishTimer?.[Symbol.dispose]();
+    this.#publishTimer = undefined;
     while (this.#publishing < DRAINS_MAX && this.#toPublish.size > 0) {
       this.#publishing++;
       void this.#publish().finally(() => this.#publishing--);
@@ -313,14 +336,16 @@ export class OpenFiles implements FileHost {
   }
 
   async #publish(): Promise<void> {
-    for (let [file] = this.#toPublish; file !== undefined; [file] = this.#toPublish) {
-      this.#toPublish.delete(file);
-      await file.publish();
-      this.#recount(file);
-      // Its line of work ends a moment later.
-      if (file.isBusy) await Promise.resolve();
-      this.#forgetIdle(file);
-    }
+    for (let [file] = this.#toPublish; file !== undefined; [file] = this.#toPublish) await this.#publishOne(file);
+  }
+
+  async #publishOne(file: OpenFile): Promise<void> {
+    this.#toPublish.delete(file);
+    await file.publish();
+    this.#recount(file);
+    // Its line of work ends a moment later.
+    if (file.isBusy) await Promise.resolve();
+    this.#forgetIdle(file);
   }
 
   /** Resolves when everything that was done so far is durable. @throws the fault of the group that failed. */
@@ -329,11 +354,15 @@ export class OpenFiles implements FileHost {
     await this.#groups.flush();
   }
 
-  async #drainAll(count: number = Number.POSITIVE_INFINITY): Promise<void> {
-    const files = [...this.#dirty].slice(0, count).values();
+  /** `count`: of those that wait for longest; absent: all, and what is closed is published. */
+  async #drainAll(count?: number): Promise<void> {
+    const chosen =
+      count === undefined ? new Set([...this.#dirty, ...this.#toPublish]) : [...this.#dirty].slice(0, count);
+    const files = chosen.values();
     const drainers = Array.from({ length: DRAINS_MAX }, async () => {
       for (const file of files) {
-        await file.drain(true);
+        if (this.#toPublish.has(file)) await this.#publishOne(file);
+        else await file.drain(true);
         this.#recount(file);
       }
     });
@@ -396,6 +425,7 @@ export class OpenFiles implements FileHost {
       await this.sync();
     } finally {
       this.#timer?.[Symbol.dispose]();
+      this.#publishTimer?.[Symbol.dispose]();
       this.#listening[Symbol.dispose]();
       for (const { reading } of this.#files.values()) reading[Symbol.dispose]();
       this.#files.clear();

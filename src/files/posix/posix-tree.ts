@@ -4,7 +4,7 @@
  *
  * Access times are not kept up by reading (as a mount with noatime): they change when somebody sets them.
  */
-import { isPromise, Lru, type Maybe, type Moment, then } from '../../base/index.ts';
+import { equalBytes, isPromise, Lru, type Maybe, type Moment, then } from '../../base/index.ts';
 import {
   CHANGE_KIND,
   type ContentId,
@@ -55,6 +55,8 @@ const COPY_BYTES_MAX = 64 * 1024 * 1024;
 /** Names that only the store may make, in the root. */
 const RESERVED = ['.snapshots', '.vault', '.holdfast'];
 const NODES_SHOWN = 2 ** 40;
+const ACL_ACCESS_NAME = Buffer.from(ACL_ACCESS);
+const ACL_DEFAULT_NAME = Buffer.from(ACL_DEFAULT);
 /** Smaller files are shown as having no holes. */
 const SPARSE_BYTES_MIN = 64 * 1024;
 /** Nodes without attributes that are remembered. */
@@ -102,6 +104,8 @@ export class PendingPosixTree implements PosixTree {
   /** Nodes without a name that the kernel may still ask about; until it forgets them. */
   readonly #ghosts = new Map<NodeId, NodeRow>();
   readonly #listeners = new Set<(change: OutsideChange) => void>();
+  /** The name that was last looked for and not there, while nothing was changed: the kernel looks before it makes one. */
+  #absent: (Place & { readonly changeCount: number }) | undefined;
   /** Nodes known to have no attributes: the kernel asks for one before every first write. */
   readonly #bare = new Lru<NodeId, true>({ weightMax: BARE_NODES_MAX });
 
@@ -153,7 +157,12 @@ export class PendingPosixTree implements PosixTree {
   }
 
   #entry(parent: NodeId, name: Uint8Array): EntryRow | undefined {
-    return this.#rows.get('entries', [this.#space.space, parent, name]);
+    const absent = this.#absent;
+    const isKnown = absent !== undefined && absent.changeCount === this.#files.changeCount && absent.parent === parent;
+    if (isKnown && equalBytes(absent.name, name)) return undefined;
+    const entry = this.#rows.get('entries', [this.#space.space, parent, name]);
+    if (entry === undefined) this.#absent = { parent, name: name.slice(), changeCount: this.#files.changeCount };
+    return entry;
   }
 
   #row(node: NodeId): NodeRow {
@@ -334,7 +343,7 @@ export class PendingPosixTree implements PosixTree {
   ): { readonly mode: number; readonly attributes: readonly Put[] } {
     const mode = options.mode & 0o7777;
     if (options.kind === NODE_KIND.symlink) return { mode: 0o777, attributes: [] };
-    const value = this.#attribute(above.node, Buffer.from(ACL_DEFAULT));
+    const value = this.#attribute(above.node, ACL_DEFAULT_NAME);
     const defaults = value === undefined ? undefined : parseAcl(value);
     if (value === undefined || defaults === undefined) return { mode: mode & ~options.umask, attributes: [] };
     const inherited = inheritAcl(defaults, mode);
@@ -599,27 +608,32 @@ export class PendingPosixTree implements PosixTree {
 
   #setAttributes(row: NodeRow, set: SetAttributes, caller: PosixCaller): void {
     const now = this.#now();
-    const fields: { -readonly [C in keyof NodeRow]?: NodeRow[C] } = {};
-    const isOwner = set.uid !== undefined || set.gid !== undefined;
+    const { uid, gid, modified, accessed, changed } = set;
+    const isOwner = uid !== undefined || gid !== undefined;
     let mode = set.mode === undefined ? row.mode : set.mode & 0o7777;
     if (row.kind !== NODE_KIND.folder && (set.killPrivileges === true || (isOwner && set.mode === undefined)))
       mode = withoutPrivileges({ mode, gid: row.gid }, set.killPrivileges === true ? caller : undefined);
-    if (mode !== row.mode || set.mode !== undefined) fields.mode = mode;
-    if (set.uid !== undefined) fields.uid = set.uid;
-    if (set.gid !== undefined) fields.gid = set.gid;
-    const times = { modified: set.modified, accessed: set.accessed, changed: set.changed };
-    for (const [name, value] of Object.entries(times)) {
-      if (value === undefined) continue;
-      const moment = value === 'now' ? now : value;
-      Object.assign(fields, { [`${name}Seconds`]: moment.seconds, [`${name}Nanoseconds`]: moment.nanoseconds });
+    const isTimes = modified !== undefined || accessed !== undefined || changed !== undefined;
+    if (mode === row.mode && set.mode === undefined && !isOwner && !isTimes) return;
+    const fields: { -readonly [C in keyof NodeRow]?: NodeRow[C] } = { mode, uid: uid ?? row.uid, gid: gid ?? row.gid };
+    if (modified !== undefined) {
+      const moment = modified === 'now' ? now : modified;
+      fields.modifiedSeconds = moment.seconds;
+      fields.modifiedNanoseconds = moment.nanoseconds;
     }
-    if (Object.keys(fields).length === 0) return;
-    const acl = set.mode === undefined ? undefined : this.#attribute(row.node, Buffer.from(ACL_ACCESS));
+    if (accessed !== undefined) {
+      const moment = accessed === 'now' ? now : accessed;
+      fields.accessedSeconds = moment.seconds;
+      fields.accessedNanoseconds = moment.nanoseconds;
+    }
+    if (changed !== undefined) {
+      fields.changedSeconds = changed.seconds;
+      fields.changedNanoseconds = changed.nanoseconds;
+    }
+    const acl = set.mode === undefined ? undefined : this.#attribute(row.node, ACL_ACCESS_NAME);
     const list = acl === undefined ? undefined : parseAcl(acl);
     const puts: Put[] =
-      list === undefined
-        ? []
-        : [this.#attributePut(row.node, Buffer.from(ACL_ACCESS), bytesOfAcl(aclOfMode(list, mode)))];
+      list === undefined ? [] : [this.#attributePut(row.node, ACL_ACCESS_NAME, bytesOfAcl(aclOfMode(list, mode)))];
     const items = [itemOf(row, CHANGE_KIND.attributes, {})];
     this.#changeRow(row, fields, { ...(puts.length === 0 ? {} : { puts }), items });
   }
