@@ -1101,6 +1101,39 @@ function snapshots(check: Check, contract: ContractOptions): void {
     await fault(service.createSnapshot('none', { path: '/none' }), 'not-found');
   });
 
+  check('what was removed is listed, the last first, by folder and by name', async (service) => {
+    await put(service, '/d/a', 'one', { parents: true });
+    await put(service, '/d/e/b', 'two', { parents: true });
+    await put(service, '/d/still', 'here');
+    const first = await service.stat({ path: '/d/a' });
+    await service.remove('/d/a');
+    await service.remove('/d/e/b');
+    await put(service, '/d/a', 'three');
+    await service.remove('/d/a');
+    await service.remove('/d/e', { recursive: true });
+    const told = async (path: string, recursive = false): Promise<unknown> => {
+      const { entries } = await service.deleted(path, { recursive });
+      return entries.map(({ path: where, kind, size }) => [where, kind, size]);
+    };
+    const [e, again, once] = [
+      ['/d/e', 'folder', 0],
+      ['/d/a', 'file', 5],
+      ['/d/a', 'file', 3],
+    ];
+    assert.deepEqual(await told('/d'), [e, again, once]);
+    assert.deepEqual(await told('/d/a'), [again, once]);
+    assert.deepEqual(await told('/d/none'), []);
+    assert.deepEqual(await told('/'), []);
+    const page = await service.deleted('/d', { limit: 2 });
+    assert.ok(page.next !== undefined && page.entries.length === 2);
+    const [last] = (await service.deleted('/d', { limit: 2, cursor: page.next })).entries;
+    assert.equal(last?.file_id, first.file_id);
+    assert.equal(last?.version, first.version);
+    const [record] = (await service.deleted('/d/e')).entries;
+    assert.equal((await service.stat({ path: '/d/e' }, { at: String(record?.at) })).kind, 'folder');
+    await fault(service.deleted('/none/at/all'), 'not-found');
+  });
+
   check('snapshots are listed by name, looked at and deleted', async (service) => {
     for (const name of ['b', 'a', 'Ümlaut & more']) await service.createSnapshot(name);
     const first = await service.snapshots({ limit: 2 });

@@ -9,6 +9,7 @@ import type {
   BatchRequest,
   ChangePage,
   CheckReport,
+  DeletedPage,
   FileKind,
   FileRecord,
   GcReport,
@@ -140,6 +141,13 @@ export interface RestoreOptions extends Expecting {
   readonly to?: string | undefined;
   readonly dryRun?: boolean;
   readonly idempotencyKey?: string;
+}
+
+export interface DeletedOptions extends CallOptions {
+  readonly cursor?: string | undefined;
+  /** 1–1,000; 1,000 when absent. */
+  readonly limit?: number | undefined;
+  readonly recursive?: boolean | undefined;
 }
 
 export interface SnapshotOptions extends CallOptions {
@@ -298,13 +306,18 @@ export interface FileService {
   copy(from: string, to: string, options?: MoveOptions): Promise<FileRecord>;
   remove(path: string, options?: RemoveOptions): Promise<Removed>;
   search(query: SearchQuery): Promise<ListPage>;
-  /** Newest first. By id also of a file that is gone, as long as a version of it is kept. */
+  /** Newest first. Of a file that is gone too, as long as a version of it is kept: by a path the one removed last. */
   versions(
     target: Target,
     options?: AtOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined },
   ): Promise<VersionPage>;
   /**
-   * Makes an older version the current one, as a new version. By the id of a file that is gone, as long as a version of
+   * What was removed from a folder (with `recursive` below it, too), or what had this path, and can be had again; what was
+   * removed last comes first.
+   */
+  deleted(path: string, options?: DeletedOptions): Promise<DeletedPage>;
+  /**
+   * Makes an older version the current one, as a new version. Also of a file that is gone, as long as a version of
    * it is kept: then it goes to the file that took its place, or to where it stood (`exists` when that is taken), or to
    * `to`, where a file gets it as its new version and otherwise one is made.
    */

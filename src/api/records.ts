@@ -87,6 +87,42 @@ export const VersionPage = Type.Object(
 );
 export type VersionPage = Static<typeof VersionPage>;
 
+export const DeletedRecord = Type.Object(
+  {
+    path: Type.String({ description: 'Where it would be now.' }),
+    name: Type.String(),
+    kind: Type.Enum([...FILE_KINDS]),
+    file_id: Type.Integer(),
+    size: Type.Integer(),
+    deleted: Type.String({ format: 'date-time' }),
+    commit: Type.Integer({ description: 'The commit that removed it.' }),
+    actor: Type.String(),
+    door: Type.String(),
+    version: Type.Optional(
+      Type.Integer({ description: 'Of a file: its newest version that is kept. Restore it with `file_id`.' }),
+    ),
+    at: Type.Optional(
+      Type.Integer({
+        description: 'The last commit at which it was there, where that is kept: read it, or restore it.',
+      }),
+    ),
+  },
+  { $id: 'DeletedRecord' },
+);
+export type DeletedRecord = Static<typeof DeletedRecord>;
+
+export const DeletedPage = Type.Object(
+  {
+    path: Type.String(),
+    entries: Type.Array(DeletedRecord, { description: 'What was removed last comes first.' }),
+    next: Type.Optional(
+      Type.String({ description: 'Cursor of the next page; absent on the last. A page may be empty and have one.' }),
+    ),
+  },
+  { $id: 'DeletedPage' },
+);
+export type DeletedPage = Static<typeof DeletedPage>;
+
 export const SnapshotRecord = Type.Object(
   {
     name: Type.String(),

@@ -12,6 +12,7 @@ import {
   BatchRequest,
   ChangePage,
   CheckReport,
+  DeletedPage,
   FILE_KINDS,
   FileRecord,
   GcReport,
@@ -261,7 +262,7 @@ const RestoreBody = Type.Object(
   {
     ...closed,
     description:
-      'Either path or file_id, which may be that of a file that is gone: its version goes to the file that took its place, or to where it stood. `to_path` names another place.',
+      'Either path or file_id, also of a file that is gone: its version goes to the file that took its place, or to where it stood. `to_path` names another place.',
   },
 );
 
@@ -722,6 +723,17 @@ export const ROUTES = {
     query: Type.Object({ ...pages, at }, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
     faults: ['not-kept', 'not-found', 'is-folder'],
+  },
+  deletedList: {
+    method: 'GET',
+    path: '/v1/deleted/{path}',
+    tag: 'Versions',
+    summary: 'What was removed from a folder, or had this path, and can be had again',
+    description:
+      'What was removed last comes first. A file with `version` is restored by its `file_id`; whatever has `at` is read as of that commit, and brought back with `POST /v1/restore-tree`.',
+    query: Type.Object({ ...pages, recursive: flag('What went from folders below, too.') }, closed),
+    answers: { 200: { description: 'A page.', type: 'json', schema: DeletedPage } },
+    faults: ['not-found', 'not-folder'],
   },
   restore: {
     method: 'POST',

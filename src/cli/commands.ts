@@ -181,6 +181,11 @@ export const LS_FLAGS = {
     flags: ['--long', '-l'],
   },
   recursive: { type: SWITCH, default: false, doc: 'Everything below, with paths.', flags: RECURSIVE },
+  deleted: {
+    type: SWITCH,
+    default: false,
+    doc: 'What was removed from the folder, or had this path, and can be had again; what was removed last comes first.',
+  },
   glob: { type: { kind: 'text', shown: 'GLOB' }, default: undefined, doc: 'Only names that match.' },
   null: NULL,
 } as const satisfies OptionTable;
@@ -616,6 +621,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'List a folder',
     details: [
       'Names stand in text form: bytes that are not UTF-8 as \\xHH. On a terminal they stand in columns, and characters that steer it are escaped too.',
+      'With --deleted each line says when something was removed, how it is had again (`FILE:VERSION` for `restore PATH FILE:VERSION`, or `@COMMIT` for `restore --at COMMIT PATH`), how large it was, who removed it, and where it stood.',
     ],
     arguments: [
       {
@@ -626,9 +632,15 @@ export const COMMANDS: readonly Command[] = [
       },
     ],
     flags: LS_FLAGS,
-    examples: [{ line: 'holdfast ls -l /photos', says: 'Lists a folder with sizes and times.' }],
-    exits: ['notFound', 'brokenPipe'],
-    json: [`${RECORD}, one a line`],
+    examples: [
+      { line: 'holdfast ls -l /photos', says: 'Lists a folder with sizes and times.' },
+      { line: 'holdfast ls --deleted -r /photos', says: 'Lists what was removed below it and can be had again.' },
+    ],
+    exits: ['notFound', 'conflict', 'brokenPipe'],
+    json: [
+      `${RECORD}, one a line`,
+      '--deleted: `{"path","name","kind","file_id","size","deleted","commit","actor","door","version","at"}`, one a line',
+    ],
     needs: 'store',
   },
   {
@@ -712,6 +724,9 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: 'versions',
     summary: 'List the versions of a file, newest first',
+    details: [
+      'Also of a file that was removed, as long as a version of it is kept; of several with that path, the last.',
+    ],
     arguments: [{ name: 'PATH', kind: 'stored', summary: 'File in the store.' }],
     flags: VERSIONS_FLAGS,
     examples: [{ line: 'holdfast versions /notes/a.txt', says: 'Shows which versions there are.' }],
@@ -727,6 +742,7 @@ export const COMMANDS: readonly Command[] = [
     details: [
       'With --at WHEN, or PATH@WHEN with a time or an age, PATH (a file, a folder with all that is in it, / for everything) becomes what it was then, in one commit that can be undone: what is replaced or removed is kept as older versions. --dry-run lists what would be done: + comes back, - goes, ~ changes, > moves.',
       'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one. Where a file took the place of another, `versions` lists some as FILE:VERSION, because the number alone means the newer file: say it like that. With FILE:VERSION the version of a removed file can be brought back to PATH, too, as long as it is kept.',
+      'PATH alone brings back what was removed there: a file with its newest version, anything else as it was right before. Where several things of that name were removed, they are named, and you say which; `ls --deleted` lists them too.',
     ],
     arguments: [
       { name: 'PATH', kind: 'stored', summary: 'File in the store, with @VERSION when that is not its own word.' },
@@ -740,6 +756,7 @@ export const COMMANDS: readonly Command[] = [
     flags: RESTORE_FLAGS,
     examples: [
       { line: 'holdfast restore /notes/a.txt@3', says: 'Makes version 3 current again.' },
+      { line: 'holdfast restore /notes/gone.txt', says: 'Brings back a file that was removed.' },
       { line: 'holdfast restore -n /projects@2h', says: 'Says what bringing the folder back by two hours would do.' },
     ],
     exits: ['notFound', 'conflict', 'denied', 'full'],

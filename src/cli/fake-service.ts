@@ -15,6 +15,9 @@ import type {
   CheckOptions,
   CheckReport,
   CommitRecord,
+  DeletedOptions,
+  DeletedPage,
+  DeletedRecord,
   FileRead,
   FileRecord,
   FileService,
@@ -113,6 +116,8 @@ export class FakeService implements FileService {
   });
   #ids = 1;
 
+  /** What `deleted` answers. */
+  readonly gone: DeletedRecord[] = [];
   readonly #snapshots = new Map<string, { readonly record: SnapshotRecord; readonly past: FakeService }>();
 
   constructor() {
@@ -434,6 +439,14 @@ export class FakeService implements FileService {
         is_current: version === node.version,
       })),
     };
+  }
+
+  async deleted(path: string, { recursive = false }: DeletedOptions = {}): Promise<DeletedPage> {
+    this.calls.push(`deleted ${path} ${recursive}`);
+    const entries = this.gone.filter(
+      (each) => each.path === path || each.path.startsWith(`${path.replace(/\/$/, '')}/`),
+    );
+    return { path, entries: [...entries] };
   }
 
   async restore(target: Target, version: number, options: { readonly dryRun?: boolean } = {}): Promise<FileRecord> {

@@ -1,6 +1,7 @@
 /** Moments on the command line, and the verbs that read the past. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { DeletedRecord } from '../api/index.ts';
 import { ManualClock } from '../base/index.ts';
 import { momentOfWords, placeOf } from './past.ts';
 import { Stage } from './stage.ts';
@@ -44,6 +45,30 @@ test('a snapshot is made, listed, read by every verb that reads, and deleted', a
   assert.equal(await stage.run('cat', '--at', 's', '/d/f'), 3);
   assert.equal(await stage.run('snapshot', 'turn'), 2);
   assert.equal(await stage.run('snapshot', 'create'), 2);
+});
+
+const GONE: DeletedRecord = {
+  ...{ path: '/d/f', name: 'f', kind: 'file', file_id: 17, size: 3, deleted: '2026-11-20T10:00:00.000Z' },
+  ...{ commit: 9, actor: 'owner', door: 'http', at: 8 },
+};
+
+test('what was removed is listed with how it is had again, and comes back by its path alone', async () => {
+  using stage = new Stage();
+  stage.service.gone.push({ ...GONE, version: 2 });
+  assert.equal(await stage.run('ls', '--deleted', '/d'), 0);
+  assert.match(stage.stdout.text, /^2026-11-20 10:00:00 +17:2 +3 +owner \(http\) +\/d\/f\n$/);
+  assert.equal(await stage.run('ls', '--deleted', '-r', '--json'), 0);
+  assert.equal(stage.stdout.json[0]?.file_id, 17);
+  assert.equal(await stage.run('ls', '--deleted', '--at', '2h', '/d'), 2);
+  stage.service.gone.push({ ...GONE, path: '/w', kind: 'folder' });
+  assert.equal(await stage.run('restore', '-n', '/w'), 0);
+  assert.ok(stage.service.calls.includes('restoreTree /w 8'));
+  stage.service.gone.push({ ...GONE, file_id: 18, version: 1 });
+  assert.equal(await stage.run('restore', '/d/f'), 4);
+  assert.match(stage.stderr.text, /More than one thing was removed at \/d\/f[\s\S]*17:2[\s\S]*18:1/);
+  assert.equal(await stage.run('restore', '/never'), 3);
+  stage.service.seed('/here', 'x');
+  assert.equal(await stage.run('restore', '/here'), 2);
 });
 
 test('pruning prints its plan before anything is deleted', async () => {

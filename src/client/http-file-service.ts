@@ -21,6 +21,8 @@ import {
   type CheckLine,
   type CheckOptions,
   type CheckReport,
+  type DeletedOptions,
+  type DeletedPage,
   type Expecting,
   type FileRead,
   type FileRecord,
@@ -266,6 +268,10 @@ export class HttpFileService implements FileService {
   ): Promise<VersionPage> {
     const { signal, ...query } = options;
     return this.#json('path' in target ? 'versionList' : 'versionListById', { ...target, query, signal });
+  }
+
+  async deleted(path: string, { signal, ...query }: DeletedOptions = {}): Promise<DeletedPage> {
+    return this.#json('deletedList', { path, query, signal });
   }
 
   async restore(target: Target, version: number, options: RestoreOptions = {}): Promise<FileRecord> {

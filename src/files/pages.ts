@@ -1,6 +1,6 @@
 /** All rows of a table under a prefix, page by page: memory is one page, and no read outlives its call. */
 import type { Keys, Rows, ScanRange, TableName } from '../meta/index.ts';
-import type { Context } from './context.ts';
+import type { View } from './context.ts';
 
 /** Rows of one page. */
 export const PAGE_ROWS = 2_000;
@@ -10,7 +10,7 @@ export const PAGE_ROWS = 2_000;
  * meanwhile may or may not be seen.
  */
 export async function* rowsOf<T extends TableName>(
-  context: Context,
+  { meta }: Pick<View, 'meta'>,
   table: T,
   prefix: ScanRange<T>['prefix'],
   behind: (row: Rows[T]) => readonly Keys[T][number][],
@@ -18,7 +18,7 @@ export async function* rowsOf<T extends TableName>(
   let after: readonly Keys[T][number][] | undefined;
   for (;;) {
     const range = { prefix, limit: PAGE_ROWS, ...(after === undefined ? {} : { after }) } as ScanRange<T>;
-    const page = (await context.meta.scan(table, range)) as readonly Rows[T][];
+    const page = (await meta.scan(table, range)) as readonly Rows[T][];
     yield* page;
     const last = page.at(-1);
     if (last === undefined || page.length < PAGE_ROWS) return;

@@ -32,6 +32,7 @@ import { runBatch } from './many/batch.ts';
 import { writeMany } from './many/bulk.ts';
 import { move } from './move.ts';
 import { changesAfter } from './past/change-feed.ts';
+import { listDeleted } from './past/deleted.ts';
 import { listLog } from './past/log.ts';
 import { mustBeShown, openScope, type Scope } from './past/moments.ts';
 import { pruneSnapshots } from './past/prune.ts';
@@ -169,6 +170,10 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       listSnapshots(context, space, { cursor: options.cursor, limit: limitOf(options.limit, PAGE_ENTRIES_MAX) }),
     snapshot: async (name) => snapshotRecord(context, space, await getSnapshot(context, space, name)),
     removeSnapshot: (name, options = {}) => removeSnapshot(context, space, caller, name, options),
+    deleted: async (text, options = {}) => {
+      const path = await pathOf(text);
+      return listDeleted(context, space, path, { ...options, limit: limitOf(options.limit, VERSIONS_PAGE_MAX) });
+    },
     pruneSnapshots: async (options = {}) => {
       await files.settle();
       return pruneSnapshots(context, space, caller, options);

@@ -22,6 +22,9 @@ import {
   type Changing,
   type CheckOptions,
   type CheckReport,
+  type DeletedOptions,
+  type DeletedPage,
+  type DeletedRecord,
   dependencies,
   type Expecting,
   FakeLocks,
@@ -126,6 +129,8 @@ export class FakeStore {
   readonly root: FakeNode;
   readonly pasts: FakePast[] = [];
   readonly snapshots = new Map<string, SnapshotRecord>();
+  /** What was removed, the last first. */
+  readonly gone: DeletedRecord[] = [];
   readonly #keys = new Map<string, { readonly request: string; readonly answer: unknown }>();
   #id = 0;
   #commit = 0;
@@ -557,9 +562,33 @@ class FakeFileService implements FileService {
       if (options.dryRun !== true) {
         node.parent.children.delete(hexOf(node.name));
         this.#store.commit++;
+        this.#store.gone.unshift(this.#goneOf(node, text));
       }
       return { path: text, files: all.length - folders, folders, bytes, dry_run: options.dryRun === true };
     });
+  }
+
+  #goneOf(node: FakeNode, path: string): DeletedRecord {
+    const last = node.versions.at(-1);
+    const { commit } = this.#store;
+    return {
+      ...{ path, name: textOfBytes(node.name), kind: node.kind, file_id: node.id, size: last?.bytes.length ?? 0 },
+      ...{ deleted: nowIso(), commit, actor: this.#caller.user, door: this.#caller.door, at: commit - 1 },
+      ...(last === undefined ? {} : { version: node.version }),
+    };
+  }
+
+  async deleted(path: string, options: DeletedOptions = {}): Promise<DeletedPage> {
+    const names = pathOfText(path);
+    const isFolder = this.#find(names)?.kind === 'folder';
+    if (!isFolder) this.#getFolder({ path: textOfPath(names.slice(0, -1)) });
+    const all = this.#store.gone.filter((each) => {
+      const [place, depth] = [pathOfText(each.path), names.length + (isFolder ? 1 : 0)];
+      const isIn = textOfPath(place.slice(0, names.length)) === textOfPath(names);
+      return isIn && (place.length === depth || (isFolder && options.recursive === true));
+    });
+    const { part, next } = cut(all, options);
+    return { path, entries: part, ...next };
   }
 
   async search(query: SearchQuery): Promise<ListPage> {

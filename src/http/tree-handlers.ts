@@ -142,6 +142,11 @@ export const treeHandlers = {
   },
   versionList: (exchange) => versions(exchange, { path: exchange.path }),
   versionListById: (exchange) => versions(exchange, { id: exchange.id }),
+  deletedList: async ({ service, path, query, signal }) => ({
+    kind: 'json',
+    status: 200,
+    json: await service.deleted(path, { ...present(query), signal }),
+  }),
   restore,
   move: async (exchange) => recordAnswer(await relocate(exchange, 'move')),
   copy: async (exchange) => madeAnswer(await relocate(exchange, 'copy')),

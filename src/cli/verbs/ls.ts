@@ -1,12 +1,14 @@
-/** `ls`: what is in a folder, page by page. A file lists itself. */
-import type { FileService } from '../../api/index.ts';
+/** `ls`: what is in a folder, page by page. A file lists itself. With --deleted, what is there no more. */
+import type { DeletedRecord, FileService } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
 import type { LS_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
+import { inTable, shownCount, shownMoment } from '../display.ts';
 import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { pastService, placeOf } from '../past.ts';
+import type { Say } from '../say.ts';
 import { type ListStyle, type Named, sayPage, shownName } from '../show-record.ts';
 import { belowStored } from '../stored.ts';
 
@@ -17,14 +19,55 @@ type LsFlags = Given<typeof LS_FLAGS>['flags'];
 
 export async function run(given: Given<typeof LS_FLAGS>, context: Context): Promise<ExitCode> {
   const service = await context.reach();
+  const { deleted, null: isNull, glob } = given.flags;
+  if (deleted && (given.flags.at !== undefined || isNull || glob !== undefined))
+    throw new Fault('invalid', '--deleted goes with --recursive alone, not with --at, --glob or --null.');
   const words = given.words.length === 0 ? ['/'] : given.words;
   let isFirst = true;
   return eachWord(words, context, async (word) => {
     const { path, at } = placeOf(word, context, given.flags.at);
     if (words.length > 1) await context.say.line(`${isFirst ? '' : '\n'}${shownName(context.say, path)}:`);
     isFirst = false;
-    await listOne(pastService(service, at), path, given.flags, context);
+    if (deleted && at !== undefined) throw new Fault('invalid', '--deleted says what is gone now; say no moment.');
+    if (deleted) await listDeleted(service, path, given.flags.recursive, context);
+    else await listOne(pastService(service, at), path, given.flags, context);
   });
+}
+
+async function listDeleted(
+  service: FileService,
+  path: string,
+  recursive: boolean,
+  { say, signal }: Context,
+): Promise<void> {
+  let cursor: string | undefined;
+  do {
+    const page = await service.deleted(path, { cursor, recursive, signal });
+    for (const record of page.entries) await say.record(record);
+    for (const line of inTable(
+      page.entries.map((record) => rowOf(say, record)),
+      new Set([2]),
+    ))
+      await say.line(line);
+    cursor = page.next;
+  } while (cursor !== undefined);
+}
+
+function rowOf(say: Say, record: DeletedRecord): string[] {
+  const { path, kind, size, deleted, actor, door } = record;
+  const how = wayBack(record);
+  return [
+    shownMoment(deleted),
+    how,
+    shownCount(size),
+    `${actor} (${door})`,
+    shownName(say, path) + (kind === 'folder' ? '/' : ''),
+  ];
+}
+
+/** What `restore` takes to bring it back. */
+export function wayBack({ file_id, version, at }: DeletedRecord): string {
+  return version === undefined ? `@${at}` : `${file_id}:${version}`;
 }
 
 async function listOne(service: FileService, path: string, flags: LsFlags, context: Context): Promise<void> {

@@ -51,7 +51,7 @@ export async function openScope(context: Context, space: Space, at: string | und
   }
 }
 
-export function viewAt(context: Context, commit: CommitNumber): View {
+export function viewAt(context: View, commit: CommitNumber): View {
   return { ...context, meta: pastRows(context.meta, commit), at: commit };
 }
 
@@ -152,7 +152,7 @@ async function mustBeKept(context: Context, space: Space, commit: CommitNumber, 
   throw new Fault('not-kept', `${what}. ${kept.sentence}`, { at, commit, head, ...kept.about });
 }
 
-export async function pinsOf(context: Context, space: Space): Promise<readonly PinRow[]> {
+export async function pinsOf(context: View, space: Space): Promise<readonly PinRow[]> {
   const pins: PinRow[] = [];
   for await (const pin of rowsOf(context, 'pins', [space.space], ({ pin }) => [pin])) pins.push(pin);
   return pins;

@@ -3,7 +3,7 @@
  *
  * Numbers count per file. A path whose file took the place of another goes on with that one's versions, and then two may
  * have one number: alone it means the newer file's; the other one says that it needs its file's id besides. A file that
- * is gone is reached by its id as long as one of its versions is kept; what is restored of it goes to the file that took
+ * is gone is reached by its path or id as long as one of its versions is kept; what is restored of it goes to the file that took
  * its place, or else to where it stood.
  */
 import {
@@ -34,6 +34,7 @@ import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, pla
 import { hashOf, recordOf } from '../record.ts';
 import { type Found, findPath, getPlace, nodeRow, type Place, pathOfNode } from '../tree.ts';
 import { existsFault } from '../write.ts';
+import { lastFileAt } from './deleted.ts';
 import { planThinning } from './retention.ts';
 
 /** Lines of a commit's change list that are looked through for where a file stood. */
@@ -54,7 +55,7 @@ interface Versioned {
   readonly isShadowed: boolean;
 }
 
-/** Whose versions are meant: a file that is there, or one that is gone and has kept versions. */
+/** Whose versions are meant: a file that is there, or one that is gone and has kept versions; by a path the last one. */
 interface Start {
   readonly node: NodeId;
   readonly found: Found | undefined;
@@ -73,7 +74,12 @@ async function startOf(
     const path = textOfPath(found.path);
     throw new Fault('is-folder', `${path} is not a file; only files have versions.`, { path });
   } catch (error) {
-    if (!Fault.is(error, 'not-found') || !('id' in target)) throw error;
+    if (!Fault.is(error, 'not-found')) throw error;
+    if (!('id' in target)) {
+      const last = context.at === undefined ? await lastFileAt(context, space, pathOfText(target.path)) : undefined;
+      if (last === undefined) throw error;
+      return { node: last, found: undefined };
+    }
     const isGone = (await nodeRow(context, space, target.id)) === undefined;
     if (isGone && (await newestKept(context, space, target.id)) !== undefined)
       return { node: target.id, found: undefined };
