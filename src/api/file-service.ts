@@ -90,7 +90,7 @@ export interface LocalSource {
 export interface BulkItem {
   readonly path: string;
   readonly kind: 'file' | 'folder' | 'symlink';
-  /** Content of a file. */
+  /** Content of a file. What it answers is read, or its iteration is ended. */
   readonly source?: () => ByteSource | Promise<ByteSource>;
   /**
    * Where the same bytes stand on the disk of this machine, for a service in this very process: it may read them there
@@ -100,6 +100,10 @@ export interface BulkItem {
   /** Where a symlink points, text form. */
   readonly target?: string;
   readonly size?: number | undefined;
+  /** XXH3-64 announced, 16 hex digits; `mismatch` when the bytes of `source` have another. */
+  readonly xxhash3?: string | undefined;
+  /** SHA-256 announced, hex. */
+  readonly sha256?: string | undefined;
   readonly modified?: string | undefined;
   readonly permissions?: number | undefined;
 }

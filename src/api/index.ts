@@ -1,5 +1,6 @@
 /** api: the wire contract. Browser-safe. */
 export * from './batch-order.ts';
+export * from './bulk-records.ts';
 export { FakeLocks } from './fake-locks.ts';
 export { FakeUploads } from './fake-uploads.ts';
 export * from './file-service.ts';

@@ -22,6 +22,7 @@ const MEDIA_TYPES = {
   ndjson: 'application/x-ndjson',
   bytes: 'application/octet-stream',
   html: 'text/html',
+  parts: 'multipart/mixed',
 } as const;
 
 const TAGS: Readonly<Record<Route['tag'], string>> = {
@@ -31,6 +32,7 @@ const TAGS: Readonly<Record<Route['tag'], string>> = {
   Snapshots: 'Named moments of a folder; what happened, and back to what was.',
   Trees: 'Move, copy, search and list whole trees.',
   Uploads: 'Files of any size, in parts, that can be gone on with; and URLs that need no other credential.',
+  Bulk: 'Thousands of files in one request: up, down, away, and what to do about differences.',
   Locks: 'Keep others from changing something for a while.',
   Store: 'Figures and checks of the whole store.',
   About: 'The server itself and this document.',
@@ -117,6 +119,10 @@ function requestBodyOf(body: RouteBody, components: Components): Json {
       return { required: body.isOptional !== true, content };
     }
     case 'multipart': {
+      if (body.hasMany === true) {
+        const properties = { files: { type: 'array', items: {}, description: 'The files.' } };
+        return { required: true, content: { 'multipart/form-data': { schema: { type: 'object', properties } } } };
+      }
       const fields = components.use(body.fields);
       const properties = { ...(fields.properties as Json), file: { description: 'The content, last.' } };
       const schema = { ...fields, properties, required: ['file'] };

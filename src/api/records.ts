@@ -216,7 +216,7 @@ export const CommitRecord = Type.Object(
     kind: Type.String({ description: 'What kind of operation: write, move, remove, restore, snapshot, mount, …' }),
     changes: Type.Array(ChangeRecord),
     changes_more: Type.Integer({ description: 'How many more there are.' }),
-    cursor: Type.Optional(Type.String({ description: 'In the change feed: where to go on behind it.' })),
+    cursor: Type.Optional(Type.String({ description: 'Where the change feed goes on behind it.' })),
   },
   { $id: 'CommitRecord' },
 );

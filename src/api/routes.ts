@@ -6,6 +6,7 @@
  */
 
 import { Fault, type FaultCode } from '../base/index.ts';
+import { BulkAnswer, BulkDeleteBody, BulkDownloadBody, SyncAnswer, SyncBody } from './bulk-records.ts';
 import {
   AttributeChange,
   BatchAnswer,
@@ -50,13 +51,13 @@ export type RouteBody =
       readonly isOptional?: boolean;
       readonly example?: unknown;
     }
-  /** A form with fields, then one file. */
-  | { readonly type: 'multipart'; readonly fields: TObject };
+  /** A form with fields, then one file; or with any number of files and no fields. */
+  | { readonly type: 'multipart'; readonly fields: TObject; readonly hasMany?: boolean };
 
 export interface RouteAnswer {
   readonly description: string;
   /** Absent when there is no body. */
-  readonly type?: 'json' | 'ndjson' | 'bytes' | 'html';
+  readonly type?: 'json' | 'ndjson' | 'bytes' | 'html' | 'parts';
   /** Of the JSON, or of each line. */
   readonly schema?: TSchema;
   /** Names from ANSWER_HEADERS. */
@@ -66,7 +67,17 @@ export interface RouteAnswer {
 export interface Route {
   readonly method: HttpMethod;
   readonly path: string;
-  readonly tag: 'Files' | 'Folders' | 'Versions' | 'Snapshots' | 'Trees' | 'Uploads' | 'Locks' | 'Store' | 'About';
+  readonly tag:
+    | 'Files'
+    | 'Folders'
+    | 'Versions'
+    | 'Snapshots'
+    | 'Trees'
+    | 'Bulk'
+    | 'Uploads'
+    | 'Locks'
+    | 'Store'
+    | 'About';
   readonly summary: string;
   readonly description?: string;
   readonly query?: TObject;
@@ -1034,6 +1045,81 @@ export const ROUTES = {
     body: { type: 'json', schema: SignedUrlBody, example: { path: '/notes.txt', expires_in: 600 } },
     answers: { 200: { description: 'The URL.', type: 'json', schema: SignedUrl } },
     faults: ['not-found', 'not-folder', 'is-folder'],
+  },
+  bulkUpload: {
+    method: 'POST',
+    path: '/v1/bulk/upload',
+    tag: 'Bulk',
+    summary: 'Upload many files in one request',
+    description:
+      'A form in which every part is a file: its `filename` is the path below `path`, slashes and all; or the header X-File-Path of the part, percent-encoded. Headers of a part count as they do for a single file: X-File-Size, X-File-Hash, Content-Digest, X-Modified-Time, X-File-Mode; X-File-Kind makes a `folder` or a `symlink` (to what the part holds). A file that is there gets a new version. Files go into few commits, and each stands or fails alone. What is committed when the request breaks off stays.',
+    query: Type.Object(
+      {
+        path: text('Folder below which the names are; the root when absent.'),
+        parents: flag('Make the folders above that are missing; true when absent.'),
+      },
+      closed,
+    ),
+    headers: ['Accept', 'Prefer', 'Lock-Token'],
+    body: { type: 'multipart', fields: Type.Object({}, closed), hasMany: true },
+    answers: {
+      200: {
+        description:
+          'What became of each. With `Accept: application/x-ndjson` a line `BulkUploaded` for each as soon as it is durable, and `{"done", "failed"}` last: such a client reads while it sends.',
+        type: 'json',
+        schema: BulkAnswer,
+      },
+    },
+    faults: ['unsupported', 'too-large', 'full'],
+  },
+  bulkDownload: {
+    method: 'POST',
+    path: '/v1/bulk/download',
+    tag: 'Bulk',
+    summary: 'Download many files in one answer',
+    description:
+      'Each by itself, in the order asked for, verified before it is sent. A file that fails has a part of type application/problem+json; where damage shows in the middle of a long one, its part ends early and such a part with the same X-File-Path follows. The last part is JSON, `{"done", "failed"}`. With `Accept: application/vnd.holdfast.frames`: frames of a letter, a length (4 bytes, big-endian) and as many bytes: `F` a FileRecord begins a file, `D` bytes of it, `E` its end, `P` a problem instead of its end or of the file, `Z` the end of all, `{"done", "failed"}`.',
+    headers: ['Accept'],
+    body: { type: 'json', schema: BulkDownloadBody, example: { paths: ['/a.txt', '/b.txt'] } },
+    answers: { 200: { description: 'The files.', type: 'parts' } },
+  },
+  bulkDelete: {
+    method: 'POST',
+    path: '/v1/bulk/delete',
+    tag: 'Bulk',
+    summary: 'Remove many files and folders',
+    description: 'One commit for every 1,000 of them. Each is removed or fails alone.',
+    headers: ['Lock-Token'],
+    body: { type: 'json', schema: BulkDeleteBody, example: { paths: ['/a.txt', '/old'], recursive: true } },
+    answers: { 200: { description: 'What became of each.', type: 'json', schema: BulkAnswer } },
+  },
+  bulkManifest: {
+    method: 'GET',
+    path: '/v1/bulk/manifest',
+    tag: 'Bulk',
+    summary: 'The same as /v1/manifest',
+    query: Type.Object({ path: text('The root when absent.'), file_id: Type.Optional(Id), at }, closed),
+    headers: ['Accept'],
+    answers: { 200: { description: 'Records.', type: 'ndjson', schema: FileRecord } },
+    faults: ['not-kept', 'not-found', 'not-folder'],
+  },
+  bulkSync: {
+    method: 'POST',
+    path: '/v1/bulk/sync',
+    tag: 'Bulk',
+    summary: 'What has to be done so that a client and the server have the same',
+    description:
+      'Changes nothing. Two manifests alone cannot tell what is new here from what was deleted there: without `base` nothing is deleted, and files that differ are conflicts. With `base` whoever did not change a file since takes what the other did with it. A file here and a folder there are left alone, as are links and special files.',
+    body: {
+      type: 'json',
+      schema: SyncBody,
+      example: {
+        client_manifest: { files: { '/a.txt': { size: 6, xxhash3: '0123456789abcdef' } } },
+        conflict_resolution: 'manual',
+      },
+    },
+    answers: { 200: { description: 'The plan.', type: 'json', schema: SyncAnswer } },
+    faults: ['not-found', 'not-folder', 'not-kept', 'too-large'],
   },
   lockTake: {
     method: 'POST',

@@ -8,7 +8,7 @@ import {
   type TransportAnswer,
   type TransportRequest,
 } from '../api/index.ts';
-import { Fault, ManualClock, seededRandom, utf8 } from '../base/index.ts';
+import { Fault, ManualClock, seededRandom, textOfUtf8, utf8 } from '../base/index.ts';
 import { fetchTransport } from './fetch-transport.ts';
 import { HttpFileService } from './http-file-service.ts';
 
@@ -236,10 +236,13 @@ describe('many writes', () => {
     const step: Step = async ({ path }) => {
       began.push(path);
       most = Math.max(most, ++running);
-      await new Promise((resolve) => setTimeout(resolve, path.includes('/f') && !path.includes('/f/') ? 20 : 1));
+      const isForm = path.includes('/bulk/');
+      await new Promise((resolve) => setTimeout(resolve, isForm ? 20 : 1));
       running--;
       ended.push(path);
-      return { status: 200, headers: {}, body: pieces(JSON.stringify(RECORD)) };
+      const results = [{ path: '/f', ok: true, record: RECORD }];
+      const answer = isForm ? { success: ['/f'], failed: [], results } : RECORD;
+      return { status: 200, headers: {}, body: pieces(JSON.stringify(answer)) };
     };
     const { service } = scripted(step);
     const items = [
@@ -254,9 +257,48 @@ describe('many writes', () => {
       items.map(({ path }) => path),
     );
     assert.ok(most > 4 && most <= 16, `${most} at once`);
-    const folder = ended.indexOf('/base/v1/directories/f');
+    const folder = ended.indexOf('/base/v1/bulk/upload?parents=false');
     const firstInside = began.findIndex((path) => path.includes('/files/f/'));
     assert.ok(folder >= 0 && firstInside > 0 && ended.slice(0, folder).every((path) => !path.includes('/files/f/')));
+  });
+
+  test('that are small go together, and each has its own result', async () => {
+    const forms: string[] = [];
+    const step: Step = async ({ body }) => {
+      const form = textOfUtf8(body as Uint8Array) ?? '';
+      forms.push(form);
+      const results = [...form.matchAll(/x-file-path: (\S+)/g)].map(([, path]) =>
+        path === 'bad'
+          ? { path: '/bad', ok: false, problem: { code: 'exists', detail: 'There is something.', about: {} } }
+          : { path: `/${path}`, ok: true, record: { ...RECORD, path: `/${path}` } },
+      );
+      return { status: 200, headers: {}, body: pieces(JSON.stringify({ success: [], failed: [], results })) };
+    };
+    const { service } = scripted(step);
+    const file = (path: string, source = (): Uint8Array[] => [utf8(`of ${path}`)]) =>
+      ({ path, kind: 'file', size: utf8(`of ${path}`).length, source, modified: '2026-01-02T03:04:05Z' }) as const;
+    const broken = file('/broken', () => {
+      throw new Error('the source broke');
+    });
+    const items = [
+      file('/a'),
+      file('/bad'),
+      broken,
+      file('/no/../way'),
+      { path: '/l', kind: 'symlink', target: 'a' } as const,
+    ];
+    const told: string[] = [];
+    for await (const result of service.writeMany(items))
+      told.push(
+        `${result.path} ${result.ok ? result.record.path : Fault.is(result.fault) ? result.fault.code : result.fault.message}`,
+      );
+    assert.deepEqual(told, ['/a /a', '/bad exists', '/broken the source broke', '/no/../way invalid', '/l /l']);
+    assert.equal(forms.length, 1);
+    assert.match(
+      forms[0] ?? '',
+      /x-file-kind: file\r\nx-file-size: 5\r\nx-modified-time: 2026-01-02T03:04:05Z\r\n\r\nof \/a\r\n--/,
+    );
+    assert.match(forms[0] ?? '', /x-file-kind: symlink\r\n\r\na\r\n--holdfast-[0-9a-f]{32}--\r\n$/);
   });
 });
 

@@ -11,6 +11,7 @@ import {
   type AttributeChange,
   type BatchAnswer,
   type BatchRequest,
+  type BulkAnswer,
   type BulkItem,
   type BulkResult,
   type ByteSource,
@@ -72,6 +73,7 @@ import {
   type Clock,
   concatBytes,
   Fault,
+  hexOf,
   type Random,
   retry,
   systemClock,
@@ -108,7 +110,7 @@ interface Call {
   readonly query?: object | undefined;
   readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
   readonly json?: unknown;
-  readonly body?: ByteSource | undefined;
+  readonly body?: Uint8Array | ByteSource | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -177,10 +179,18 @@ export class HttpFileService implements FileService {
   }
 
   writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options: Changing = {}): AsyncIterable<BulkResult> {
-    const headers = keysOf(options);
-    const symlink = (path: string, target: string, modified: string | undefined): Promise<FileRecord> =>
-      this.#json('symlinkCreate', { path, json: { target, modified }, headers, signal: options.signal });
-    return writeManyThrough({ service: this, symlink }, items, options);
+    const boundary = `holdfast-${hexOf((this.#options.random ?? systemRandom).bytes(16))}`;
+    const headers = {
+      'content-type': `multipart/form-data; boundary=${boundary}`,
+      prefer: 'return=representation',
+      ...keysOf(options),
+    };
+    const sendForm = (form: Uint8Array): Promise<BulkAnswer> => {
+      const length = { 'content-length': String(form.length) };
+      const call = { query: { parents: false }, headers: { ...headers, ...length }, body: form };
+      return this.#json('bulkUpload', { ...call, signal: options.signal });
+    };
+    return writeManyThrough({ service: this, boundary, sendForm }, items, options);
   }
 
   async read(target: Target, options: ReadOptions = {}): Promise<FileRead> {

@@ -93,7 +93,11 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
   return {
     info: async () => info(),
     stat: (target, options) =>
-      within(target, options?.at, (view, found) => recordOfFound(view, space, found, options?.withAttributes)),
+      within(target, options?.at, async (view, found) => {
+        const record = await recordOfFound(view, space, found, options?.withAttributes);
+        if (options?.at === undefined) listed.set(record, found);
+        return record;
+      }),
     list: (target, options = {}) => within(target, options.at, (view, found) => list(view, space, found, options)),
     manifest: async function* (target, options = {}) {
       using scope = await open(options.at);
@@ -224,7 +228,7 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
   };
 }
 
-/** Where the records of manifests were found, for as long as somebody has them. */
+/** Where the records that were answered were found, for as long as somebody has them. */
 type Listed = WeakMap<object, Found>;
 
 function limitOf(limit: number | undefined, most: number): number {

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { type ByteSource, type FileRecord, type Path, textOfPath, type WriteOptions } from '../api/index.ts';
 import { Fault, hexOf, type Moment, momentOfIso } from '../base/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
-import { type Built, buildContent } from './content/build-content.ts';
+import { type Announced, type Built, buildContent } from './content/build-content.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
 import { planThinning } from './past/retention.ts';
@@ -36,16 +36,8 @@ export async function writeFile(
   const modified = momentOf(options.modified, 'modified');
   // Refuse before the bytes are sent where the answer is known already; the commit decides again.
   if (options.idempotencyKey === undefined) await checkGoal(context, space, path, options);
-  const sha256 = options.sha256 === undefined ? undefined : createHash('sha256');
-  await using built = await buildContent(context, space, source, {
-    level: context.options.compression.levelOf(path),
-    announced: options,
-    signal: options.signal,
-    ...(sha256 === undefined ? {} : { onBytes: (bytes: Uint8Array) => sha256.update(bytes) }),
-  });
+  await using built = await buildAnnounced(context, space, path, source, options, options.signal);
   const text = textOfPath(path);
-  checkHash(text, 'xxhash3', options.xxhash3, hexOf(built.hash));
-  checkHash(text, 'sha256', options.sha256, sha256?.digest('hex'));
   const request = ['write', text, options.mode, built.size, hexOf(built.hash)];
   // Awaited here: the content must not be let go of before its commit.
   return await decideOnce(context, space, `Writing ${text}`, { key: options.idempotencyKey, request }, async () => {
@@ -181,6 +173,32 @@ export function existsFault(found: Found): Fault {
     file_id: found.node.node,
     current_version: found.node.version,
   });
+}
+
+/** A content that is what was announced of it. @throws Fault `mismatch`, and what buildContent throws. */
+export async function buildAnnounced(
+  context: Context,
+  space: Space,
+  path: Path,
+  source: ByteSource,
+  announced: Announced,
+  signal: AbortSignal | undefined,
+): Promise<Built> {
+  const sha256 = announced.sha256 === undefined ? undefined : createHash('sha256');
+  const built = await buildContent(context, space, source, {
+    level: context.options.compression.levelOf(path),
+    announced,
+    signal,
+    ...(sha256 === undefined ? {} : { onBytes: (bytes: Uint8Array) => sha256.update(bytes) }),
+  });
+  try {
+    checkHash(textOfPath(path), 'xxhash3', announced.xxhash3, hexOf(built.hash));
+    checkHash(textOfPath(path), 'sha256', announced.sha256, sha256?.digest('hex'));
+    return built;
+  } catch (error) {
+    await built[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 export function checkHash(path: string, what: string, announced: string | undefined, actual: string | undefined): void {

@@ -29,12 +29,14 @@ export type Answer =
       readonly length: number;
       readonly bytes: AsyncIterable<Uint8Array>;
     }
-  /** Text of unknown length, in pieces of a few lines or more. */
+  /** Text or bytes of unknown length, in pieces of a few lines or more. A piece may be used again by its owner. */
   | {
       readonly kind: 'stream';
       readonly status: number;
       readonly headers: AnswerHeaders;
-      readonly text: AsyncIterable<string>;
+      readonly pieces: AsyncIterable<string | Uint8Array>;
+      /** The body is read while this is sent, and to its end. */
+      readonly readsBody?: boolean;
     };
 
 /** Answers of up to so many bytes are put together. */
@@ -92,9 +94,9 @@ function sendText(status: number, headers: AnswerHeaders, text: string | undefin
   response.end(message.method === 'HEAD' ? undefined : body);
 }
 
-function writeHead(status: number, headers: AnswerHeaders, sending: Sending): void {
+function writeHead(status: number, headers: AnswerHeaders, sending: Sending, isLast = leavesBody(sending)): void {
   const { response } = sending;
-  const closing = leavesBody(sending) ? { connection: 'close' } : {};
+  const closing = isLast ? { connection: 'close' } : {};
   if ('connection' in closing) lingerAfter(sending);
   response.writeHead(status, {
     ...COMMON_HEADERS,
@@ -206,17 +208,24 @@ function wrongLength(length: number, left: number): Error {
 
 async function sendStream(answer: Answer & { kind: 'stream' }, sending: Sending): Promise<void> {
   const { response, signal } = sending;
-  const pieces = answer.text[Symbol.asyncIterator]();
+  const pieces = answer.pieces[Symbol.asyncIterator]();
   try {
     let piece = await pieces.next();
     if (signal.aborted) throw Fault.aborted(signal, 'Sending a list');
-    writeHead(answer.status, answer.headers, sending);
+    writeHead(answer.status, answer.headers, sending, answer.readsBody !== true && leavesBody(sending));
     if (sending.message.method === 'HEAD') {
       response.end();
       return;
     }
+    let turnBytes = 0;
     for (; piece.done !== true; piece = await pieces.next()) {
-      if (piece.value !== '') await write(response, Buffer.from(piece.value), signal, false);
+      if (piece.value.length === 0) continue;
+      const bytes = typeof piece.value === 'string' ? Buffer.from(piece.value) : piece.value;
+      await write(response, bytes, signal, false);
+      turnBytes += bytes.length;
+      if (turnBytes < TURN_BYTES) continue;
+      turnBytes = 0;
+      await new Promise(setImmediate);
     }
     response.end();
   } finally {

@@ -18,6 +18,7 @@ import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.t
 import { problemAnswer, type Sending, send } from './answer.ts';
 import { answeredFault, headersOfFault } from './answered-fault.ts';
 import { type Arrival, arrivalOf, checkSender, type Entrance, ownHosts, partsOfUrl, setArrival } from './arrival.ts';
+import { bulkHandlers } from './bulk-handlers.ts';
 import {
   type DoorParts,
   Exchange,
@@ -99,6 +100,7 @@ const LAST_TURNS_MAX = 50;
 const HANDLERS: Handlers = {
   ...fileHandlers,
   ...treeHandlers,
+  ...bulkHandlers,
   ...snapshotHandlers,
   ...lockHandlers,
   ...uploadHandlers,
@@ -148,7 +150,14 @@ class Door implements HttpDoor {
     this.#requestPrefix = hexOf(parts.random.bytes(4));
     const isDraining = (): boolean => this.#draining !== undefined;
     const signer = new UrlSigner(parts.signingKey ?? parts.random.bytes(SIGNING_KEY_BYTES), parts.clock);
-    this.#doorParts = { clock: parts.clock, options: this.#options, signer, info: parts.info, isDraining };
+    this.#doorParts = {
+      clock: parts.clock,
+      random: parts.random,
+      options: this.#options,
+      signer,
+      info: parts.info,
+      isDraining,
+    };
     this.#app = this.#createApp();
   }
 

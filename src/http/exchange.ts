@@ -15,7 +15,7 @@ import {
   textOfPath,
   urlOfPath,
 } from '../api/index.ts';
-import { type Clock, Fault } from '../base/index.ts';
+import { type Clock, Fault, type Random } from '../base/index.ts';
 import type { Answer } from './answer.ts';
 import { arrivalOf } from './arrival.ts';
 import { type Expectation, expectationOf, needsRecord } from './conditions.ts';
@@ -27,6 +27,7 @@ import { checkEncoding } from './write-headers.ts';
 
 /** What a door hands to every request. */
 export interface DoorParts {
+  readonly random: Random;
   readonly clock: Clock;
   readonly options: HttpOptions;
   readonly signer: UrlSigner;

@@ -277,6 +277,10 @@ function checkVersion(node: FakeNode | undefined, path: string, { expectedVersio
   });
 }
 
+async function leave(source: ByteSource): Promise<void> {
+  if (Symbol.asyncIterator in source) await source[Symbol.asyncIterator]().return?.();
+}
+
 function checkAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw Fault.aborted(signal, 'A fake call');
 }
@@ -419,12 +423,22 @@ class FakeFileService implements FileService {
 
   async #writeOne(item: BulkItem, options: Changing): Promise<FileRecord> {
     this.#checkLocks(item.path, options);
-    const { modified, permissions, size } = item;
+    const { modified, permissions, size, xxhash3, sha256 } = item;
     const names = pathOfText(item.path);
     const found = this.#find(names);
     if (item.kind === 'file') {
       const source = (await item.source?.()) ?? [];
-      return this.write(item.path, source, { mode: 'put', size, modified, permissions, ...options });
+      // What is refused before its bytes are looked at is not read; whoever hands out a source hears of it.
+      await using _left = { [Symbol.asyncDispose]: () => leave(source) };
+      return await this.write(item.path, source, {
+        mode: 'put',
+        size,
+        xxhash3,
+        sha256,
+        modified,
+        permissions,
+        ...options,
+      });
     }
     if (found !== undefined && !(item.kind === 'folder' && found.kind === 'folder')) throw exists(found);
     if (found !== undefined) return recordOf(found);
@@ -705,7 +719,7 @@ class FakeFileService implements FileService {
     for (let left = waitMs; left > 0 && this.#store.commit <= start; left -= POLL_MS)
       await new Promise((done) => setTimeout(done, POLL_MS));
     const all = (await this.log()).commits.toReversed().filter(({ commit }) => commit > start);
-    const commits = all.slice(0, limit).map((commit) => ({ ...commit, cursor: `after-${commit.commit}` }));
+    const commits = all.slice(0, limit);
     return { commits, next: commits.at(-1)?.cursor ?? `after-${start}` };
   }
 
@@ -719,6 +733,7 @@ class FakeFileService implements FileService {
       kind: 'write',
       changes: [],
       changes_more: 0,
+      cursor: `after-${commit}`,
     }));
     const { part, next } = cut(all, { cursor, limit });
     return { commits: part, ...next };

@@ -13,6 +13,8 @@ export interface Part {
   readonly name: string;
   /** Text form; absent on fields that are no files. */
   readonly filename: string | undefined;
+  /** All its headers, names in lower case, bytes one to one; of a name that is there twice the last. */
+  readonly headers: Readonly<Record<string, string>>;
   /** Its content; what is not read is passed over when the next part is asked for. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
@@ -43,7 +45,8 @@ export async function* partsOf(
   while (!(await isEnd(window))) {
     const lines = await window.takeUntil(Buffer.from('\r\n\r\n'), limits.partHeaderBytesMax);
     const content = new PartContent(window, delimiter);
-    yield { ...dispositionOf(lines), bytes: content };
+    const headers = headersOf(lines);
+    yield { ...dispositionOf(headers), headers, bytes: content };
     await content.passOver();
   }
 }
@@ -145,22 +148,33 @@ class PartContent implements AsyncIterable<Uint8Array> {
   }
 }
 
-function dispositionOf(lines: Buffer): { name: string; filename: string | undefined } {
+function headersOf(lines: Buffer): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = Object.create(null) as Record<string, string>;
   // Bytes become text one to one, so that a name that is not UTF-8 keeps its bytes.
-  const line = lines
-    .toString('latin1')
-    .split('\r\n')
-    .find((one) => /^content-disposition\s*:/i.test(one));
-  if (line === undefined || !/:\s*form-data\b/i.test(line))
+  for (const line of lines.toString('latin1').split('\r\n')) {
+    const mark = line.indexOf(':');
+    if (mark > 0) headers[line.slice(0, mark).trim().toLowerCase()] = line.slice(mark + 1).trim();
+  }
+  return headers;
+}
+
+function dispositionOf(headers: Readonly<Record<string, string>>): { name: string; filename: string | undefined } {
+  const line = headers['content-disposition'];
+  if (line === undefined || !/^form-data\b/i.test(line))
     throw badForm('has a part without Content-Disposition: form-data');
   const name = parameterOf(line, 'name');
   if (name === undefined) throw badForm('has a part without a name');
   return { name, filename: parameterOf(line, 'filename') };
 }
 
+const PARAMETERS = {
+  name: /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))/i,
+  filename: /;\s*filename=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))/i,
+} as const;
+
 /** Browsers write quotes and line breaks inside as %22, %0D and %0A (HTML, "multipart/form-data encoding algorithm"). */
-function parameterOf(line: string, name: string): string | undefined {
-  const match = new RegExp(`;\\s*${name}=(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s;]+))`, 'i').exec(line);
+function parameterOf(line: string, name: keyof typeof PARAMETERS): string | undefined {
+  const match = PARAMETERS[name].exec(line);
   const value = match?.[1] ?? match?.[2];
   const plain = value
     ?.replace(/\\(["\\])/g, '$1')

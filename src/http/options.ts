@@ -8,13 +8,18 @@ export interface HttpOptions {
   readonly fileBytesMax: number;
   /** Bytes of a JSON body; more are refused with 413 without being read. */
   readonly jsonBytesMax: number;
-  /** Bytes of the JSON body of a batch. */
+  /** Bytes of the JSON body of a batch, of a list of paths, of a manifest. */
   readonly batchBytesMax: number;
   /** Bytes of a request line with all headers; the longest path, wholly percent-encoded, has 12 KiB. */
   readonly headerBytesMax: number;
   /** Fields of a form, their bytes, and the bytes of the headers of one part. */
   readonly formFieldsMax: number;
   readonly formFieldBytesMax: number;
+  /** Bytes of a form with many files, and how many there may be in one. */
+  readonly bulkBytesMax: number;
+  readonly bulkPartsMax: number;
+  /** Files and folders of a tree that is compared for syncing, on each side. */
+  readonly syncEntriesMax: number;
   /** Connections at once, on each listener; further ones are closed at once. */
   readonly connectionsMax: number;
   /** How long a client may take over its headers. */
@@ -43,6 +48,9 @@ export const HTTP_OPTIONS_DEFAULT: HttpOptions = {
   headerBytesMax: 32 * 1024,
   formFieldsMax: 32,
   formFieldBytesMax: 32 * 1024,
+  bulkBytesMax: 64 * 2 ** 30,
+  bulkPartsMax: 100_000,
+  syncEntriesMax: 200_000,
   connectionsMax: 4_096,
   headersTimeoutMs: 15_000,
   idleTimeoutMs: 60_000,

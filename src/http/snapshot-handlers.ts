@@ -28,7 +28,7 @@ async function eventsAnswer(exchange: Exchange<'changes'>, after: string | undef
   const { service, signal } = exchange;
   const first = await service.changes({ ...present({ after }), limit: EVENT_COMMITS, signal });
   const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
-  return { kind: 'stream', status: 200, headers, text: events(exchange, first) };
+  return { kind: 'stream', status: 200, headers, pieces: events(exchange, first) };
 }
 
 async function* events({ service, signal, door }: Exchange<'changes'>, first: ChangePage): AsyncGenerator<string> {

@@ -21,15 +21,15 @@ const LINES_HEADERS = { 'content-type': 'application/x-ndjson', 'cache-control':
 async function check(exchange: Exchange<'check'>): Promise<Answer> {
   const { sample, rebuild_index } = await exchange.body();
   const asked = present({ sample, rebuildIndex: rebuild_index });
-  const text = reportLines(exchange, (options) => exchange.service.check({ ...asked, ...options }));
-  return { kind: 'stream', status: 200, headers: LINES_HEADERS, text };
+  const pieces = reportLines(exchange, (options) => exchange.service.check({ ...asked, ...options }));
+  return { kind: 'stream', status: 200, headers: LINES_HEADERS, pieces };
 }
 
 async function gc(exchange: Exchange<'gc'>): Promise<Answer> {
   const { dry_run, grace_seconds } = await exchange.body();
   const asked = present({ dryRun: dry_run, graceSeconds: grace_seconds });
-  const text = reportLines(exchange, (options) => exchange.service.gc({ ...asked, ...options }));
-  return { kind: 'stream', status: 200, headers: LINES_HEADERS, text };
+  const pieces = reportLines(exchange, (options) => exchange.service.gc({ ...asked, ...options }));
+  return { kind: 'stream', status: 200, headers: LINES_HEADERS, pieces };
 }
 
 interface LongCall {

@@ -62,7 +62,7 @@ async function search({ service, query, signal }: Exchange<'search'>): Promise<A
   return { kind: 'json', status: 200, json: await service.search({ ...present(plain), ...present(renamed), signal }) };
 }
 
-async function manifest(exchange: Exchange<'manifest'>): Promise<Answer> {
+async function manifest(exchange: Exchange<'manifest'> | Exchange<'bulkManifest'>): Promise<Answer> {
   const { path, file_id, at } = exchange.query;
   const target = path === undefined && file_id === undefined ? { path: '/' } : oneTarget(path, file_id);
   const records = exchange.service.manifest(target, { ...present({ at }), signal: exchange.signal });
@@ -75,7 +75,7 @@ async function manifest(exchange: Exchange<'manifest'>): Promise<Answer> {
       'cache-control': 'no-store',
       vary: 'Accept',
     },
-    text: gathered(asObject ? objectOf(records) : linesOf(records)),
+    pieces: gathered(asObject ? objectOf(records) : linesOf(records)),
   };
 }
 
@@ -152,4 +152,5 @@ export const treeHandlers = {
   copy: async (exchange) => madeAnswer(await relocate(exchange, 'copy')),
   search,
   manifest,
+  bulkManifest: manifest,
 } satisfies Partial<Handlers>;

@@ -115,7 +115,7 @@ const uploadRead: Handler<'uploadRead'> = async (exchange) => {
       watchers: WATCHERS_MAX,
     });
   const events = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
-  return { kind: 'stream', status: 200, headers: events, text: progressOf(exchange, json) };
+  return { kind: 'stream', status: 200, headers: events, pieces: progressOf(exchange, json) };
 };
 
 /** An event whenever more is durable; the last one says that it is complete or removed. */

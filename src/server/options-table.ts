@@ -105,7 +105,22 @@ export const SERVER_OPTIONS = {
   'http.batch_max': {
     type: { kind: 'bytes', min: KIB, max: 128 * MIB },
     default: 16 * MIB,
-    doc: 'Bytes that the body of a batch of operations may have.',
+    doc: 'Bytes that the body of a batch of operations, a list of paths or a manifest may have.',
+  },
+  'http.bulk_max': {
+    type: { kind: 'bytes', min: MIB, max: 2 ** 44 },
+    default: 64 * GIB,
+    doc: 'Bytes that a form of many files may have in all.',
+  },
+  'http.bulk_files_max': {
+    type: { kind: 'integer', min: 1, max: 10_000_000 },
+    default: 100_000,
+    doc: 'Files that one form may bring.',
+  },
+  'http.sync_entries_max': {
+    type: { kind: 'integer', min: 1, max: 10_000_000 },
+    default: 200_000,
+    doc: 'Files and folders, on each side, of a tree that is compared to plan a sync; larger ones are compared folder by folder.',
   },
   'http.connections_max': {
     type: { kind: 'integer', min: 1, max: 100_000 },

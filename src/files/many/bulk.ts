@@ -6,6 +6,7 @@
 import {
   type BulkItem,
   type BulkResult,
+  type ByteSource,
   bytesOfText,
   type FileRecord,
   type LocalSource,
@@ -17,14 +18,14 @@ import { Fault, hexOf, type Moment } from '../../base/index.ts';
 import type { TakenFile } from '../../chunks/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../../meta/index.ts';
 import { makeFolder } from '../attributes.ts';
-import { type Built, buildContent, builtOf } from '../content/build-content.ts';
+import { type Built, builtOf } from '../content/build-content.ts';
 import { type Caller, type Context, commit, type Space } from '../context.ts';
 import { decide } from '../decide.ts';
 import { planThinning } from '../past/retention.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from '../plan.ts';
 import { recordOf } from '../record.ts';
 import { findPath, type Place } from '../tree.ts';
-import { existsFault, momentOf, placeFor, withContent, withoutUnmade } from '../write.ts';
+import { buildAnnounced, existsFault, momentOf, placeFor, withContent, withoutUnmade } from '../write.ts';
 
 /**
  * Contents that are built side by side, and their bytes as announced: with enough of them every thread has a batch and
@@ -213,14 +214,21 @@ async function prepare(context: Context, space: Space, item: BulkItem, signal?: 
     const modified = momentOf(item.modified, 'modified');
     if (item.kind !== 'file') return { ready: { item, path, modified, built: undefined } };
     const { source, local: _, ...rest } = item;
-    const level = context.options.compression.levelOf(path);
     const bytes = (await source?.()) ?? [];
-    const built = await buildContent(context, space, bytes, { level, announced: { size: item.size }, signal });
+    const built = await buildAnnounced(context, space, path, bytes, item, signal).catch(async (error: unknown) => {
+      await endOf(bytes);
+      throw error;
+    });
     return { ready: { item: rest, path, modified, built } };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { path: item.path, fault: error as Error };
   }
+}
+
+/** A source that nobody will read. */
+async function endOf(source: ByteSource): Promise<void> {
+  if (Symbol.asyncIterator in source) await source[Symbol.asyncIterator]().return?.();
 }
 
 async function commitBatch(

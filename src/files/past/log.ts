@@ -37,7 +37,8 @@ export async function listLog(context: Context, space: Space, options: LogOption
       if (commits.length === options.limit) return { commits, next: cursorOf([before]) };
       before = row.commit;
       looked++;
-      if (root === undefined || (await names.touches(row, root))) commits.push(await names.record(row));
+      if (root === undefined || (await names.touches(row, root)))
+        commits.push({ ...(await names.record(row)), cursor: cursorOf(['changes', row.commit]) });
     }
     if (page.length < PAGE_COMMITS) return { commits };
   }
