@@ -73,6 +73,14 @@ export class FakeUploads {
     };
   }
 
+  /** Answers how to go back to what is complete now. */
+  remember(): () => void {
+    const answers = [...this.#uploads.values()].map((upload) => [upload, upload.answer] as const);
+    return () => {
+      for (const [upload, answer] of answers) upload.answer = answer;
+    };
+  }
+
   #create(base: FakeUploadsBase, path: string, options: UploadOptions): UploadRecord {
     base.check(path, options);
     const { partSize = PART_BYTES, isAppended = false, size } = options;

@@ -301,7 +301,7 @@ export const BatchOperation = Type.Object(
   {
     op: Type.Enum([...BATCH_ACTS], {
       description:
-        'move, copy: from_path, to_path, overwrite, parents. delete: path, recursive. mkdir: path, parents, mode. update: path or file_id, change. restore: path or file_id, version, to_path. put: path, content, parents, create, mode, modified.',
+        'move, copy: from_path, to_path, overwrite, parents. delete: path, recursive. mkdir: path, parents, mode. update: path or file_id, change. restore: path or file_id, version, to_path. put: path, content, parents, create, mode, modified; or upload_id alone: the file of that upload, as it was begun.',
     }),
     id: Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: 'By which others depend on it.' })),
     depends_on: Type.Optional(
@@ -322,6 +322,9 @@ export const BatchOperation = Type.Object(
     mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o7777, description: 'Permission bits.' })),
     modified: Type.Optional(Type.String({ format: 'date-time' })),
     content: Type.Optional(Type.String({ maxLength: 90_000, description: 'put: base64, of up to 64 KiB.' })),
+    upload_id: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 100, description: 'put: an upload that is whole.' }),
+    ),
     change: Type.Optional(AttributeChange),
     expected_version: Count,
     expected_file_id: Type.Optional(Id),

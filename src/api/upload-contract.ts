@@ -251,6 +251,27 @@ export function uploads(check: Check): void {
     assert.ok((await contentOf(service, '/f')).equals(whole));
   });
 
+  check('a batch makes files of uploads, with all else that is in it or not at all', async (service) => {
+    const whole = sample(PART + 3);
+    const upload = await begin(service, '/new/f', { size: whole.length, parents: true });
+    const put = { op: 'put', upload_id: upload.upload_id } as const;
+    await send(service, upload, 1, whole);
+    const { about } = await fault(service.batch({ operations: [put] }), 'incomplete');
+    assert.equal(about.operation, 0);
+    await send(service, upload, 2, whole);
+    await fault(service.batch({ operations: [put, { op: 'delete', path: '/none' }] }), 'not-found');
+    await fault(service.batch({ operations: [put, put] }), 'conflict');
+    await fault(service.batch({ operations: [{ ...put, path: '/elsewhere' }] }), 'invalid');
+    await fault(service.stat({ path: '/new' }), 'not-found');
+    assert.equal((await service.uploads.find(upload.upload_id)).state, 'open');
+    const move = { op: 'move', from_path: '/new/f', to_path: '/new/g' } as const;
+    const answer = await service.batch({ operations: [put, move] });
+    assert.deepEqual([answer.done, answer.failed], [2, 0]);
+    assert.ok((await contentOf(service, '/new/g')).equals(whole));
+    assert.equal((await service.uploads.find(upload.upload_id)).state, 'complete');
+    await fault(service.batch({ operations: [put] }), 'conflict');
+  });
+
   check('parts of a size that cannot be are refused', async (service) => {
     await fault(service.uploads.create('/f', { partSize: 10 }), 'invalid');
     await fault(service.uploads.create('/f', { partSize: PART, size: PART * 10_001 }), 'invalid');

@@ -185,7 +185,7 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     restore: (target, version, options = {}) => restore(context, space, as(options), target, find, version, options),
     batch: async (request, options = {}) => {
       await files.settle();
-      return runBatch(context, files.locks, space, as(options), request, options);
+      return runBatch(context, files, space, as(options), request, options);
     },
     lock: async (path, options = {}) => files.locks.lock(space, caller, await pathOf(path), options),
     changeLock: (token, change = {}) => files.locks.change(token, change),

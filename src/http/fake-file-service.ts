@@ -154,7 +154,9 @@ export class FakeStore {
   /** Answers how to go back to the tree as it is now. */
   remember(): () => void {
     const { children } = cloneOf(this.root, undefined);
+    const uploadsBack = this.uploads.remember();
     return () => {
+      uploadsBack();
       this.root.children = children;
       for (const child of children.values()) child.parent = this.root;
     };
@@ -828,7 +830,7 @@ class FakeFileService implements FileService {
     const { op, path = '', from_path = '', to_path = '', file_id, version = 0, change = {}, content = '' } = operation;
     const { overwrite, parents, recursive, mode, modified } = operation;
     const isLacking =
-      (['delete', 'mkdir', 'put'].includes(op) && path === '') ||
+      (['delete', 'mkdir', 'put'].includes(op) && path === '' && operation.upload_id === undefined) ||
       (['move', 'copy'].includes(op) && (from_path === '' || to_path === ''));
     if (isLacking) throw new Fault('invalid', `Operation ${index} says no path.`, { operation: index });
     const options = {
@@ -850,11 +852,20 @@ class FakeFileService implements FileService {
       case 'restore':
         return this.restore(target, version, options);
       case 'put': {
+        if (operation.upload_id !== undefined) return this.#putUpload(operation, operation.upload_id, index, options);
         const bytes = Buffer.from(content, 'base64');
         if (bytes.length > BATCH_CONTENT_BYTES_MAX) throw new Fault('too-large', `${path} is too large.`, { path });
         return this.write(path, [bytes], { ...options, mode: operation.create === true ? 'create' : 'put' });
       }
     }
+  }
+
+  async #putUpload(operation: BatchOperation, id: string, index: number, options: Changing): Promise<FileRecord> {
+    if (operation.path !== undefined || operation.content !== undefined)
+      throw new Fault('invalid', `Operation ${index} says more than its upload.`, { operation: index });
+    const { state, path } = await this.uploads.find(id);
+    if (state !== 'open') throw new Fault('conflict', `The upload of ${path} is complete.`, { upload_id: id, state });
+    return this.uploads.complete(id, options);
   }
 
   async lock(path: string, options?: LockOptions): Promise<LockRecord> {

@@ -40,13 +40,14 @@ import {
 import { makeFolder, setAttributes } from '../attributes.ts';
 import type { Caller, Context, Space } from '../context.ts';
 import { copy } from '../copy.ts';
-import { type Decision, decideOnce } from '../decide.ts';
+import { type Decision, decide, decideOnce } from '../decide.ts';
 import type { Lock, LockRequest } from '../locks/lock-manager.ts';
 import type { Locks } from '../locks/locks.ts';
 import { move } from '../move.ts';
 import { restore } from '../past/versions.ts';
 import { remove } from '../remove.ts';
 import { type Found, getNode, getPath } from '../tree.ts';
+import type { HeldUpload, Uploads } from '../uploads/uploads.ts';
 import { writeFile } from '../write.ts';
 
 /** How long a batch waits for others that are in its way. */
@@ -59,16 +60,22 @@ export const BATCH_ROWS_MAX = 20_000;
 
 export type BatchOptions = Changing & { readonly idempotencyKey?: string | undefined };
 
+/** What a batch needs of the files it is about. */
+export interface BatchParts {
+  readonly locks: Locks;
+  readonly uploads: Uploads;
+}
+
 export async function runBatch(
   context: Context,
-  locks: Locks,
+  files: BatchParts,
   space: Space,
   caller: Caller,
   request: BatchRequest,
   options: BatchOptions,
 ): Promise<BatchAnswer> {
   batchOrder(request.operations);
-  await using batch = new Batch(context, locks, space, caller, request, options.signal);
+  await using batch = new Batch(context, files, space, caller, request, options.signal);
   const once = { key: options.idempotencyKey, request: ['batch', request] };
   return await decideOnce(context, space, 'The batch', once, () => batch.decide());
 }
@@ -76,6 +83,7 @@ export async function runBatch(
 class Batch implements AsyncDisposable {
   readonly #context: Context;
   readonly #locks: Locks;
+  readonly #uploads: BatchUploads;
   readonly #space: Space;
   readonly #caller: Caller;
   readonly #request: BatchRequest;
@@ -87,7 +95,7 @@ class Batch implements AsyncDisposable {
 
   constructor(
     context: Context,
-    locks: Locks,
+    { locks, uploads }: BatchParts,
     space: Space,
     caller: Caller,
     request: BatchRequest,
@@ -95,6 +103,7 @@ class Batch implements AsyncDisposable {
   ) {
     this.#context = context;
     this.#locks = locks;
+    this.#uploads = new BatchUploads(uploads, space);
     this.#space = space;
     this.#caller = caller;
     this.#request = request;
@@ -103,13 +112,14 @@ class Batch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#letGo();
+    this.#uploads[Symbol.dispose]();
     this.#pause?.[Symbol.dispose]();
   }
 
   async decide(): Promise<Decision<BatchAnswer>> {
     for (;;) {
       this.#begin();
-      const plan = new BatchPlan(this.#context, this.#space, this.#caller, this.#signal);
+      const plan = new BatchPlan(this.#context, this.#uploads, this.#space, this.#caller, this.#signal);
       const answer = await plan.run(this.#request);
       if (this.#request.dry_run === true || plan.changes.length === 0) return { answer };
       const { needs, expects } = await this.#locks.needsOf(plan.rows, this.#space, plan.changes);
@@ -119,8 +129,13 @@ class Batch implements AsyncDisposable {
       const [first, ...rest] = plan.changes.map((change) => asPart(change, this.#caller));
       if (first === undefined) return { answer };
       const changes = [{ ...first, expects: [lock, ...expects, ...(first.expects ?? [])] }, ...rest];
-      return { together: changes, answer, onCommitted: () => this.#context.onUnreachable() };
+      return { together: changes, answer, onCommitted: () => this.#committed() };
     }
+  }
+
+  #committed(): void {
+    this.#uploads.committed();
+    this.#context.onUnreachable();
   }
 
   /** Operations that are no batch do not stand in line; one that they beat again and again has them wait a moment. */
@@ -199,18 +214,47 @@ function withoutLocks(change: Change): Change {
   return { ...change, expects: (change.expects ?? []).filter((expect) => expect.kind !== 'locks') };
 }
 
+/** Uploads that the batch makes files of: checked once, and nobody sends to them until it is over. */
+class BatchUploads implements Disposable {
+  readonly #uploads: Uploads;
+  readonly #space: Space;
+  readonly #held = new Map<string, HeldUpload>();
+
+  constructor(uploads: Uploads, space: Space) {
+    this.#uploads = uploads;
+    this.#space = space;
+  }
+
+  async plan(context: Context, caller: Caller, id: string): Promise<Decision<FileRecord>> {
+    const held = this.#held.get(id) ?? (await this.#uploads.hold(this.#space, id));
+    this.#held.set(id, held);
+    return this.#uploads.planCompletion(context, this.#space, caller, held);
+  }
+
+  committed(): void {
+    for (const held of this.#held.values()) held.committed();
+  }
+
+  [Symbol.dispose](): void {
+    for (const held of this.#held.values()) held[Symbol.dispose]();
+    this.#held.clear();
+  }
+}
+
 /** One run through the operations, on rows of its own. */
 class BatchPlan {
   /** In the order in which they were planned. */
   readonly changes: Change[] = [];
   readonly #planning: Planning;
+  readonly #uploads: BatchUploads;
   readonly #context: Context;
   readonly #space: Space;
   readonly #caller: Caller;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(context: Context, space: Space, caller: Caller, signal: AbortSignal | undefined) {
+  constructor(context: Context, uploads: BatchUploads, space: Space, caller: Caller, signal: AbortSignal | undefined) {
     this.#planning = new Planning(context.meta.rows);
+    this.#uploads = uploads;
     this.#context = {
       ...context,
       ...this.#rowsInstead(context),
@@ -306,12 +350,23 @@ class BatchPlan {
         return restore(context, space, caller, targetOf(operation, index), find, version, { ...expecting, ...goal });
       }
       case 'put': {
+        const { upload_id: id } = operation;
+        if (id !== undefined) return this.#putUpload(operation, id, index);
         const content = contentOf(required(operation, index, 'content'), index);
         const options = { ...expecting, parents, modified, permissions: mode, size: content.length };
         const how = operation.create === true ? 'create' : 'put';
         return writeFile(context, space, caller, path('path'), [content], { ...options, mode: how });
       }
     }
+  }
+
+  /** The upload says where it goes and what is expected there. */
+  #putUpload(operation: BatchOperation, id: string, index: number): Promise<FileRecord> {
+    if (operation.path !== undefined || operation.content !== undefined) {
+      const sentence = `Operation ${index}, put, has an upload_id: the upload says where it goes, so path and content are not said.`;
+      throw new Fault('invalid', sentence, { operation: index });
+    }
+    return decide(this.#context, `Completing upload ${id}`, () => this.#uploads.plan(this.#context, this.#caller, id));
   }
 
   #find(target: Target): Promise<Found> {

@@ -18,8 +18,8 @@ export interface SendingPlace extends Disposable {
 
 export class Senders {
   readonly #senders = new Map<string, Map<number, Sender>>();
-  /** Uploads that nobody may begin to send to. */
-  readonly #closed = new Set<string>();
+  /** Uploads that nobody may begin to send to, with how many want it so. */
+  readonly #closed = new Map<string, number>();
 
   /** Resolves when the one before has ended. @throws Fault `busy` while the upload completes. */
   async take(upload: string, part: number): Promise<SendingPlace> {
@@ -45,13 +45,19 @@ export class Senders {
     };
   }
 
-  /** Ends all who send to an upload, and lets nobody begin until disposed. One at a time for each upload. */
+  /** Ends all who send to an upload, and lets nobody begin until disposed. */
   async close(upload: string, why: string): Promise<Disposable> {
-    this.#closed.add(upload);
+    this.#closed.set(upload, (this.#closed.get(upload) ?? 0) + 1);
     const senders = [...(this.#senders.get(upload)?.values() ?? [])];
     for (const { stop } of senders) stop.abort(new Fault('aborted', why, {}));
     for (const { ended } of senders) await ended;
-    return { [Symbol.dispose]: () => this.#closed.delete(upload) };
+    return { [Symbol.dispose]: () => this.#open(upload) };
+  }
+
+  #open(upload: string): void {
+    const left = (this.#closed.get(upload) ?? 1) - 1;
+    if (left > 0) this.#closed.set(upload, left);
+    else this.#closed.delete(upload);
   }
 }
 

@@ -69,6 +69,10 @@ export interface CheckedUpload {
   readonly finished: FinishedContent;
 }
 
+export interface HeldUpload extends CheckedUpload, Disposable {
+  readonly committed: () => void;
+}
+
 export class Uploads {
   readonly #context: () => Context;
   readonly #senders = new Senders();
@@ -380,6 +384,23 @@ export class Uploads {
     });
   }
 
+  /** For a batch: checked as for completing, and nobody sends to it until disposed. `committed`: it is complete. */
+  async hold(space: Space, upload: string): Promise<HeldUpload> {
+    const row = await this.#getOpen(space, upload);
+    const closed = await this.#senders.close(keyOf(row), 'The upload is being completed.');
+    try {
+      const checked = await this.check(space, upload);
+      return {
+        ...checked,
+        committed: () => this.#hashes.forget(keyOf(row)),
+        [Symbol.dispose]: () => closed[Symbol.dispose](),
+      };
+    } catch (error) {
+      closed[Symbol.dispose]();
+      throw error;
+    }
+  }
+
   /**
    * Looks whether all of it is there and is what was announced. @throws Fault `incomplete`, `mismatch`, `not-found`.
    */
@@ -408,6 +429,9 @@ export class Uploads {
     caller: Caller,
     { row, finished }: CheckedUpload,
   ): Promise<Decision<FileRecord>> {
+    // In a batch that names it twice it is complete by now.
+    const current = await context.meta.get('uploads', [row.space, row.upload]);
+    if (current?.state !== UPLOAD_STATE.open) throw isComplete(row);
     const now = context.clock.now();
     const { parts, record, kind } = await planFile(
       context,
@@ -579,11 +603,7 @@ export class Uploads {
   async #getOpen(space: Space, upload: string): Promise<UploadRow> {
     const row = await this.#get(space, upload);
     if (row.state === UPLOAD_STATE.open) return row;
-    throw new Fault('conflict', `The upload of ${row.path} is complete already; nothing can be added to it.`, {
-      upload_id: upload,
-      path: row.path,
-      state: 'complete',
-    });
+    throw isComplete(row);
   }
 
   #isExpired(row: UploadRow): boolean {
@@ -618,6 +638,14 @@ function keyOf(row: Pick<UploadRow, 'space' | 'upload'>): string {
 function contentOf(row: UploadRow): number {
   if (row.content !== null) return row.content;
   throw new Error('Broken invariant: an open upload has a content.');
+}
+
+function isComplete(row: UploadRow): Fault {
+  return new Fault('conflict', `The upload of ${row.path} is complete already; nothing can be added to it.`, {
+    upload_id: row.upload,
+    path: row.path,
+    state: 'complete',
+  });
 }
 
 function growsOnly(row: UploadRow): Fault {
