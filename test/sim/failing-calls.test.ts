@@ -21,6 +21,23 @@ describe('a store on the seeded disk', () => {
     });
   }
 
+  test('a call that fails while a file comes in parts loses nothing', async () => {
+    const problems: string[] = [];
+    for (let call = 60; ; call += 31) {
+      const failure = call % 2 === 0 ? 'io' : 'full';
+      const report = await failOnce({
+        seed: 22,
+        failure,
+        call,
+        largeBytes: 1_000,
+        kinds: ['write-small', 'upload', 'idle'],
+      });
+      problems.push(...report.problems);
+      if (!report.isReached) break;
+    }
+    assert.deepEqual(problems, []);
+  });
+
   test('a disk that is too small refuses work and loses nothing, and takes work again when it has room', async () => {
     let refused = 0;
     for (const bytesMax of [280_000, 330_000, 380_000]) {

@@ -90,6 +90,15 @@ describe('a store on the seeded disk', () => {
     assert.ok(report.starts > 6, `only ${report.starts} starts were tried`);
   });
 
+  test('a file in parts is there whole or not at all, wherever the power is cut, and a check is clean', async () => {
+    const report = await losePower({
+      ...{ seed: 21, crashCount: 1, largeBytes: 1_000, share: 0.05, goOnShare: 0.3, cutAgainShare: 0.1 },
+      kinds: ['write-small', 'upload', 'idle', 'upload', 'idle'],
+    });
+    assert.deepEqual(report.problems, []);
+    assert.ok(report.starts > 6, `only ${report.starts} starts were tried`);
+  });
+
   test('the same seed makes the same calls and the same crashes', async () => {
     const question = { seed: 17, crashCount: 1, share: 0.01, goOnShare: 0, largeBytes: LARGE_BYTES };
     assert.deepEqual(await losePower(question), await losePower(question));

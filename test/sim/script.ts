@@ -4,7 +4,13 @@
  * failed. A tree is a map from paths to marks; a mark says everything about a node that a reader can see.
  */
 import { createHash } from 'node:crypto';
-import type { BatchOperation, BulkItem, FileRecord, FileService } from '../../src/api/index.ts';
+import {
+  type BatchOperation,
+  type BulkItem,
+  type FileRecord,
+  type FileService,
+  PART_BYTES_MIN,
+} from '../../src/api/index.ts';
 import { Fault, hexOf, type Random } from '../../src/base/index.ts';
 
 /** Path to what stands there: `folder 755`, `symlink 777 → goal`, `file 644 10 bytes 1a2b… {"user.tag":"…"}`. */
@@ -128,9 +134,9 @@ export const STEP_KINDS = [
 ] as const;
 /**
  * Besides those, for scripts that ask for it: a folder with more files than one step of a copy or a removal takes, and
- * many operations as one.
+ * many operations as one, a file that comes in parts.
  */
-export type StepKind = (typeof STEP_KINDS)[number] | 'write-crowd' | 'batch';
+export type StepKind = (typeof STEP_KINDS)[number] | 'write-crowd' | 'batch' | 'upload';
 
 /** More nodes than this, and steps that remove some come next. */
 const NODES_MAX = 40;
@@ -181,6 +187,8 @@ class StepMaker {
         return this.#writeMany('crowd', CROWD_FILES, 40);
       case 'batch':
         return this.#batch();
+      case 'upload':
+        return this.#upload();
       case 'idle':
         return this.#idle();
       case 'give-up':
@@ -266,6 +274,36 @@ class StepMaker {
     return this.#once(`batch of ${operations.length} in ${folder}`, after, async (service, idempotencyKey) => {
       await service.batch({ operations }, { idempotencyKey });
     });
+  }
+
+  /** The last part first, one that breaks off between, and another upload that is given up. */
+  #upload(): Step {
+    const path = this.#newPath('uploaded');
+    const bytes = this.#bytes(2 * PART_BYTES_MIN + 1 + this.#random.below(20_000));
+    const mark = markOfBytes(bytes, 0o644, this.#options.contents);
+    const part = (number: number): Uint8Array => bytes.subarray((number - 1) * PART_BYTES_MIN, number * PART_BYTES_MIN);
+    const broken = async function* (): AsyncGenerator<Uint8Array> {
+      yield bytes.subarray(5, PART_BYTES_MIN / 2);
+      throw new Fault('aborted', 'The part was given up.');
+    };
+    const run: Step['run'] = async ({ uploads }) => {
+      const { upload_id: id } = await uploads.create(path, { size: bytes.length, partSize: PART_BYTES_MIN });
+      const { upload_id: other } = await uploads.create(path, { partSize: PART_BYTES_MIN });
+      await uploads.putPart(id, 3, inPieces(part(3)));
+      await uploads.putPart(id, 1, broken()).catch((error: unknown) => {
+        if (!Fault.is(error, 'aborted')) throw error;
+      });
+      await Promise.all([1, 2].map((number) => uploads.putPart(id, number, inPieces(part(number)))));
+      await uploads.putPart(other, 1, inPieces(part(1)));
+      await uploads.complete(id);
+      await uploads.remove(other);
+    };
+    return {
+      name: `upload ${path} (${bytes.length})`,
+      trees: [this.#before, this.#with([[path, mark]])],
+      isRepeatable: true,
+      run,
+    };
   }
 
   #append(path: string): Step {
