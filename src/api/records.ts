@@ -235,6 +235,11 @@ export const LogPage = Type.Object(
   {
     commits: Type.Array(CommitRecord, { description: 'Newest first.' }),
     next: Type.Optional(Type.String({ description: 'Cursor of the next page; absent on the last.' })),
+    first_kept: Type.Optional(
+      Type.Integer({
+        description: 'On the last page: where the log begins, when older commits are not kept any more.',
+      }),
+    ),
   },
   { $id: 'LogPage' },
 );

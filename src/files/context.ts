@@ -33,6 +33,8 @@ export interface FilesOptions {
   readonly schedules: readonly SnapshotSchedule[];
   /** How long everything that was is kept, whoever changes it; 0 for not at all. */
   readonly historyKeptSeconds: number;
+  /** How long the log of commits is kept; it never begins behind what `historyKeptSeconds` keeps. */
+  readonly logKeptSeconds: number;
   /** How long an idempotency key is remembered. */
   readonly idempotencySeconds: number;
   readonly compression: CompressionRules;
@@ -74,6 +76,7 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   versionsKept: keepRulesOf('all within 24 hours, last 20'),
   schedules: [],
   historyKeptSeconds: 24 * 3600,
+  logKeptSeconds: 90 * 24 * 3600,
   idempotencySeconds: 24 * 3600,
   gc: { graceSeconds: 600, freedShareMin: 0.25, intervalSeconds: 0 },
   scrub: { bytesPerSecond: 0, everySeconds: 25 * 24 * 3600 },

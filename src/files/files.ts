@@ -10,6 +10,7 @@ import type { Context, FilesOptions, Space } from './context.ts';
 import { IdSource } from './id-source.ts';
 import { Locks } from './locks/locks.ts';
 import { isSweepOwed, moveWindow, sweepHistory } from './past/history-sweep.ts';
+import { trimLog } from './past/log-trim.ts';
 import { sweepVersions } from './past/retention.ts';
 import { SnapshotSchedules } from './past/snapshot-schedules.ts';
 import { MODE_DEFAULT } from './plan.ts';
@@ -199,7 +200,7 @@ export class Files implements AsyncDisposable {
     await this.#schedules.look();
   }
 
-  /** Moves the window of history on and takes away what nobody needs of it; answers how many rows went. */
+  /** Moves the window of history on, takes away what nobody needs of it and of the log; answers how many rows went. */
   sweepHistoryNow(): Promise<number> {
     const sweeping = this.#history.then(async () => {
       this.#isHistoryOwed = false;
@@ -207,6 +208,7 @@ export class Files implements AsyncDisposable {
       for (const space of this.spaces) {
         await moveWindow(this.context, space);
         dropped += await sweepHistory(this.context, space, this.#closing.signal);
+        dropped += await trimLog(this.context, space, this.#closing.signal);
       }
       return dropped;
     });

@@ -324,6 +324,7 @@ function filesOptionsOf(options: ServerOptions): FilesOptions {
     versionsKept: keepRulesOf(options['versions.keep']),
     schedules: schedulesOf(options.snapshots),
     historyKeptSeconds: Math.floor(options['history.keep'] / 1000),
+    logKeptSeconds: Math.floor(options['history.keep_log'] / 1000),
     idempotencySeconds: Math.floor(options['idempotency.keep_for'] / 1000),
     gc: {
       graceSeconds: Math.floor(options['gc.grace'] / 1000),

@@ -232,6 +232,11 @@ export const SERVER_OPTIONS = {
     default: DAY,
     doc: 'How long everything that was is kept, so that any moment can be read, and any change undone; 0 for not at all. Snapshots are kept whatever this says.',
   },
+  'history.keep_log': {
+    type: { kind: 'duration', minMs: 0, maxMs: 36_500 * DAY },
+    default: 90 * DAY,
+    doc: 'How long it is kept who changed what (`log`, `ls --deleted`, the change feed); always at least as long as `history.keep` says.',
+  },
   snapshots: {
     type: {
       kind: 'tables',

@@ -24,6 +24,8 @@ export async function run(given: Given<typeof LOG_FLAGS>, context: Context): Pro
     }
     left -= page.commits.length;
     cursor = page.next;
+    if (page.first_kept !== undefined)
+      await say.note(`the log begins with commit ${page.first_kept}; what came before is not kept any more`);
     if (cursor === undefined) break;
   }
   return EXIT.ok;

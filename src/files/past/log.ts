@@ -8,6 +8,7 @@ import type { ChangeRow, CommitRow, NodeId } from '../../meta/index.ts';
 import type { Context, Space } from '../context.ts';
 import { cursorOf, positionOf } from '../cursor.ts';
 import { ancestorsOf, getPath, nodeRow, pathOfNode } from '../tree.ts';
+import { firstLogged } from './log-trim.ts';
 
 /** Lines of one commit that are told. */
 const CHANGES_MAX = 100;
@@ -40,7 +41,10 @@ export async function listLog(context: Context, space: Space, options: LogOption
       if (root === undefined || (await names.touches(row, root)))
         commits.push({ ...(await names.record(row)), cursor: cursorOf(['changes', row.commit]) });
     }
-    if (page.length < PAGE_COMMITS) return { commits };
+    if (page.length < PAGE_COMMITS) {
+      const first = await firstLogged(context, space);
+      return { commits, ...(first > 1 ? { first_kept: first } : {}) };
+    }
   }
   return { commits, next: cursorOf([before]) };
 }

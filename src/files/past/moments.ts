@@ -43,6 +43,7 @@ export async function openScope(context: Context, space: Space, at: string | und
   const commit = asked.kind === 'commit' ? asked.commit : await commitAt(context, space, asked.time);
   const mark = markPast(context, space, commit);
   try {
+    if (asked.kind === 'time') await mustBeLogged(context, space, commit, at);
     await mustBeKept(context, space, commit, at);
     return { view: viewAt(context, commit), commit, shown: [], snapshot: undefined, ...mark };
   } catch (error) {
@@ -135,6 +136,13 @@ export async function commitAt(context: Context, space: Space, time: Moment): Pr
     else high = middle - 1;
   }
   return low;
+}
+
+/** Which commit a time means is only known as far back as the log goes. */
+async function mustBeLogged(context: Context, space: Space, commit: CommitNumber, at: string): Promise<void> {
+  if (commit < 1 || (await context.meta.get('commits', [space.space, commit])) !== undefined) return;
+  const kept = await describeKept(context, space);
+  throw new Fault('not-kept', `What was there at ${at} is not kept. ${kept.sentence}`, { at, ...kept.about });
 }
 
 async function mustBeKept(context: Context, space: Space, commit: CommitNumber, at: string): Promise<void> {

@@ -10,6 +10,7 @@ import type { Caller, Context, Space, View } from '../context.ts';
 import { attributeRows } from '../record.ts';
 import { entriesOf, nodeRow, pathOfNode } from '../tree.ts';
 import { changesOf } from './log.ts';
+import { firstLogged } from './log-trim.ts';
 import { openScope, type Scope, viewAt } from './moments.ts';
 import { decideRewrite } from './restore-tree.ts';
 import type { Rewrite } from './rewrite.ts';
@@ -27,7 +28,7 @@ export async function undo(
   options: RestoreTreeOptions,
 ): Promise<RestorePlan> {
   const row = await context.meta.get('commits', [space.space, commit]);
-  if (row === undefined) throw new Fault('not-found', `There is no commit ${commit}.`, { commit });
+  if (row === undefined) throw await noCommit(context, space, commit);
   const changes = await changesOf(context, space, commit, CHANGES_MAX + 1);
   if (changes.length > CHANGES_MAX) {
     const sentence = `Commit ${commit} changed more than ${CHANGES_MAX} things. Bring a folder back to the moment before it: \`holdfast restore PATH@${commit - 1}\`.`;
@@ -41,6 +42,13 @@ export async function undo(
     await undoing.run(changes);
     return { caller, kind: 'undo', path: '', commit };
   });
+}
+
+async function noCommit(context: Context, space: Space, commit: CommitNumber): Promise<Fault> {
+  const first = await firstLogged(context, space);
+  if (commit >= first) return new Fault('not-found', `There is no commit ${commit}.`, { commit });
+  const sentence = `Commit ${commit} is not in the log any more, which begins with commit ${first}, so it cannot be undone. Restore single versions, or from a snapshot.`;
+  return new Fault('not-kept', sentence, { commit, first_kept: first });
 }
 
 function beginning(context: Context): Pick<Scope, 'view'> & Disposable {
