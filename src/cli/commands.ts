@@ -84,6 +84,11 @@ export const MOUNT_FLAGS = {
     default: false,
     doc: 'Mount over a folder that is not empty; what is in it is hidden meanwhile.',
   },
+  mandatory_locks: {
+    type: SWITCH,
+    default: false,
+    doc: 'Programs get EBUSY for what somebody has locked (`lock`, /v1/locks).',
+  },
 } as const satisfies OptionTable;
 
 export const UMOUNT_FLAGS = {

@@ -104,6 +104,7 @@ export interface MountWish {
   readonly read_only: boolean;
   readonly allow_other: boolean;
   readonly over_entries: boolean;
+  readonly mandatory_locks: boolean;
 }
 
 export interface ServerRoom {

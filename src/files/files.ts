@@ -57,6 +57,8 @@ export interface OpenTreeOptions {
   /** The folder that is shown as the root; the user's own when absent. */
   readonly root?: Path;
   readonly isReadOnly?: boolean;
+  /** Refuse with EBUSY what somebody has locked through another door. Default false. */
+  readonly mindsLocks?: boolean;
   /** What the store's disk has. */
   readonly diskSpace: () => Maybe<{ readonly totalBytes: number; readonly freeBytes: number }>;
 }
@@ -165,6 +167,7 @@ export class Files implements AsyncDisposable {
     const tree: PendingPosixTree = new PendingPosixTree({
       ...{ context: this.context, space, user: options.user, root: root.node.node, diskSpace: options.diskSpace },
       isReadOnly: options.isReadOnly ?? false,
+      mindsLocks: options.mindsLocks ?? false,
       handles,
       joint: `tree ${++this.#treeCount}`,
       onClose: () => this.#trees.delete(tree),

@@ -121,7 +121,10 @@ test('mounts come from TOML tables, and a relative one starts at the file', asyn
   writeFileSync(join(place.path, 'h.toml'), '[[mounts]]\npath = "a"\nread_only = true\n[[mounts]]\npath = "/mnt/b"\n');
   const question = { environment: {}, workingFolder: '/', file: join(place.path, 'h.toml') };
   const { values } = await loadConfig(question);
-  const usual = { subdir: '/', user: 'owner', read_only: false, allow_other: false, over_entries: false };
+  const usual = {
+    ...{ subdir: '/', user: 'owner', read_only: false, allow_other: false, over_entries: false },
+    mandatory_locks: false,
+  };
   assert.deepEqual(values.mounts, [
     { ...usual, path: join(place.path, 'a'), read_only: true },
     { ...usual, path: '/mnt/b' },

@@ -125,6 +125,7 @@ export class OpenStore implements AsyncDisposable {
     readonly user?: string;
     readonly root?: Path;
     readonly isReadOnly?: boolean;
+    readonly mindsLocks?: boolean;
   }): Promise<PosixTree> {
     return this.files.openTree({ user: OWNER, ...options, diskSpace: () => this.#reserve.space() });
   }

@@ -61,8 +61,12 @@ export const SERVER_OPTIONS = {
         read_only: { kind: 'boolean' },
         allow_other: { kind: 'boolean' },
         over_entries: { kind: 'boolean' },
+        mandatory_locks: { kind: 'boolean' },
       },
-      defaults: { subdir: '/', user: 'owner', read_only: false, allow_other: false, over_entries: false },
+      defaults: {
+        ...{ subdir: '/', user: 'owner', read_only: false, allow_other: false, over_entries: false },
+        mandatory_locks: false,
+      },
       countMax: 64,
       example: '[{"path":"/mnt/files","allow_other":true}]',
     },

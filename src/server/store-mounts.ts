@@ -77,7 +77,8 @@ export async function openMounts({ store, wishes, options, clock, log }: MountsQ
   const mounted: Mounted[] = [];
   for (const wish of wishes) {
     const root = pathOfText(wish.subdir);
-    const tree = building.use(await store.openTree({ user: wish.user, root, isReadOnly: wish.read_only }));
+    const { user, read_only: isReadOnly, mandatory_locks: mindsLocks } = wish;
+    const tree = building.use(await store.openTree({ user, root, isReadOnly, mindsLocks }));
     const mount = await mountTree(tree, {
       mountPoint: wish.path,
       allowOther: wish.allow_other,

@@ -244,6 +244,75 @@ test('a read-only mount shows everything and refuses every change', limits, asyn
   assert.equal(await fs.readFile(`${at}/a/f`, 'utf8'), 'changed beside');
 });
 
+test(
+  'a mount with --mandatory-locks answers EBUSY for what another door has locked, and for nothing else',
+  limits,
+  async () => {
+    using place = new Place();
+    const at = place.folder('m');
+    const store = ['--store', place.store];
+    await holdfast(['init', ...store]);
+    for (const path of ['/a/f', '/a/g', '/b/h'])
+      await holdfast(['put', ...store, '-', path], { input: Buffer.from(path) });
+    await using _mount = await startRunning(['mount', ...store, '--mandatory-locks', at]);
+    const early = await fs.open(`${at}/a/f`, 'r+');
+    const lock = async (path: string, ...more: string[]): Promise<string> => {
+      const { stdout, stderr, code } = await holdfast(['lock', ...store, '--json', ...more, path]);
+      assert.equal(code, 0, stderr);
+      return String((JSON.parse(stdout.toString()) as { token: number }).token);
+    };
+    const codesOf = async (acts: readonly Promise<unknown>[]): Promise<readonly unknown[]> =>
+      (await Promise.allSettled(acts)).map((act) => (act.status === 'fulfilled' ? 'done' : act.reason.code));
+    const token = await lock('/a/f');
+    const refused = [
+      fs.appendFile(`${at}/a/f`, 'x'),
+      fs.writeFile(`${at}/a/f`, 'x'),
+      fs.truncate(`${at}/a/f`, 1),
+      fs.rm(`${at}/a/f`),
+      fs.rename(`${at}/a/f`, `${at}/a/other`),
+      fs.rename(`${at}/a/g`, `${at}/a/f`),
+      fs.rename(`${at}/a`, `${at}/c`),
+      fs.chmod(`${at}/a/f`, 0o600),
+    ];
+    assert.deepEqual(
+      await codesOf(refused),
+      refused.map(() => 'EBUSY'),
+    );
+    assert.equal(await fs.readFile(`${at}/a/f`, 'utf8'), '/a/f');
+    // What is beside it, and who was in before.
+    const others = [fs.appendFile(`${at}/a/g`, 'x'), fs.writeFile(`${at}/a/new`, 'n'), early.write('early')];
+    assert.deepEqual(await codesOf(others), ['done', 'done', 'done']);
+    await early.close();
+    assert.equal((await holdfast(['unlock', ...store, token])).code, 0);
+    await fs.appendFile(`${at}/a/f`, 'x');
+    // A locked folder is locked with all that is in it, also what is not there yet.
+    await lock('/b');
+    const inside = [
+      fs.appendFile(`${at}/b/h`, 'x'),
+      fs.writeFile(`${at}/b/new`, 'n'),
+      fs.mkdir(`${at}/b/d`),
+      fs.rm(`${at}/b/h`),
+    ];
+    assert.deepEqual(
+      await codesOf(inside),
+      inside.map(() => 'EBUSY'),
+    );
+    assert.deepEqual(await fs.readdir(`${at}/b`), ['h']);
+  },
+);
+
+test('a mount takes no notice of locks of other doors when it is not told to', limits, async () => {
+  using place = new Place();
+  const at = place.folder('m');
+  const store = ['--store', place.store];
+  await holdfast(['init', ...store]);
+  await holdfast(['put', ...store, '-', '/f'], { input: Buffer.from('f') });
+  await using _mount = await startRunning(['mount', ...store, at]);
+  assert.equal((await holdfast(['lock', ...store, '/f'])).code, 0);
+  await fs.appendFile(`${at}/f`, 'x');
+  await fs.rm(`${at}/f`);
+});
+
 test('--subdir shows only that folder of the store', limits, async () => {
   using place = new Place();
   const at = place.folder('m');

@@ -400,14 +400,17 @@ export class OpenFiles implements FileHost {
   #refresh(node: NodeId): void {
     const file = this.find(node);
     if (file === undefined) return;
-    const row = this.rows.get('nodes', [this.space.space, node]);
-    if (row !== undefined) {
-      file.refresh(row);
+    let row: NodeRow | undefined;
+    try {
+      row = this.rows.get('nodes', [this.space.space, node]);
+    } catch (error) {
+      // Whoever listens to changes and losses must not throw. What is not known is not written over.
+      this.context.log.error('files.row-unreadable', { node, error: String(error) });
+      giveUp(file, error);
       return;
     }
-    file.isGone = true;
-    file.fault = posixFault('ESTALE', 'The file was removed through another door while it was open.', { node });
-    file.faultCount++;
+    if (row !== undefined) file.refresh(row);
+    else giveUp(file, posixFault('ESTALE', 'The file was removed through another door while it was open.', { node }));
   }
 
   #lose(lost: readonly Durable[], fault: unknown): void {
@@ -431,6 +434,13 @@ export class OpenFiles implements FileHost {
       this.#files.clear();
     }
   }
+}
+
+/** What is written to it goes nowhere from now on, and whoever has it open is told. */
+function giveUp(file: OpenFile, fault: unknown): void {
+  file.isGone = true;
+  file.fault = fault;
+  file.faultCount++;
 }
 
 /** Names of a path; more cannot be reached. */

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
-import { isPromise, type Maybe, seededRandom, systemClock } from '../../base/index.ts';
-import type { NodeId, SpaceId } from '../../meta/index.ts';
+import { Fault, isPromise, type Maybe, seededRandom, systemClock } from '../../base/index.ts';
+import { NODE_KIND, type NodeId, openSqliteFile, type RowSource, type SpaceId } from '../../meta/index.ts';
 import { keepRulesOf } from '../past/keep-rules.ts';
 import { ALLOCATE, type Handle, type OpenFlags, type PosixCaller, type PosixTree } from './posix.ts';
 
@@ -223,6 +223,42 @@ test('what is written after another door replaced an open file leaves that state
     'what was put stands among the versions',
   );
   assert.equal((await tree.stat(node.node)).size, after.length);
+  await tree[Symbol.asyncDispose]();
+  assert.deepEqual((await stand.service.check({})).problems, []);
+});
+
+test('a lost group whose rows cannot be read either reaches those who have the files open', async () => {
+  const meta = openSqliteFile(':memory:');
+  let isFailing = false;
+  let isBroken = false;
+  const broken = (): never => {
+    isBroken = true;
+    throw new Fault('io', 'The disk is gone.');
+  };
+  const rows: RowSource = {
+    get: (...asked) => (isBroken ? broken() : meta.rows.get(...asked)),
+    scan: (...asked) => meta.rows.scan(...asked),
+  };
+  const failing = new Proxy(meta, {
+    get(target, name) {
+      if (name === 'rows') return rows;
+      if (name === 'write' && isFailing) return async () => broken();
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  await using stand = await openStand({ seed: 3, groupClock: systemClock, meta: failing });
+  const tree = await openTree(stand);
+  const { handle } = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  await tree.syncFs();
+  await tree.write(handle, 0, bytes('here'));
+  isFailing = true;
+  await assert.rejects(async () => tree.fsync(handle, false), /The disk is gone/);
+  [isFailing, isBroken] = [false, false];
+  // The groups go on, and what is known of the file is not written over.
+  await tree.make(tree.root, bytes('d'), { kind: NODE_KIND.folder, mode: 0o755, umask: 0 }, ROOT);
+  await tree.syncFs();
+  assert.equal(tree.lookup(tree.root, bytes('f')) === undefined, false);
   await tree[Symbol.asyncDispose]();
   assert.deepEqual((await stand.service.check({})).problems, []);
 });

@@ -24,6 +24,7 @@ import { ATTRIBUTES_MAX } from '../record.ts';
 import { ACL_ACCESS, ACL_DEFAULT, aclOfMode, bytesOfAcl, inheritAcl, isPlainMode, modeOfAcl, parseAcl } from './acl.ts';
 import { FolderReading } from './folder-reading.ts';
 import type { HandleSource } from './handle-source.ts';
+import { LockGuard } from './lock-guard.ts';
 import { type OpenFile, withoutPrivileges } from './open-file.ts';
 import { OpenFiles, shownName } from './open-files.ts';
 import {
@@ -69,6 +70,8 @@ export interface PosixTreeOptions {
   /** The folder that is shown as the root; the space's own when absent. */
   readonly root?: NodeId;
   readonly isReadOnly?: boolean;
+  /** What somebody has locked through another door is refused with EBUSY. */
+  readonly mindsLocks?: boolean;
   readonly handles: HandleSource;
   /** Tells trees of one process apart. */
   readonly joint: string;
@@ -101,6 +104,8 @@ export class PendingPosixTree implements PosixTree {
   readonly #folders = new Map<Handle, FolderReading>();
   readonly #readers: SequentialReaders;
   readonly #numbers: HandleSource;
+  /** Absent where locks of other doors are not minded. */
+  readonly #guard: LockGuard | undefined;
   /** Nodes without a name that the kernel may still ask about; until it forgets them. */
   readonly #ghosts = new Map<NodeId, NodeRow>();
   readonly #listeners = new Set<(change: OutsideChange) => void>();
@@ -128,6 +133,8 @@ export class PendingPosixTree implements PosixTree {
       },
     });
     this.#rows = this.#files.rows;
+    const { clock } = options.context;
+    if (options.mindsLocks === true) this.#guard = new LockGuard({ rows: this.#rows, space: options.space, clock });
     this.#readers = new SequentialReaders({ context: options.context, space: options.space, rows: this.#rows });
   }
 
@@ -288,7 +295,10 @@ export class PendingPosixTree implements PosixTree {
 
   #checkMake(place: { readonly parent: NodeId; readonly name: Uint8Array | undefined }, options: MakeOptions): NodeRow {
     const above = this.#folder(place.parent);
-    if (place.name !== undefined) this.#checkFree(place.parent, place.name);
+    if (place.name !== undefined) {
+      this.#checkFree(place.parent, place.name);
+      this.#guard?.checkName(place.parent, place.name);
+    }
     const target = options.target;
     if (target !== undefined && (target.length === 0 || target.length > TARGET_BYTES_MAX))
       throw posixFault(target.length === 0 ? 'ENOENT' : 'ENAMETOOLONG', 'A symlink points at 1 to 4,095 bytes.');
@@ -365,6 +375,7 @@ export class PendingPosixTree implements PosixTree {
       if (row.kind === NODE_KIND.folder) throw posixFault('EPERM', 'A folder has one name only.', { node });
       this.#folder(parent);
       this.#checkFree(parent, name);
+      this.#guard?.checkName(parent, name);
       if (row.links >= LINKS_MAX) throw posixFault('EMLINK', `A file may have ${LINKS_MAX} names.`, { node });
       const file = this.#files.find(node);
       const isOrphan = file?.isUnlinked === true;
@@ -411,6 +422,7 @@ export class PendingPosixTree implements PosixTree {
       this.#folder(parent);
       const entry = this.#mustEntry(parent, name);
       if (entry.kind === NODE_KIND.folder) throw posixFault('EISDIR', 'A folder is removed otherwise.', { parent });
+      this.#guard?.checkName(parent, name, entry.node);
       return this.#settled(entry.node, () => {
         const again = this.#mustEntry(parent, name);
         this.#files.add(this.#unlinkParts(again, null));
@@ -488,6 +500,7 @@ export class PendingPosixTree implements PosixTree {
       const entry = this.#mustEntry(parent, name);
       if (entry.kind !== NODE_KIND.folder) throw posixFault('ENOTDIR', 'That is no folder.', { parent });
       this.#checkEmpty(entry.node);
+      this.#guard?.checkName(parent, name, entry.node);
       this.#files.add(this.#unlinkParts(entry, null));
     });
   }
@@ -518,6 +531,8 @@ export class PendingPosixTree implements PosixTree {
       throw posixFault('ENOENT', `There is no ${shownName(to.name)} to exchange with.`, { parent: to.parent });
     if (mode === 'no-replace' && target !== undefined)
       throw posixFault('EEXIST', `There is something named ${shownName(to.name)} already.`, { parent: to.parent });
+    this.#guard?.checkName(from.parent, from.name, entry.node);
+    this.#guard?.checkName(to.parent, to.name, target?.node);
     if (entry.kind === NODE_KIND.folder) this.#checkNotInside(entry.node, to.parent);
     if (mode === 'exchange' && target?.kind === NODE_KIND.folder) this.#checkNotInside(target.node, from.parent);
     if (mode === 'exchange' || target === undefined || target.node === entry.node) return target;
@@ -591,6 +606,7 @@ export class PendingPosixTree implements PosixTree {
   setAttributes(node: NodeId, set: SetAttributes, caller: PosixCaller): Maybe<PosixNode> {
     return this.#mutate(() => {
       const row = this.#row(node);
+      if (set.handle === undefined) this.#guard?.checkNode(row);
       if (set.size === undefined) {
         this.#setAttributes(row, set, caller);
         return this.#shown(this.#row(node));
@@ -681,6 +697,7 @@ export class PendingPosixTree implements PosixTree {
   ): Maybe<void> {
     return this.#mutate(() => {
       const row = this.#row(node);
+      this.#guard?.checkNode(row);
       const text = shownName(name);
       if (text === ACL_ACCESS || text === ACL_DEFAULT) return this.#setAcl(row, name, text, value, options);
       checkAttributeName(text);
@@ -724,6 +741,7 @@ export class PendingPosixTree implements PosixTree {
   removeAttribute(node: NodeId, name: Uint8Array): Maybe<void> {
     return this.#mutate(() => {
       const row = this.#row(node);
+      this.#guard?.checkNode(row);
       const text = shownName(name);
       checkAttributeName(text);
       if (this.#attribute(node, name) === undefined) {
@@ -759,6 +777,7 @@ export class PendingPosixTree implements PosixTree {
     if (!flags.truncate && !flags.write) return this.#openHandle(this.#file(node), flags);
     return this.#mutate(() => {
       const file = this.#file(node);
+      this.#guard?.checkNode(file.row);
       const handle = this.#openHandle(file, flags);
       if (!flags.truncate) return handle;
       const faults = file.faultCount;
