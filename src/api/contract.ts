@@ -1615,6 +1615,17 @@ function store(check: Check): void {
     await fault(service.gc({ signal: AbortSignal.abort() }), 'aborted');
   });
 
+  check('collections behind the operations are paused until they may go on', async (service) => {
+    assert.equal((await service.gcStatus()).is_paused, false);
+    const paused = await service.pauseGc(true);
+    assert.equal(paused.is_paused, true);
+    assert.deepEqual(await service.pauseGc(true), paused);
+    assert.equal((await service.gcStatus()).paused_since, paused.paused_since);
+    assert.equal((await service.gc({ graceSeconds: 0 })).dry_run, false, 'who asks for one gets it');
+    assert.equal((await service.pauseGc(false)).is_paused, false);
+    assert.equal((await service.gcStatus()).paused_since, undefined);
+  });
+
   check('of a path it is said how much is in it, and how much it alone holds', async (service) => {
     await put(service, '/a/x', sample(300_000), { parents: true });
     await put(service, '/y', sample(100_000));

@@ -13,6 +13,7 @@ import type {
   FileKind,
   FileRecord,
   GcReport,
+  GcStatus,
   ListPage,
   LockList,
   LockMode,
@@ -385,4 +386,11 @@ export interface FileService {
   check(options?: CheckOptions): Promise<CheckReport>;
   /** Gives back the bytes of what nobody needs any more. Versions and history that are not kept any longer go first. */
   gc(options?: GcOptions): Promise<GcReport>;
+  /** Where collections stand, whoever began them. */
+  gcStatus(options?: CallOptions): Promise<GcStatus>;
+  /**
+   * Pauses the collections that run behind the operations, until they may go on; over restarts, too. The one under way
+   * ends, and what it has begun the next one finishes. `gc` is not paused.
+   */
+  pauseGc(isPaused: boolean, options?: CallOptions): Promise<GcStatus>;
 }

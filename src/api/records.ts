@@ -544,6 +544,40 @@ export const GcReport = Type.Object(
 );
 export type GcReport = Static<typeof GcReport>;
 
+export const GcStatus = Type.Object(
+  {
+    is_paused: Type.Boolean({ description: 'Collections behind the operations are not made.' }),
+    paused_since: Type.Optional(Type.String()),
+    interval_seconds: Type.Integer({ description: 'How often one is made behind the operations; 0 for never.' }),
+    next: Type.Optional(Type.String({ description: 'When the next one begins.' })),
+    running: Type.Optional(
+      Type.Object(
+        {
+          started: Type.String(),
+          done_bytes: Type.Integer({ description: 'Of the packs that it looks at.' }),
+          total_bytes: Type.Integer(),
+        },
+        { description: 'The one under way.' },
+      ),
+    ),
+    last: Type.Optional(
+      Type.Object(
+        {
+          started: Type.String(),
+          ended: Type.String(),
+          freed_bytes: Type.Integer(),
+          packs: Type.Integer({ description: 'Rewritten or dropped.' }),
+          problems: Type.Integer(),
+          error: Type.Optional(Type.String({ description: 'Why it ended early; the next one goes on.' })),
+        },
+        { description: 'The last one of this process.' },
+      ),
+    ),
+  },
+  { $id: 'GcStatus' },
+);
+export type GcStatus = Static<typeof GcStatus>;
+
 export const CheckProblem = Type.Object(
   {
     code: Type.String({

@@ -17,6 +17,7 @@ import {
   FILE_KINDS,
   FileRecord,
   GcReport,
+  GcStatus,
   Id,
   ListPage,
   LOCK_MODE_NAMES,
@@ -308,6 +309,11 @@ const GcBody = Type.Object(
     ),
   },
   { $id: 'GcBody', additionalProperties: false },
+);
+
+const GcPauseBody = Type.Object(
+  { is_paused: Type.Boolean({ description: 'Pause, or go on.' }) },
+  { $id: 'GcPauseBody', additionalProperties: false },
 );
 
 const TreeRestoreBody = Type.Object(
@@ -1222,6 +1228,29 @@ export const ROUTES = {
       'Lines of progress, then the report. With `dry_run` nothing is changed, and the report says to the byte what would come back. Ends when the client goes away; the next one goes on.',
     body: { type: 'json', schema: GcBody, isOptional: true, example: { dry_run: true } },
     answers: { 200: { description: 'Progress, then the report.', type: 'ndjson', schema: GcLine } },
+  },
+  gcStatus: {
+    method: 'GET',
+    path: '/v1/gc',
+    tag: 'Store',
+    summary: 'Where collections stand',
+    answers: {
+      200: {
+        description: 'Whether one is under way, how far it is, and what the last one did.',
+        type: 'json',
+        schema: GcStatus,
+      },
+    },
+  },
+  gcPause: {
+    method: 'PATCH',
+    path: '/v1/gc',
+    tag: 'Store',
+    summary: 'Pause the collections behind the operations, or let them go on',
+    description:
+      'Lasts over restarts. The one under way ends, and the next one goes on where it was. `POST` is not paused.',
+    body: { type: 'json', schema: GcPauseBody, example: { is_paused: false } },
+    answers: { 200: { description: 'As it is now.', type: 'json', schema: GcStatus } },
   },
   health: {
     method: 'GET',

@@ -40,6 +40,7 @@ export interface StandOptions {
   readonly clock?: ManualClock;
   readonly log?: Log;
   readonly onCollectStep?: (step: CollectStep) => void;
+  readonly beforeCollect?: () => Promise<void>;
 }
 
 export interface Stored {
@@ -82,6 +83,7 @@ export class ChunkStand implements AsyncDisposable {
       random,
       log: wanted.log ?? silentLog,
       options: { ...SMALL_CHUNK_STORE_OPTIONS, workerCount: 0, ...wanted.options },
+      ...(wanted.beforeCollect === undefined ? {} : { beforeCollect: wanted.beforeCollect }),
       ...(wanted.onCollectStep === undefined ? {} : { onCollectStep: wanted.onCollectStep }),
     });
     const stand = new ChunkStand(store, { meta, objects, random, clock });

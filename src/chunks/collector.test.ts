@@ -431,3 +431,21 @@ test('a clock that stands still collects what died in this very second', async (
   assert.ok((await collectExactly(stand)).freedBytes > 50_000);
   assert.equal(await stand.objectBytes(), 0);
 });
+
+test('a checkpoint is asked for once, and only by a collection that has something to take away', async () => {
+  let asked = 0;
+  await using stand = await ChunkStand.open({ options: OPTIONS, beforeCollect: async () => void asked++ });
+  const kept = await stand.put(noise(30_000, 1));
+  const gone = [await stand.put(noise(400_000, 2)), await stand.put(noise(400_000, 3))];
+  await stand.commit(await stand.store.sync());
+  await stand.store.collect(NOW);
+  assert.equal(asked, 0);
+  for (const each of gone) await stand.drop(each);
+  await stand.store.collect(PREVIEW);
+  assert.equal(asked, 0, 'a preview takes nothing away');
+  await stand.store.collect(NOW);
+  assert.equal(asked, 1);
+  await stand.store.collect(NOW);
+  assert.equal(asked, 1);
+  assert.ok(kept.drafts.length > 0);
+});

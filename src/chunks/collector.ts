@@ -84,6 +84,8 @@ export interface CollectorContext {
   /** Resolves when the change is durable; among what others do, in order. */
   readonly commit: (change: Change) => Promise<unknown>;
   readonly onDamage: (id: ChunkId, pack: PackId) => void;
+  /** Called once a collection, before the first thing goes. */
+  readonly beforeTaking: () => Promise<void>;
   readonly onStep?: ((step: CollectStep) => Maybe<void>) | undefined;
 }
 
@@ -123,6 +125,7 @@ class Run {
   readonly #problems: CollectionProblem[] = [];
   #waiting: Records = { count: 0, bytes: 0 };
   #keptBytes = 0;
+  #isTaking = false;
 
   constructor(context: CollectorContext, options: CollectOptions, ours: Set<string>) {
     this.#context = context;
@@ -166,6 +169,12 @@ class Run {
       keptBytes: this.#keptBytes,
       problems: this.#problems,
     };
+  }
+
+  async #beforeTaking(): Promise<void> {
+    if (this.#isTaking) return;
+    this.#isTaking = true;
+    await this.#context.beforeTaking();
   }
 
   async #step(step: CollectStep): Promise<void> {
@@ -223,6 +232,7 @@ class Run {
     let survey = await this.#survey(pack);
     if (survey === undefined) return;
     if (survey.plan.action === 'keep' || isPreview) return this.#note(survey);
+    await this.#beforeTaking();
     // What the report compares with: sealing adds bytes that are gone again at once.
     const { bytesBefore, chunksDiscarded } = survey.plan;
     if (isOpenHere) {
@@ -461,7 +471,10 @@ class Run {
     for await (const row of allPackRows(this.#context.meta)) found.delete(row.object);
     for (const [object, bytes] of found) {
       if (this.#ours.has(object)) continue;
-      if (this.#options.isPreview !== true) await objects.delete(object);
+      if (this.#options.isPreview !== true) {
+        await this.#beforeTaking();
+        await objects.delete(object);
+      }
       this.#orphans.push({ object, bytes });
     }
     await this.#step('swept');

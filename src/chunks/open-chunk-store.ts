@@ -64,7 +64,7 @@ export interface OpenChunkStoreOptions {
    */
   readonly commit?: (change: Change) => Promise<unknown>;
   /**
-   * Called before a collection takes anything away: a checkpoint of the metadata that is made now needs none of it, where
+   * Called before a collection that has something to take away takes the first of it: a checkpoint of the metadata that is made now needs none of it, where
    * an older one may. Must not reject.
    */
   readonly beforeCollect?: () => Promise<void>;
@@ -190,6 +190,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   const collector = new Collector({
     ...maintenance,
     ...{ index, known, readings, epochs, onStep: wanted.onCollectStep },
+    beforeTaking: async () => await wanted.beforeCollect?.(),
     commit: wanted.commit ?? ((change) => commitTo(meta, change)),
   });
   /** What makes chunk rows of records, and what takes records away, do not go together. */
@@ -244,11 +245,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
         known.forgetCommitted();
         return count;
       }),
-    collect: (collectOptions) =>
-      turns.run(WHOLE_STORE, async () => {
-        if (collectOptions.isPreview !== true) await wanted.beforeCollect?.();
-        return await collector.collect(collectOptions);
-      }),
+    collect: (collectOptions) => turns.run(WHOLE_STORE, () => collector.collect(collectOptions)),
     async adoptPacks(adoptOptions) {
       const adopted = await adoptPacks(maintenance, adoptOptions?.signal);
       await store.rebuildIndex(adoptOptions);

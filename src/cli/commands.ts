@@ -426,6 +426,13 @@ export const GC_FLAGS = {
     default: undefined,
     doc: 'How long bytes stay after nothing needs them: gc.grace when not given. 0s gives back at once.',
   },
+  status: { type: SWITCH, default: false, doc: 'Only say where collections stand.' },
+  pause: {
+    type: SWITCH,
+    default: false,
+    doc: 'Let a server make no collections by itself from now on, also after a restart; the one under way ends.',
+  },
+  resume: { type: SWITCH, default: false, doc: 'Let it make them again.' },
 } as const satisfies OptionTable;
 
 export const CONFIG_FLAGS = {
@@ -1008,6 +1015,7 @@ export const COMMANDS: readonly Command[] = [
     verb: 'gc',
     summary: 'Give back the bytes that nobody needs any more',
     details: [
+      'With --status, --pause or --resume nothing is collected.',
       'Removed files stay as versions and in history for as long as those are kept, and in snapshots; what none of them needs is given back, once nothing has needed it for a while (--grace). Packs are rewritten when enough of them comes back. Others may go on meanwhile, and a collection that is cut off is finished by the next one.',
     ],
     arguments: [],
@@ -1015,10 +1023,13 @@ export const COMMANDS: readonly Command[] = [
     examples: [
       { line: 'holdfast gc --dry-run', says: 'Says what would come back, and changes nothing.' },
       { line: 'holdfast gc --grace 0s', says: 'Gives back everything that nobody needs now.' },
+      { line: 'holdfast gc --status', says: 'Says whether a collection is under way, and how far it is.' },
+      { line: 'holdfast gc --pause', says: 'Keeps a server from collecting by itself while it has more urgent work.' },
     ],
     exits: ['different', 'io', 'full'],
     json: [
       '`{"event":"pack","pack","object","action","bytes_before","bytes_after","chunks"}` for each pack, `{"event":"problem","pack","code","error"}` for each that was kept because of damage',
+      '`{"is_paused","paused_since","interval_seconds","next","running","last"}` with --status, --pause and --resume',
       '`{"event":"summary","verb":"gc","dry_run","freed_bytes","packs_rewritten","packs_dropped","chunks_discarded","objects_removed","objects_removed_bytes","waiting_bytes","waiting_chunks","kept_bytes","seconds"}` at the end',
     ],
     needs: 'store',

@@ -23,6 +23,7 @@ import type {
   FileService,
   GcOptions,
   GcReport,
+  GcStatus,
   ListOptions,
   ListPage,
   LockChange,
@@ -583,6 +584,30 @@ export class FakeService implements FileService {
     this.calls.push(`check ${options.sample ?? 1} ${options.rebuildIndex === true}`);
     options.onProgress?.(5, 10);
     return this.report;
+  }
+
+  #isGcPaused = false;
+
+  async gcStatus(): Promise<GcStatus> {
+    return {
+      is_paused: this.#isGcPaused,
+      ...(this.#isGcPaused ? { paused_since: '2026-01-01T00:00:00Z' } : {}),
+      interval_seconds: 3_600,
+      running: { started: '2026-01-01T00:00:00Z', done_bytes: 250_000, total_bytes: 1_000_000 },
+      last: {
+        started: '2026-01-01T00:00:00Z',
+        ended: '2026-01-01T00:01:00Z',
+        freed_bytes: 4_096,
+        packs: 1,
+        problems: 0,
+      },
+    };
+  }
+
+  async pauseGc(isPaused: boolean): Promise<GcStatus> {
+    this.calls.push(`pauseGc ${isPaused}`);
+    this.#isGcPaused = isPaused;
+    return this.gcStatus();
   }
 
   async gc(options: GcOptions = {}): Promise<GcReport> {

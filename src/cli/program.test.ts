@@ -257,6 +257,22 @@ test('stats, config and init say what they are told', async () => {
   assert.match(stage.stdout.text, /^Serving \/s\n/);
 });
 
+test('gc says where collections stand, pauses them and lets them go on', async () => {
+  using stage = seeded();
+  assert.equal(await stage.run('gc', '--status'), EXIT.ok);
+  assert.match(
+    stage.stdout.text,
+    /^collections +every 1 h 00 min\nunder way +since .*: 250 kB of 1\.00 MB looked at\nlast +/,
+  );
+  await stage.run('gc', '--pause');
+  assert.match(stage.stdout.text, /^collections +paused since 2026-01-01T00:00:00Z; `gc --resume` lets them go on\n/);
+  await stage.run('gc', '--resume', '--json');
+  assert.equal(stage.stdout.json[0]?.is_paused, false);
+  assert.deepEqual(stage.service.calls.slice(-2), ['pauseGc true', 'pauseGc false']);
+  assert.equal(await stage.run('gc', '--pause', '--resume'), EXIT.usage);
+  assert.equal(await stage.run('gc', '--status', '--dry-run'), EXIT.usage);
+});
+
 test('du says what is in a path, and what it alone holds', async () => {
   using stage = seeded();
   assert.equal(await stage.run('du'), EXIT.ok);

@@ -32,6 +32,7 @@ import {
   type GcLine,
   type GcOptions,
   type GcReport,
+  type GcStatus,
   type ListOptions,
   type ListPage,
   type LockChange,
@@ -378,6 +379,14 @@ export class HttpFileService implements FileService {
     const report = await reportOf<CheckLine>(answer, options.onProgress);
     if (report !== undefined) return report;
     throw new Fault('unavailable', 'The check broke off before its report came. Try again.', {});
+  }
+
+  async gcStatus({ signal }: CallOptions = {}): Promise<GcStatus> {
+    return this.#json('gcStatus', { signal });
+  }
+
+  async pauseGc(isPaused: boolean, { signal }: CallOptions = {}): Promise<GcStatus> {
+    return this.#json('gcPause', { json: { is_paused: isPaused }, signal });
   }
 
   async gc(options: GcOptions = {}): Promise<GcReport> {

@@ -20,7 +20,8 @@ import type { PosixTree } from './posix/posix.ts';
 import { PendingPosixTree } from './posix/posix-tree.ts';
 import { TimeTree } from './posix/time-tree.ts';
 import { getPath } from './tree.ts';
-import { BackgroundCollector } from './upkeep/collect.ts';
+import { BackgroundCollector } from './upkeep/background-collector.ts';
+import { CollectStanding } from './upkeep/collect-standing.ts';
 import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './upkeep/reaper.ts';
 import { type RepairReport, type RepairWishes, repair } from './upkeep/repair.ts';
 import { BackgroundScrubber } from './upkeep/scrub.ts';
@@ -81,7 +82,8 @@ export class Files implements AsyncDisposable {
   #uploadsTimer: Disposable | undefined;
   #uploads: Promise<unknown> = Promise.resolve();
   readonly #closing = new AbortController();
-  readonly #collector = new BackgroundCollector(() => this.context, this.#closing.signal);
+  readonly collecting = new CollectStanding(() => this.context);
+  readonly #collector = new BackgroundCollector(() => this.context, this.collecting, this.#closing.signal);
   readonly #scrubber = new BackgroundScrubber(() => this.context, this.#closing.signal);
   readonly #schedules = new SnapshotSchedules(
     () => this.context,
@@ -184,6 +186,11 @@ export class Files implements AsyncDisposable {
   /** Stores anew what is damaged and what a second copy has. */
   async repair(wishes: RepairWishes): Promise<RepairReport> {
     return await repair(this.context, this.spaces, wishes);
+  }
+
+  /** Collections behind the operations wait until they may go on. */
+  async pauseCollections(isPaused: boolean): Promise<void> {
+    await this.#collector.pause(isPaused);
   }
 
   /** Resolves when everything unreachable has been taken apart (what is being read excepted). */

@@ -223,7 +223,12 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     },
     gc: async (options = {}) => {
       await files.settle();
-      return collect(context, files, options);
+      return collect(context, files, files.collecting, options);
+    },
+    gcStatus: () => files.collecting.status(),
+    pauseGc: async (isPaused) => {
+      await files.pauseCollections(isPaused);
+      return files.collecting.status();
     },
   };
 }

@@ -34,6 +34,7 @@ import {
   type FileService,
   type GcOptions,
   type GcReport,
+  type GcStatus,
   type ListOptions,
   type ListPage,
   type LockChange,
@@ -134,6 +135,8 @@ export class FakeStore {
   readonly #keys = new Map<string, { readonly request: string; readonly answer: unknown }>();
   #id = 0;
   #commit = 0;
+  /** Since when collections are paused. */
+  gcPausedSince: string | undefined;
   readonly locks = new FakeLocks();
   readonly uploads = new FakeUploads();
 
@@ -952,6 +955,20 @@ class FakeFileService implements FileService {
       is_clean: true,
       ...(options.rebuildIndex === true ? { rebuilt_chunks: files } : {}),
     };
+  }
+
+  async gcStatus(): Promise<GcStatus> {
+    const { gcPausedSince: since } = this.#store;
+    return {
+      is_paused: since !== undefined,
+      ...(since === undefined ? {} : { paused_since: since }),
+      interval_seconds: 0,
+    };
+  }
+
+  async pauseGc(isPaused: boolean): Promise<GcStatus> {
+    this.#store.gcPausedSince = isPaused ? (this.#store.gcPausedSince ?? nowIso()) : undefined;
+    return this.gcStatus();
   }
 
   async gc(options: GcOptions = {}): Promise<GcReport> {

@@ -105,6 +105,12 @@ export const storeHandlers = {
   check,
   gc,
   root,
+  gcStatus: async ({ service, signal }) => ({ kind: 'json', status: 200, json: await service.gcStatus({ signal }) }),
+  gcPause: async (exchange) => {
+    const { is_paused } = await exchange.body();
+    const json = await exchange.service.pauseGc(is_paused, { signal: exchange.signal });
+    return { kind: 'json', status: 200, json };
+  },
   stats: async ({ service, signal }) => ({ kind: 'json', status: 200, json: await service.stats({ signal }) }),
   usage: async ({ service, query, signal }) => ({
     kind: 'json',

@@ -1,15 +1,22 @@
 /** `gc`: gives back what nobody needs, or says what would come back. A pack kept because of damage is exit code 1. */
-import type { CollectedPack, GcReport } from '../../api/index.ts';
+import type { CollectedPack, FileService, GcReport, GcStatus } from '../../api/index.ts';
+import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
 import type { GC_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { counted, shownBytes, shownCount, shownSpan } from '../display.ts';
+import { counted, inTable, shownBytes, shownCount, shownSpan } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 
 export async function run(given: Given<typeof GC_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal, clock } = context;
   const { dry_run, grace } = given.flags;
   const service = await context.reach();
+  const stand = await standing(given.flags, service, context);
+  if (stand !== undefined) {
+    await say.record(stand);
+    for (const line of inTable(rowsOf(stand))) await say.line(line);
+    return EXIT.ok;
+  }
   const startedMs = clock.monotonicMs();
   const report = await service.gc({
     dryRun: dry_run,
@@ -32,6 +39,34 @@ export async function run(given: Given<typeof GC_FLAGS>, context: Context): Prom
   await say.record({ event: 'summary', verb: 'gc', ...rest, problems: problems.length, seconds });
   if (!say.isJson) for (const line of summaryOf(report, seconds)) await say.line(line);
   return problems.length === 0 ? EXIT.ok : EXIT.different;
+}
+
+/** Undefined when a collection is wanted. @throws Fault `invalid` for two wishes at once. */
+async function standing(
+  { status, pause, resume, dry_run, grace }: Given<typeof GC_FLAGS>['flags'],
+  service: FileService,
+  { signal }: Context,
+): Promise<GcStatus | undefined> {
+  if (!status && !pause && !resume) return undefined;
+  if ((pause && resume) || dry_run || grace !== undefined)
+    throw new Fault('invalid', 'Give --status, --pause or --resume alone: with them nothing is collected.', {});
+  return pause || resume ? service.pauseGc(pause, { signal }) : service.gcStatus({ signal });
+}
+
+function rowsOf({ is_paused, paused_since, interval_seconds, next, running, last }: GcStatus): string[][] {
+  const often = interval_seconds === 0 ? 'only when asked for' : `every ${shownSpan(interval_seconds)}`;
+  const rows = [['collections', is_paused ? `paused since ${paused_since}; \`gc --resume\` lets them go on` : often]];
+  if (running !== undefined) {
+    const { started, done_bytes, total_bytes } = running;
+    rows.push(['under way', `since ${started}: ${shownBytes(done_bytes)} of ${shownBytes(total_bytes)} looked at`]);
+  }
+  if (next !== undefined) rows.push(['next', next]);
+  if (last !== undefined) {
+    const { ended, freed_bytes, packs, problems, error } = last;
+    const what = `${shownBytes(freed_bytes)} given back from ${counted(packs, 'pack')}, ${counted(problems, 'problem')}`;
+    rows.push(['last', `${ended}: ${error === undefined ? what : `ended early: ${error}`}`]);
+  }
+  return rows;
 }
 
 function lineOf({ pack, action, bytes_before, bytes_after, chunks }: CollectedPack): string {
