@@ -18,6 +18,8 @@ export interface WebServer extends AsyncDisposable {
   readonly pathOf: (name: string) => string;
   readonly newPathOf: (name: string) => string;
   peakBytes(): number;
+  /** Processor time of the server so far. */
+  cpuSeconds(): number;
 }
 
 export async function serveHoldfast(folder: string, memory: 'normal' | 'small' = 'normal'): Promise<WebServer> {
@@ -31,6 +33,7 @@ export async function serveHoldfast(folder: string, memory: 'normal' | 'small' =
     pathOf: (name) => `/v1/files/${name}`,
     newPathOf: (name) => `/v1/files/${name}?create=true`,
     peakBytes: () => service.peakBytes(),
+    cpuSeconds: () => service.cpuSeconds(),
     [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
   };
 }
@@ -54,6 +57,7 @@ export async function serveNginx(folder: string): Promise<WebServer> {
     pathOf: (name) => `/${name}`,
     newPathOf: (name) => `/${name}`,
     peakBytes: () => service.peakBytes(),
+    cpuSeconds: () => service.cpuSeconds(),
     [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
   };
 }

@@ -17,6 +17,7 @@ const COMPARISONS: Readonly<Record<string, () => Promise<Comparison>>> = {
   mount: async () => (await import('../bench/mount.ts')).mount,
   http: async () => (await import('../bench/http.ts')).http,
   codec: async () => (await import('../bench/codec.ts')).codec,
+  bulk: async () => (await import('../bench/bulk.ts')).bulk,
   batch: async () => (await import('../bench/batch.ts')).batch,
   locks: async () => (await import('../bench/locks.ts')).locks,
   link: async () => (await import('../bench/link.ts')).link,
