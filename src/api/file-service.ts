@@ -98,6 +98,8 @@ export interface BulkItem {
    * itself, faster than `source` hands them out, if the file still is as it was looked at.
    */
   readonly local?: LocalSource;
+  /** All the content, where it is in memory already and stays as it is; `source` says the same. */
+  readonly bytes?: Uint8Array;
   /** Where a symlink points, text form. */
   readonly target?: string;
   readonly size?: number | undefined;

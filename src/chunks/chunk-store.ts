@@ -103,6 +103,13 @@ export interface LocalFile {
   readonly level: CompressionLevel;
 }
 
+/** A file whose bytes are in memory. They stay as they are until it is taken. */
+export interface HeldFile {
+  readonly bytes: Uint8Array;
+  readonly size: number;
+  readonly level: CompressionLevel;
+}
+
 /** A file that is in the store: as a ContentWriter that has finished. */
 export interface TakenFile extends ContentSummary {
   readonly drafts: Drafts;
@@ -260,14 +267,14 @@ export interface ChunkStore extends AsyncDisposable {
   newWriter(options: WriterOptions): ContentWriter;
   /**
    * Takes small files, at most `filesMax` with at most `bytesMax` bytes in all, without their bytes passing through the
-   * caller: threads read and encode them. Undefined for a file that is not as it was looked at, that cannot be read, or
+   * caller, or with their bytes in memory: threads read and encode them. Undefined for a file that is not as it was looked at, that cannot be read, or
    * that needs a closer look than this: hand its bytes to a writer. Absent where there are no threads.
    */
   readonly files?: {
     readonly fileBytesMax: number;
     readonly filesMax: number;
     readonly bytesMax: number;
-    take(files: readonly LocalFile[]): Promise<readonly (TakenFile | undefined)[]>;
+    take(files: readonly (LocalFile | HeldFile)[]): Promise<readonly (TakenFile | undefined)[]>;
   };
   /** Plain, verified bytes of one chunk; shared with the cache, so do not write into them. */
   read(id: ChunkId, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>;

@@ -1,12 +1,12 @@
 /**
- * The worker threads that take small local files whole, started when the first files come. Files go to the thread with
+ * The worker threads that take small files whole, started when the first files come. Files go to the thread with
  * the least to do. A thread that dies answers nothing more: what it was at is taken the usual way, and another one is
  * started for the next. Threads keep the process alive only while they have work, and end when they have had none for a
  * while.
  */
 import { Worker } from 'node:worker_threads';
-import type { Clock, Log } from '../base/index.ts';
-import type { LocalFile } from './chunk-store.ts';
+import { type Clock, concatBytes, type Log } from '../base/index.ts';
+import type { HeldFile, LocalFile } from './chunk-store.ts';
 import type { TakeAnswer, TakeRequest, TakeStart } from './whole-file-worker.ts';
 
 /** Heap of a thread: it holds one file's numbers at a time; bytes lie elsewhere. */
@@ -28,6 +28,12 @@ export interface WholeFileThreadsOptions {
   readonly log: Log;
 }
 
+/** The bytes of those that are in memory, one behind the other. */
+function bytesOf(files: readonly (LocalFile | HeldFile)[]): Uint8Array<ArrayBuffer> | undefined {
+  const parts = files.flatMap((file) => ('bytes' in file ? [file.bytes] : []));
+  return parts.length === 0 ? undefined : concatBytes(parts);
+}
+
 export class WholeFileThreads implements AsyncDisposable {
   readonly #options: WholeFileThreadsOptions;
   readonly #threads = new Set<Thread>();
@@ -38,14 +44,16 @@ export class WholeFileThreads implements AsyncDisposable {
   }
 
   /** Answers what whole-file.ts says of the files; undefined when the thread died. One request a memory at a time. */
-  take(memory: number, files: readonly LocalFile[]): Promise<Uint32Array | undefined> {
+  take(memory: number, files: readonly (LocalFile | HeldFile)[]): Promise<Uint32Array | undefined> {
     this.#idleTimer?.[Symbol.dispose]();
     const thread = this.#leastBusy();
     return new Promise((done) => {
       if (thread.jobs.size === 0) thread.worker.ref();
       thread.jobs.set(memory, done);
-      const request: TakeRequest = { memory, files };
-      thread.worker.postMessage(request);
+      const held = bytesOf(files);
+      const wanted = files.map((file) => ('bytes' in file ? { size: file.size, level: file.level } : file));
+      const request: TakeRequest = { memory, files: wanted, held };
+      thread.worker.postMessage(request, held === undefined ? [] : [held.buffer]);
     });
   }
 

@@ -1,11 +1,10 @@
 /**
- * The thread that takes small local files whole: gets the number of a memory and a list of files, leaves their records
+ * The thread that takes small files whole: gets the number of a memory and a list of files, leaves their records
  * in the memory, answers what whole-file.ts says of them. Keeps nothing between messages.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../base/index.ts';
-import type { LocalFile } from './chunk-store.ts';
-import { WholeFileTaker, type WholeFileTakerOptions } from './whole-file.ts';
+import { type AskedFile, WholeFileTaker, type WholeFileTakerOptions } from './whole-file.ts';
 
 export interface TakeStart extends WholeFileTakerOptions {
   readonly memories: readonly SharedArrayBuffer[];
@@ -13,7 +12,9 @@ export interface TakeStart extends WholeFileTakerOptions {
 
 export interface TakeRequest {
   readonly memory: number;
-  readonly files: readonly LocalFile[];
+  readonly files: readonly AskedFile[];
+  /** Bytes of the files that have no path, one behind the other. */
+  readonly held: Uint8Array | undefined;
 }
 
 export interface TakeAnswer {
@@ -27,10 +28,10 @@ const start = workerData as TakeStart;
 const memories = start.memories.map((memory) => Buffer.from(memory));
 const taker = new WholeFileTaker({ ...start, secret: new Uint8Array(start.secret) });
 
-port.on('message', ({ memory, files }: TakeRequest) => {
+port.on('message', ({ memory, files, held }: TakeRequest) => {
   const room = memories[memory];
   assert(room !== undefined, 'a request names a memory', { memory });
-  const numbers = taker.take(files, room);
+  const numbers = taker.take(files, room, held);
   const answer: TakeAnswer = { memory, numbers };
   port.postMessage(answer, [numbers.buffer]);
 });

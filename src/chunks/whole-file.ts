@@ -1,5 +1,5 @@
 /**
- * A small local file taken whole: read into the chunker's window, cut, named, compressed, and left as records in memory
+ * A small file taken whole: read, from this machine or from memory, into the chunker's window, cut, named, compressed, and left as records in memory
  * that the main thread shares, in one go and on one thread, so that its bytes never pass through another. What there is
  * to know of it goes into a list of numbers; ids stand in the records' own headers.
  *
@@ -11,7 +11,13 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { RealmId } from '../meta/index.ts';
-import { type ChunkFormat, type CompressionLevel, INLINE_BYTES_MAX, type LocalFile } from './chunk-store.ts';
+import {
+  type ChunkFormat,
+  type CompressionLevel,
+  type HeldFile,
+  INLINE_BYTES_MAX,
+  type LocalFile,
+} from './chunk-store.ts';
 import { type Chunker, newChunker } from './chunker.ts';
 import { Compressibility } from './compressibility.ts';
 import { bufferOf, xxh3Of } from './content-hash.ts';
@@ -34,6 +40,9 @@ export function recordRoomBytes(plainBytes: number, fileCount: number, chunkByte
   return plainBytes + (fileCount + Math.ceil(plainBytes / chunkBytesMin)) * RECORD_HEADER_BYTES;
 }
 
+/** A file of this machine, or one whose bytes come along. */
+export type AskedFile = LocalFile | Omit<HeldFile, 'bytes'>;
+
 export interface WholeFileTakerOptions {
   readonly format: ChunkFormat;
   readonly secret: Uint8Array;
@@ -55,13 +64,24 @@ export class WholeFileTaker {
     this.#idOf = newIdHasher(format.idAlgorithm, secret);
   }
 
-  /** Takes the files into `memory`, one behind the other; it has recordRoomBytes of room. */
-  take(files: readonly LocalFile[], memory: Buffer): Uint32Array<ArrayBuffer> {
+  /**
+   * Takes the files into `memory`, one behind the other; it has recordRoomBytes of room. `held` has the bytes of those
+   * without a path.
+   */
+  take(files: readonly AskedFile[], memory: Buffer, held?: Uint8Array): Uint32Array<ArrayBuffer> {
     this.#numbers = [];
     this.#memory = memory;
     this.#at = 0;
+    let heldAt = 0;
     for (const file of files) {
-      if (readWhole(file, this.#chunker.window)) this.#takeWindow(file.size, file.level);
+      const { window } = this.#chunker;
+      let isThere = true;
+      if ('path' in file) isThere = readWhole(file, window);
+      else {
+        window.set(held?.subarray(heldAt, heldAt + file.size) ?? []);
+        heldAt += file.size;
+      }
+      if (isThere) this.#takeWindow(file.size, file.level);
       else this.#numbers.push(0);
     }
     return Uint32Array.from(this.#numbers);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { seededRandom, utf8 } from '../base/index.ts';
 import { ChunkStand, type StandOptions } from './chunk-stand.ts';
-import type { LocalFile, TakenFile } from './chunk-store.ts';
+import type { HeldFile, LocalFile, TakenFile } from './chunk-store.ts';
 
 class Folder implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), 'holdfast-whole-'));
@@ -30,7 +30,10 @@ class Folder implements Disposable {
 const open = (wanted: StandOptions = {}): Promise<ChunkStand> =>
   ChunkStand.open({ ...wanted, options: { workerCount: 1, ...wanted.options } });
 
-async function take(stand: ChunkStand, ...files: readonly LocalFile[]): Promise<readonly (TakenFile | undefined)[]> {
+async function take(
+  stand: ChunkStand,
+  ...files: readonly (LocalFile | HeldFile)[]
+): Promise<readonly (TakenFile | undefined)[]> {
   assert.ok(stand.store.files !== undefined);
   return stand.store.files.take(files);
 }
@@ -60,6 +63,28 @@ const CASES: Readonly<Record<string, Uint8Array>> = {
   'n\xe9\xff': textOf(9_000, 6),
   largest: textOf(256 * 1024, 7),
 };
+
+test('files in memory are taken as those of the disk are, also between them', async () => {
+  using folder = new Folder();
+  await using stand = await open();
+  await using other = await ChunkStand.open();
+  const held = (bytes: Uint8Array): HeldFile => ({ bytes, size: bytes.length, level: 1 });
+  const all = Object.entries(CASES);
+  const taken = await take(
+    stand,
+    ...all.map(([name, bytes], index) => (index % 3 === 1 ? folder.file(name, bytes) : held(bytes))),
+  );
+  for (const [index, [name, bytes]] of all.entries()) {
+    const file = taken[index];
+    assert.ok(file !== undefined, name);
+    const expected = await other.put(bytes);
+    assert.deepEqual(Buffer.from(file.hash), Buffer.from(expected.hash), name);
+    assert.deepEqual(shapeOf(file.drafts.drafts), shapeOf(expected.drafts), name);
+    await stand.commitDrafts(file.drafts);
+    file.release();
+    assert.ok(Buffer.from(bytes).equals(await stand.get(file.drafts.drafts)), name);
+  }
+});
 
 test('a file that is taken has the drafts, the hash and the bytes that a writer gives it', async () => {
   using folder = new Folder();

@@ -1,5 +1,5 @@
 /**
- * Small local files taken whole by threads (whole-file.ts): here the main thread's share of it. It looks up which of
+ * Small files of this machine, or in memory, taken whole by threads (whole-file.ts): here the main thread's share of it. It looks up which of
  * their chunks the store has, appends the records of the others with one write, and answers drafts. What a thread
  * refuses, and what needs more than a look (bytes to be compared, a chunk to be healed), is left to whoever asked: he
  * hands the file's bytes to a ContentWriter instead.
@@ -8,7 +8,7 @@
  */
 import { assert, type Clock, isPromise, type Log } from '../base/index.ts';
 import type { Put, RealmId } from '../meta/index.ts';
-import type { ChunkFormat, Draft, Drafts, LocalFile, TakenFile } from './chunk-store.ts';
+import type { ChunkFormat, Draft, Drafts, HeldFile, LocalFile, TakenFile } from './chunk-store.ts';
 import type { Encoder, NewChunk } from './encoder.ts';
 import { WriterHolds } from './holds.ts';
 import { ID_BYTES } from './ids.ts';
@@ -97,7 +97,7 @@ export class WholeFiles implements AsyncDisposable {
   }
 
   /** Undefined for a file that is left to the caller. */
-  take(files: readonly LocalFile[]): Promise<readonly (TakenFile | undefined)[]> {
+  take(files: readonly (LocalFile | HeldFile)[]): Promise<readonly (TakenFile | undefined)[]> {
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
     assert(files.length <= TAKEN_FILES_MAX && bytes <= TAKEN_BYTES_MAX, 'no more files are taken than fit', { bytes });
     const taken = this.#take(files).finally(() => this.#underWay.delete(taken));
@@ -110,7 +110,7 @@ export class WholeFiles implements AsyncDisposable {
     await this.#threads[Symbol.asyncDispose]();
   }
 
-  async #take(files: readonly LocalFile[]): Promise<readonly (TakenFile | undefined)[]> {
+  async #take(files: readonly (LocalFile | HeldFile)[]): Promise<readonly (TakenFile | undefined)[]> {
     const number = await this.#memory();
     const holds = new WriterHolds(this.#options.known.holds);
     try {

@@ -98,7 +98,8 @@ async function itemOf(root: string, part: Part, read: PartRead, options: HttpOpt
     if (kind === 'folder') return item;
     if (kind === 'symlink') return { ...item, target: textOfBytes(wholeOf(held, path)) };
     const source = held === undefined ? (): AsyncIterable<Uint8Array> => read.pieces() : () => [held];
-    return { ...item, source, size: size ?? held?.length, xxhash3, sha256 };
+    const bytes = held === undefined ? {} : { bytes: held };
+    return { ...item, source, ...bytes, size: size ?? held?.length, xxhash3, sha256 };
   } catch (error) {
     if (!Fault.is(error, 'invalid', 'mismatch', 'too-large')) throw error;
     const failing = (): never => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { bytesOf, openStand } from '../../../test/stand.ts';
-import type { BulkItem } from '../../api/index.ts';
+import type { BulkItem, BulkResult } from '../../api/index.ts';
 import { Fault, utf8 } from '../../base/index.ts';
 
 const COUNT = 300;
@@ -54,6 +54,29 @@ test('local files are taken where they stand, in order, and read back', async ()
     assert.deepEqual((await stand.service.check({})).problems, []);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('files in memory are taken together, and one that is not what was announced fails alone', async () => {
+  await using stand = await openStand();
+  const contents = Array.from({ length: 300 }, (_, n) => Buffer.from(`content ${n} `.repeat(1 + (n % 700))));
+  const wrong = 200;
+  const items = contents.map((bytes, n): BulkItem => {
+    const xxhash3 = n === wrong ? { xxhash3: '0123456789abcdef' } : {};
+    return { path: `/m${n}`, kind: 'file', bytes, source: () => [bytes], size: bytes.length, ...xxhash3 };
+  });
+  const results: BulkResult[] = [];
+  for await (const result of stand.service.writeMany(items)) results.push(result);
+  assert.deepEqual(
+    results.map(({ path }) => path),
+    items.map(({ path }) => path),
+  );
+  for (const [n, result] of results.entries()) {
+    if (n === wrong) assert.ok(!result.ok && Fault.is(result.fault, 'mismatch'));
+    else {
+      const { bytes } = await stand.service.read({ path: `/m${n}` });
+      assert.ok((await bytesOf(bytes)).equals(contents[n] ?? Buffer.alloc(0)));
+    }
   }
 });
 

@@ -25,7 +25,7 @@ import { planThinning } from '../past/retention.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from '../plan.ts';
 import { recordOf } from '../record.ts';
 import { findPath, type Place } from '../tree.ts';
-import { buildAnnounced, existsFault, momentOf, placeFor, withContent, withoutUnmade } from '../write.ts';
+import { buildAnnounced, checkHash, existsFault, momentOf, placeFor, withContent, withoutUnmade } from '../write.ts';
 
 /**
  * Contents that are built side by side, and their bytes as announced: with enough of them every thread has a batch and
@@ -38,13 +38,13 @@ const UNSAID_BYTES = 256 * 1024;
 /** Files of this machine that are not worth a thread. */
 const USUAL_FILES = 32;
 /** What one commit carries at most: items, bytes of their contents, rows. */
-const BATCH_ITEMS_MAX = 512;
+const BATCH_ITEMS_MAX = 1_024;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
 const BATCH_ROWS_MAX = 8_000;
 
 /** An item whose content, if it has one, is ready. Without its source, which may hold all its bytes. */
 interface Ready {
-  readonly item: Omit<BulkItem, 'source' | 'local'>;
+  readonly item: Omit<BulkItem, 'source' | 'local' | 'bytes'>;
   readonly path: Path;
   readonly modified: Moment | undefined;
   readonly built: Built | undefined;
@@ -124,14 +124,15 @@ async function* prepareAll(
 }
 
 interface ToTake {
-  readonly item: BulkItem & { readonly local: LocalSource };
+  readonly item: BulkItem;
+  readonly from: LocalSource | { readonly bytes: Uint8Array; readonly size: number };
   readonly path: Path;
   readonly prepared: Promise<Prepared>;
   readonly done: (prepared: Promise<Prepared>) => void;
 }
 
 /**
- * Gathers small files of this machine's own disk and has the chunk store take them together, from where they stand. The
+ * Gathers small files that stand on this machine's own disk or in memory, and has the chunk store take them together. The
  * first few go the usual way: a thread is not worth starting for them.
  */
 class LocalTaking {
@@ -151,20 +152,22 @@ class LocalTaking {
   /** Undefined for what is to be prepared the usual way. */
   add(item: BulkItem): Promise<Prepared> | undefined {
     const { files } = this.#context.chunks;
-    const { local, kind } = item;
-    if (files === undefined || kind !== 'file' || local === undefined) return undefined;
-    if (local.size > Math.min(files.fileBytesMax, this.#context.options.fileBytesMax)) return undefined;
+    const { local, bytes, kind } = item;
+    const from = local ?? (bytes === undefined ? undefined : { bytes, size: bytes.length });
+    if (files === undefined || kind !== 'file' || from === undefined || item.sha256 !== undefined) return undefined;
+    if (local === undefined && item.size !== undefined && item.size !== from.size) return undefined;
+    if (from.size > Math.min(files.fileBytesMax, this.#context.options.fileBytesMax)) return undefined;
     if (this.#seen++ < USUAL_FILES) return undefined;
-    if (this.#files.length === files.filesMax || this.#bytes + local.size > files.bytesMax) this.flush();
+    if (this.#files.length === files.filesMax || this.#bytes + from.size > files.bytesMax) this.flush();
     let path: Path;
     try {
       path = pathOfText(item.path);
     } catch {
       return undefined;
     }
-    this.#bytes += local.size;
+    this.#bytes += from.size;
     const { promise: prepared, resolve: done } = Promise.withResolvers<Prepared>();
-    this.#files.push({ item: { ...item, local }, path, prepared, done });
+    this.#files.push({ item, from, path, prepared, done });
     return prepared;
   }
 
@@ -184,7 +187,7 @@ class LocalTaking {
   /** Never rejects. */
   async #take(files: readonly ToTake[]): Promise<void> {
     const { chunks, options } = this.#context;
-    const wanted = files.map(({ item, path }) => ({ ...item.local, level: options.compression.levelOf(path) }));
+    const wanted = files.map(({ from, path }) => ({ ...from, level: options.compression.levelOf(path) }));
     let taken: readonly (TakenFile | undefined)[] = [];
     try {
       if (this.#signal?.aborted !== true) taken = (await chunks.files?.take(wanted)) ?? [];
@@ -197,8 +200,9 @@ class LocalTaking {
   async #prepared({ item, path }: ToTake, file: TakenFile | undefined): Promise<Prepared> {
     if (file === undefined) return prepare(this.#context, this.#space, item, this.#signal);
     try {
-      const { source: _, local: __, ...rest } = item;
+      const { source: _, local: __, bytes: ___, ...rest } = item;
       const modified = momentOf(item.modified, 'modified');
+      checkHash(item.path, 'xxhash3', item.xxhash3, hexOf(file.hash));
       const content = await this.#context.ids.content(this.#space.space);
       return { ready: { item: rest, path, modified, built: builtOf(this.#space, content, file) } };
     } catch (error) {
@@ -213,8 +217,8 @@ async function prepare(context: Context, space: Space, item: BulkItem, signal?: 
     const path = pathOfText(item.path);
     const modified = momentOf(item.modified, 'modified');
     if (item.kind !== 'file') return { ready: { item, path, modified, built: undefined } };
-    const { source, local: _, ...rest } = item;
-    const bytes = (await source?.()) ?? [];
+    const { source, local: _, bytes: held, ...rest } = item;
+    const bytes = held === undefined ? ((await source?.()) ?? []) : [held];
     const built = await buildAnnounced(context, space, path, bytes, item, signal).catch(async (error: unknown) => {
       await endOf(bytes);
       throw error;
