@@ -5,8 +5,9 @@
  * while.
  */
 import { Worker } from 'node:worker_threads';
-import { type Clock, concatBytes, type Log } from '../base/index.ts';
+import type { Clock, Log } from '../base/index.ts';
 import type { HeldFile, LocalFile } from './chunk-store.ts';
+import type { AskedFile } from './whole-file.ts';
 import type { TakeAnswer, TakeRequest, TakeStart } from './whole-file-worker.ts';
 
 /** Heap of a thread: it holds one file's numbers at a time; bytes lie elsewhere. */
@@ -28,19 +29,16 @@ export interface WholeFileThreadsOptions {
   readonly log: Log;
 }
 
-/** The bytes of those that are in memory, one behind the other. */
-function bytesOf(files: readonly (LocalFile | HeldFile)[]): Uint8Array<ArrayBuffer> | undefined {
-  const parts = files.flatMap((file) => ('bytes' in file ? [file.bytes] : []));
-  return parts.length === 0 ? undefined : concatBytes(parts);
-}
-
 export class WholeFileThreads implements AsyncDisposable {
   readonly #options: WholeFileThreadsOptions;
   readonly #threads = new Set<Thread>();
+  /** Where bytes in memory lie for a thread, by memory. */
+  readonly #held: readonly Uint8Array[];
   #idleTimer: Disposable | undefined;
 
   constructor(options: WholeFileThreadsOptions) {
     this.#options = options;
+    this.#held = options.start.held.map((memory) => new Uint8Array(memory));
   }
 
   /** Answers what whole-file.ts says of the files; undefined when the thread died. One request a memory at a time. */
@@ -50,10 +48,8 @@ export class WholeFileThreads implements AsyncDisposable {
     return new Promise((done) => {
       if (thread.jobs.size === 0) thread.worker.ref();
       thread.jobs.set(memory, done);
-      const held = bytesOf(files);
-      const wanted = files.map((file) => ('bytes' in file ? { size: file.size, level: file.level } : file));
-      const request: TakeRequest = { memory, files: wanted, held };
-      thread.worker.postMessage(request, held === undefined ? [] : [held.buffer]);
+      const request: TakeRequest = { memory, files: this.#asked(memory, files) };
+      thread.worker.postMessage(request);
     });
   }
 
@@ -67,6 +63,18 @@ export class WholeFileThreads implements AsyncDisposable {
     const threads = [...this.#threads];
     this.#threads.clear();
     await Promise.all(threads.map(({ worker }) => worker.terminate()));
+  }
+
+  /** What is in memory lies where the thread sees it, one behind the other. */
+  #asked(memory: number, files: readonly (LocalFile | HeldFile)[]): readonly AskedFile[] {
+    const held = this.#held[memory];
+    let at = 0;
+    return files.map((file) => {
+      if (!('bytes' in file)) return file;
+      held?.set(file.bytes, at);
+      at += file.size;
+      return { size: file.size, level: file.level };
+    });
   }
 
   #leastBusy(): Thread {

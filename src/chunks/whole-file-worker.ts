@@ -8,13 +8,13 @@ import { type AskedFile, WholeFileTaker, type WholeFileTakerOptions } from './wh
 
 export interface TakeStart extends WholeFileTakerOptions {
   readonly memories: readonly SharedArrayBuffer[];
+  /** Beside each memory: bytes of files that have no path, one behind the other. */
+  readonly held: readonly SharedArrayBuffer[];
 }
 
 export interface TakeRequest {
   readonly memory: number;
   readonly files: readonly AskedFile[];
-  /** Bytes of the files that have no path, one behind the other. */
-  readonly held: Uint8Array | undefined;
 }
 
 export interface TakeAnswer {
@@ -26,12 +26,13 @@ const port = parentPort;
 assert(port !== null, 'this file runs as a worker thread');
 const start = workerData as TakeStart;
 const memories = start.memories.map((memory) => Buffer.from(memory));
+const held = start.held.map((bytes) => new Uint8Array(bytes));
 const taker = new WholeFileTaker({ ...start, secret: new Uint8Array(start.secret) });
 
-port.on('message', ({ memory, files, held }: TakeRequest) => {
+port.on('message', ({ memory, files }: TakeRequest) => {
   const room = memories[memory];
   assert(room !== undefined, 'a request names a memory', { memory });
-  const numbers = taker.take(files, room, held);
+  const numbers = taker.take(files, room, held[memory]);
   const answer: TakeAnswer = { memory, numbers };
   port.postMessage(answer, [numbers.buffer]);
 });

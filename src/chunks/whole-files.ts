@@ -4,7 +4,7 @@
  * refuses, and what needs more than a look (bytes to be compared, a chunk to be healed), is left to whoever asked: he
  * hands the file's bytes to a ContentWriter instead.
  *
- * Bound: MEMORIES of TAKEN_BYTES_MAX plain bytes each; who comes on top waits.
+ * Bound: MEMORIES of TAKEN_BYTES_MAX plain bytes each, twice where the bytes come from memory; who comes on top waits.
  */
 import { assert, type Clock, isPromise, type Log } from '../base/index.ts';
 import type { Put, RealmId } from '../meta/index.ts';
@@ -92,7 +92,8 @@ export class WholeFiles implements AsyncDisposable {
     const memories = Array.from({ length: 2 * threadCount + 1 }, () => new SharedArrayBuffer(bytes));
     this.#memories = memories.map((memory) => Buffer.from(memory));
     this.#free = memories.map((_, number) => number);
-    const start = { realm, format, secret, memories };
+    const held = memories.map(() => new SharedArrayBuffer(TAKEN_BYTES_MAX));
+    const start = { realm, format, secret, memories, held };
     this.#threads = new WholeFileThreads({ count: threadCount, start, clock, log });
   }
 
