@@ -69,7 +69,8 @@ export interface LocalDisk {
   readLink(path: string): string;
   /** All bytes of a file that is as `expected` says, in `target`. @throws Fault `conflict` when it is not, or changes meanwhile. */
   readWhole(path: string, expected: LocalStat, target: Uint8Array): Uint8Array;
-  openReader(path: string): Promise<LocalReader>;
+  /** Reads on from `from`; from the beginning when absent. */
+  openReader(path: string, from?: number): Promise<LocalReader>;
   /** Makes a folder; false when there is something already. */
   makeFolder(path: string): boolean;
   /** Makes a new file; `exists` when there is something. Its time is set as `setModified` does. */
@@ -211,8 +212,8 @@ export const realDisk: LocalDisk = {
   readWhole(path, expected, target) {
     return guarded('Reading', path, () => readWhole(path, expected, target));
   },
-  openReader(path) {
-    return guardedLater('Reading', path, () => openReader(path));
+  openReader(path, from) {
+    return guardedLater('Reading', path, () => openReader(path, from));
   },
   makeFolder(path) {
     try {
@@ -283,11 +284,17 @@ function readWhole(path: string, expected: LocalStat, target: Uint8Array): Uint8
   }
 }
 
-async function openReader(path: string): Promise<LocalReader> {
+async function openReader(path: string, from?: number): Promise<LocalReader> {
   const handle = await promises.open(systemPath(path), READ_FLAGS);
+  let at = from;
   return {
     read: (target) =>
-      guardedLater('Reading', path, async () => (await handle.read(target, 0, target.length)).bytesRead),
+      guardedLater('Reading', path, async () => {
+        // A pipe has no places in it.
+        const { bytesRead } = await handle.read(target, 0, target.length, at ?? null);
+        if (at !== undefined) at += bytesRead;
+        return bytesRead;
+      }),
     stat: () => guarded('Looking at', path, () => statOf(fstatSync(handle.fd, { bigint: true }))),
     [Symbol.asyncDispose]: () => handle.close(),
   };

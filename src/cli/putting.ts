@@ -8,7 +8,9 @@
  * before: so the next put sees that it differs. It is named, and the exit code says so.
  */
 import type { AttributeChange, BulkItem, BulkResult, ByteSource, FileRecord, FileService } from '../api/index.ts';
-import { Fault, isPromise, type Maybe, then } from '../base/index.ts';
+import { Fault, hexOf, isPromise, type Maybe, then } from '../base/index.ts';
+import type { ContentHash } from '../chunks/index.ts';
+import type { HashedRun, PartsSource } from '../client/index.ts';
 import type { Given } from './command.ts';
 import type { PUT_FLAGS } from './commands.ts';
 import type { Context } from './context.ts';
@@ -28,6 +30,8 @@ import type { Item, Tally } from './tally.ts';
 
 /** Files up to this size go into the stream of many. Each is read into one block. */
 const SMALL_BYTES_MAX = BLOCK_BYTES;
+/** Over a network, files from this size on go in parts. */
+const PARTS_FROM_BYTES = 64 * 1024 * 1024;
 /** Large files at once: one is hashed while another waits for its commit. */
 const LARGE_AT_ONCE = 2;
 /** Changes of attributes at once: they share commits. */
@@ -48,6 +52,8 @@ export interface PuttingOptions {
   readonly service: FileService;
   readonly flags: Given<typeof PUT_FLAGS>['flags'];
   readonly tally: Tally;
+  /** Over a network: large files go in parts, and are gone on with. */
+  readonly isRemote?: boolean | undefined;
   /** The folder of the store itself (its LocalStat's `identity`): it is never put into itself. */
   readonly storeIdentity?: string | undefined;
 }
@@ -81,6 +87,7 @@ export class Putting {
   readonly #flags: PuttingOptions['flags'];
   readonly #tally: Tally;
   readonly #storeIdentity: string | undefined;
+  readonly #isRemote: boolean;
   readonly #large = new Gang(LARGE_AT_ONCE);
   readonly #attributes = new Gang(ATTRIBUTES_AT_ONCE);
   readonly #ledger = new FolderLedger<FolderWork>((folder) => {
@@ -99,6 +106,7 @@ export class Putting {
     this.#flags = options.flags;
     this.#tally = options.tally;
     this.#storeIdentity = options.storeIdentity;
+    this.#isRemote = options.isRemote ?? false;
   }
 
   /** Does all jobs. Failures of single items are tallied; what concerns the whole run is thrown. */
@@ -389,15 +397,18 @@ export class Putting {
       const before = reader.stat();
       const isLast = attempt === ATTEMPTS_MAX;
       try {
-        const record = await this.#service.write(piece.goal, this.#blocks(reader, before, piece, isLast), {
-          mode: 'put',
-          parents: true,
-          // A file that shrinks all the time never has the size that was announced.
-          size: isLast ? undefined : before.size,
-          modified: isoOfNs(before.mtimeNs),
-          permissions: before.mode,
-          ...this.#calling(),
-        });
+        const inParts = this.#isRemote && !isLast && before.size >= PARTS_FROM_BYTES;
+        const record = inParts
+          ? await this.#storeInParts(piece, before, reader)
+          : await this.#service.write(piece.goal, this.#blocks(reader, before, piece, isLast), {
+              mode: 'put',
+              parents: true,
+              // A file that shrinks all the time never has the size that was announced.
+              size: isLast ? undefined : before.size,
+              modified: isoOfNs(before.mtimeNs),
+              permissions: before.mode,
+              ...this.#calling(),
+            });
         if (isSameState(before, reader.stat())) await this.#tallyMade(piece, record.size);
         else await this.#tally.fail(itemOf(piece), storedUnsettled(piece.local));
         return;
@@ -406,6 +417,26 @@ export class Putting {
         if (!isChange || isLast) throw error;
       }
     }
+  }
+
+  /** What an earlier run has sent of it is not sent again. */
+  async #storeInParts(piece: Piece, before: LocalStat, reader: LocalReader): Promise<FileRecord> {
+    const [{ uploadInParts }, { newContentHash }] = await Promise.all([
+      import('../client/index.ts'),
+      import('../chunks/index.ts'),
+    ]);
+    const { clock, random, disk, signal } = this.#context;
+    const check = (): void => {
+      if (!isSameState(before, reader.stat())) throw changedFault(piece.local);
+    };
+    const source: PartsSource = {
+      size: before.size,
+      check,
+      read: (offset, length) => hashedRun(disk, piece.local, { offset, length }, newContentHash(), signal),
+    };
+    const onBytes = (bytes: number): void => this.#advance(0, bytes, piece.goal);
+    const attributes = { modified: isoOfNs(before.mtimeNs), permissions: before.mode };
+    return await uploadInParts(this.#service, piece.goal, source, { clock, random, onBytes, ...attributes, signal });
   }
 
   async *#blocks(
@@ -450,6 +481,24 @@ function* wholeOf(disk: LocalDisk, { local, stat }: Piece): Generator<Uint8Array
   } finally {
     returnBlock(block);
   }
+}
+
+/** Part of a local file, hashed on its way. */
+function hashedRun(
+  disk: LocalDisk,
+  path: string,
+  range: { readonly offset: number; readonly length: number },
+  hash: ContentHash,
+  signal: AbortSignal,
+): HashedRun {
+  const bytes = async function* (): AsyncGenerator<Uint8Array, void> {
+    await using reader = await disk.openReader(path, range.offset);
+    for await (const block of blocksOf(reader, range.length, signal)) {
+      hash.update(block);
+      yield block;
+    }
+  };
+  return { bytes: bytes(), hash: () => hexOf(hash.digest()) };
 }
 
 function refused(error: unknown): PutStep {

@@ -23,7 +23,8 @@ export async function run(given: Given<typeof PUT_FLAGS>, context: Context): Pro
   const tally = new Tally(context.say, context.clock);
   const jobs = await findJobs(given.words, tally, context, service);
   const storeIdentity = await identityOfStore(context);
-  await new Putting({ context, service, flags: given.flags, tally, storeIdentity }).run(jobs);
+  const isRemote = (await context.storeFolder()) === undefined;
+  await new Putting({ context, service, flags: given.flags, tally, storeIdentity, isRemote }).run(jobs);
   await tally.summarize('put');
   return tally.exit();
 }

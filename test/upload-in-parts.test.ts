@@ -1,0 +1,139 @@
+/** A client that sends a file in parts: what it sends again after every kind of break, and what it makes of files that change. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { FileService } from '../src/api/index.ts';
+import { Fault, hexOf, ManualClock, seededRandom } from '../src/base/index.ts';
+import { xxh3Of } from '../src/chunks/index.ts';
+import { type PartsOptions, type PartsSource, uploadInParts } from '../src/client/index.ts';
+import { bytesOf, openStand, type Stand } from './stand.ts';
+
+const PART = 128 * 1024;
+const MODIFIED = '2024-05-06T07:08:09.123456789Z';
+const WHOLE = Buffer.alloc(4 * PART + 999);
+for (let at = 0; at < WHOLE.length; at += 4_096)
+  WHOLE.writeUInt32LE((Math.imul(at, 2_654_435_761) >>> 0) % 2 ** 32, at);
+
+interface Wire {
+  readonly service: FileService;
+  /** Parts that were sent whole, in order. */
+  readonly sent: number[];
+  /** Called with every part ahead of its answer, and throws for a connection that breaks. */
+  before: (part: number) => void;
+  after: (part: number) => void;
+}
+
+function wireOf({ service }: Stand): Wire {
+  const wire: Wire = { service: { ...service }, sent: [], before: () => {}, after: () => {} };
+  const uploads: FileService['uploads'] = {
+    ...service.uploads,
+    putPart: async (upload, part, source, options) => {
+      wire.before(part);
+      const record = await service.uploads.putPart(upload, part, source, options);
+      wire.sent.push(part);
+      wire.after(part);
+      return record;
+    },
+  };
+  return Object.assign(wire, { service: { ...service, uploads } });
+}
+
+function sourceOf(bytes: Uint8Array, check: () => void = () => {}): PartsSource {
+  return {
+    size: bytes.length,
+    check,
+    read: (offset, length) => {
+      const run = bytes.subarray(offset, offset + length);
+      return { bytes: [run.subarray(0, 1_000), run.subarray(1_000)], hash: () => hexOf(xxh3Of(run)) };
+    },
+  };
+}
+
+function options(more: Partial<PartsOptions> = {}): PartsOptions {
+  const clock = new ManualClock();
+  const sleep = async (): Promise<void> => {};
+  const now = { now: () => clock.now(), monotonicMs: () => clock.monotonicMs(), after: clock.after.bind(clock), sleep };
+  return { modified: MODIFIED, permissions: 0o640, partSize: PART, clock: now, random: seededRandom(1), ...more };
+}
+
+const unreachable = (): never => {
+  throw new Fault('unavailable', 'The server cannot be reached.');
+};
+
+async function checkStored({ service }: Stand, bytes: Uint8Array = WHOLE): Promise<void> {
+  const read = await service.read({ path: '/f' });
+  assert.ok((await bytesOf(read.bytes)).equals(bytes));
+  assert.deepEqual([read.record.mode, read.record.modified], [0o640, MODIFIED]);
+  assert.deepEqual((await service.uploads.list()).uploads, []);
+}
+
+test('a run that was cut off is gone on with: only parts that are not there are sent', async () => {
+  await using stand = await openStand();
+  const wire = wireOf(stand);
+  wire.before = (part) => {
+    if (part === 4) throw new Error('killed');
+  };
+  await assert.rejects(uploadInParts(wire.service, '/f', sourceOf(WHOLE), options({ atOnce: 1 })), /killed/);
+  assert.deepEqual(wire.sent, [1, 2, 3]);
+  wire.before = () => {};
+  let told = 0;
+  await uploadInParts(wire.service, '/f', sourceOf(WHOLE), options({ onBytes: (bytes) => (told += bytes) }));
+  assert.deepEqual(wire.sent.slice(3).sort(), [4, 5]);
+  assert.equal(told, WHOLE.length);
+  await checkStored(stand);
+});
+
+test('a server that is away for a while is waited for, and an answer that was lost costs one part', async () => {
+  await using stand = await openStand();
+  const wire = wireOf(stand);
+  let breaks = 0;
+  wire.before = () => {
+    if (breaks++ % 3 === 0) unreachable();
+  };
+  let lost = 0;
+  wire.after = (part) => {
+    if (part === 2 && lost++ === 0) unreachable();
+  };
+  let told = 0;
+  await uploadInParts(wire.service, '/f', sourceOf(WHOLE), options({ onBytes: (bytes) => (told += bytes) }));
+  assert.deepEqual(wire.sent.toSorted(), [1, 2, 2, 3, 4, 5]);
+  assert.equal(told, WHOLE.length);
+  await checkStored(stand);
+});
+
+test('parts of a file that was another one, with the same size and time, are found out by their hash', async () => {
+  await using stand = await openStand();
+  const wire = wireOf(stand);
+  const other = Buffer.from(WHOLE);
+  other[PART + 5] = (other[PART + 5] ?? 0) ^ 1;
+  wire.before = (part) => {
+    if (part === 3) throw new Error('killed');
+  };
+  await assert.rejects(uploadInParts(wire.service, '/f', sourceOf(other), options({ atOnce: 1 })), /killed/);
+  wire.before = () => {};
+  await uploadInParts(wire.service, '/f', sourceOf(WHOLE), options());
+  await checkStored(stand);
+});
+
+test('an upload that is removed meanwhile is begun anew; one of another time is left alone', async () => {
+  await using stand = await openStand();
+  const wire = wireOf(stand);
+  const older = await stand.service.uploads.create('/f', { size: WHOLE.length, modified: '2020-01-01T00:00:00Z' });
+  let removed = 0;
+  wire.before = (part) => {
+    if (part === 2 && removed++ === 0) throw new Fault('not-found', 'There is no such upload.', { upload_id: 'x' });
+  };
+  await uploadInParts(wire.service, '/f', sourceOf(WHOLE), options());
+  assert.equal((await stand.service.uploads.find(older.upload_id)).received, 0);
+  await stand.service.uploads.remove(older.upload_id);
+  await checkStored(stand);
+});
+
+test('a file that changes while it is sent becomes visible in no way', async () => {
+  await using stand = await openStand();
+  const check = (): void => {
+    throw new Fault('conflict', 'It changed.', { changed: true });
+  };
+  const sending = uploadInParts(stand.service, '/f', sourceOf(WHOLE, check), options());
+  await assert.rejects(sending, (error) => Fault.is(error, 'conflict') && error.about.changed === true);
+  await assert.rejects(stand.service.stat({ path: '/f' }), (error) => Fault.is(error, 'not-found'));
+});
