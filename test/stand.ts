@@ -18,6 +18,7 @@ import {
   type Files,
   type FilesOptions,
   fileService,
+  type OpenFilesOptions,
   openFiles,
 } from '../src/files/index.ts';
 import { Groups, type MetaStore, openSqliteFile } from '../src/meta/index.ts';
@@ -45,6 +46,7 @@ export interface StandOptions {
   readonly caller?: Caller;
   /** By which groups wait; without one they start at once. */
   readonly groupClock?: Clock;
+  readonly onRecutStep?: OpenFilesOptions['onRecutStep'];
   /** Instead of the clock that stands still. */
   readonly clock?: Clock;
 }
@@ -81,7 +83,9 @@ export async function openStand(wanted: StandOptions = {}): Promise<Stand> {
   building.defer(() => groups.close());
   const options: FilesOptions = { ...FILES_OPTIONS_DEFAULT, compression: new CompressionRules(1), ...wanted.options };
   const background = wanted.background ?? true;
-  const files = building.use(await openFiles({ meta, groups, chunks, clock, random, log, options, background }));
+  const files = building.use(
+    await openFiles({ meta, groups, chunks, clock, random, log, options, background, onRecutStep: wanted.onRecutStep }),
+  );
   const caller = wanted.caller ?? { user: 'owner', door: 'test', request: 'r1' };
   const info = (): ServerInfo => ({
     name: 'holdfast',

@@ -534,6 +534,13 @@ export const GcReport = Type.Object(
     waiting_bytes: Type.Integer({ description: 'Bytes of chunks that nobody names, but not for long enough yet.' }),
     waiting_chunks: Type.Integer(),
     kept_bytes: Type.Integer({ description: 'Other unused bytes, in packs of which too little would come back.' }),
+    partial_chunks: Type.Integer({
+      description: 'Chunks of which less than half is needed, since files were changed in place.',
+    }),
+    partial_bytes: Type.Integer({ description: 'Their bytes in packs; they are not among the freed ones.' }),
+    partial_used_bytes: Type.Integer({ description: 'How many of their bytes, uncompressed, are needed.' }),
+    recut_chunks: Type.Integer({ description: 'Those whose needed parts were stored anew.' }),
+    recut_bytes: Type.Integer({ description: 'Their bytes in packs, which come back with the next collection.' }),
     packs: Type.Array(CollectedPack, { description: 'At most 1,000.' }),
     packs_more: Type.Integer(),
     problems: Type.Array(Type.Object({ pack: Type.Integer(), code: Type.String(), error: Type.String() }), {

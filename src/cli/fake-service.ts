@@ -616,6 +616,8 @@ export class FakeService implements FileService {
     return {
       ...{ dry_run: options.dryRun === true, freed_bytes: 4_096, packs_rewritten: 1, packs_dropped: 0 },
       ...{ chunks_discarded: 3, objects_removed: 0, objects_removed_bytes: 0, waiting_bytes: 1_000, waiting_chunks: 2 },
+      ...{ partial_chunks: 2, partial_bytes: 90_000, partial_used_bytes: 9_000 },
+      ...(options.dryRun === true ? { recut_chunks: 0, recut_bytes: 0 } : { recut_chunks: 2, recut_bytes: 90_000 }),
       ...{
         kept_bytes: 0,
         packs: [{ pack: 7, object: 'packs/aa', action: 'rewrite', bytes_before: 5_000, bytes_after: 904, chunks: 3 }],

@@ -2,7 +2,7 @@
  * What every part of this room works with: the parts below (metadata, groups, chunks), what comes from outside (clock,
  * random, log), the options, and the space of a user. Built once by openFiles and handed to each part.
  */
-import type { Clock, Log, Random, Turns } from '../base/index.ts';
+import type { Clock, Log, Maybe, Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import type {
   Change,
@@ -83,6 +83,11 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   uploads: { expireAfterSeconds: 24 * 3600, openMax: 100 },
 };
 
+/** Where a re-cut (upkeep/recut.ts) can be cut off, for tests that do. */
+export const RECUT_STEPS = ['recut-stored', 'recut-switched', 'recut-history-switched'] as const;
+export type RecutStep = (typeof RECUT_STEPS)[number];
+export type OnRecutStep = (step: RecutStep) => Maybe<void>;
+
 /** Who asks, through which door, in which request; stands in the commit of what they do. */
 export interface Caller {
   readonly user: string;
@@ -143,6 +148,8 @@ export interface View {
   readonly spaceOf: (space: SpaceId) => Space | undefined;
   /** Which files of a space need a chunk that is damaged. */
   readonly sharingOf: (space: Space, chunk: ChunkId) => Promise<Sharing>;
+  /** Told where a re-cut is: tests cut it off there. */
+  readonly onRecutStep?: OnRecutStep | undefined;
   /** Something may have become unreachable. */
   readonly onUnreachable: () => void;
   /** Something of history may not be needed any more. */

@@ -6,7 +6,7 @@ import { type Path, textOfPath } from '../api/index.ts';
 import { type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
 import type { ChunkStore } from '../chunks/index.ts';
 import { type Groups, type MetaStore, NODE_KIND, type SpaceRow, THIS_COMMIT } from '../meta/index.ts';
-import type { Context, FilesOptions, Space } from './context.ts';
+import type { Context, FilesOptions, OnRecutStep, Space } from './context.ts';
 import { IdSource } from './id-source.ts';
 import { Locks } from './locks/locks.ts';
 import { isSweepOwed, moveWindow, sweepHistory } from './past/history-sweep.ts';
@@ -51,6 +51,8 @@ export interface OpenFilesOptions {
   readonly options: FilesOptions;
   /** Go on with work behind the operations: reaping at once, sweeping now and then. False for a short command. */
   readonly background?: boolean;
+  /** Told where a re-cut is: tests cut it off there. */
+  readonly onRecutStep?: OnRecutStep | undefined;
 }
 
 export interface OpenTreeOptions {
@@ -83,7 +85,12 @@ export class Files implements AsyncDisposable {
   #uploads: Promise<unknown> = Promise.resolve();
   readonly #closing = new AbortController();
   readonly collecting = new CollectStanding(() => this.context);
-  readonly #collector = new BackgroundCollector(() => this.context, this.collecting, this.#closing.signal);
+  readonly #collector = new BackgroundCollector(
+    () => this.context,
+    () => this.spaces,
+    this.collecting,
+    this.#closing.signal,
+  );
   readonly #scrubber = new BackgroundScrubber(() => this.context, this.#closing.signal);
   readonly #schedules = new SnapshotSchedules(
     () => this.context,

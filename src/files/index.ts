@@ -1,6 +1,6 @@
 /** files: the file system itself. */
 export { type CompressionRule, CompressionRules } from './content/compression-rules.ts';
-export { type Caller, FILES_OPTIONS_DEFAULT, type FilesOptions } from './context.ts';
+export { type Caller, FILES_OPTIONS_DEFAULT, type FilesOptions, RECUT_STEPS, type RecutStep } from './context.ts';
 export { Files, type OpenFilesOptions, type OpenTreeOptions, OWNER, openFiles } from './files.ts';
 export { Lock, type LockManager, type LockPlace, type LockRequest } from './locks/lock-manager.ts';
 export { LockTokens } from './locks/lock-tokens.ts';

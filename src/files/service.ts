@@ -223,7 +223,7 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     },
     gc: async (options = {}) => {
       await files.settle();
-      return collect(context, files, files.collecting, options);
+      return collect(context, files, options);
     },
     gcStatus: () => files.collecting.status(),
     pauseGc: async (isPaused) => {

@@ -38,6 +38,7 @@ import {
   OWNER,
   openFiles,
   type PosixTree,
+  type RecutStep,
   schedulesOf,
 } from '../files/index.ts';
 import { Checkpoints, Groups, SqliteFile } from '../meta/index.ts';
@@ -79,7 +80,7 @@ export interface OpenStoreQuestion {
   readonly random?: Random;
   readonly log?: Log;
   /** Told where a collection is; tests cut it off there. */
-  readonly onCollectStep?: (step: CollectStep) => void;
+  readonly onCollectStep?: (step: CollectStep | RecutStep) => void;
 }
 
 /** A store that this process holds. */
@@ -210,6 +211,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       log,
       options: filesOptionsOf(options),
       background: question.background ?? false,
+      onRecutStep: question.onCollectStep,
     }),
   );
   await noteMetadata(disk);

@@ -89,6 +89,13 @@ function summaryOf(report: GcReport, seconds: number): string[] {
     lines.push(
       `${shownBytes(report.waiting_bytes)} in ${counted(report.waiting_chunks, 'chunk')} wait for the grace time`,
     );
+  if (report.partial_chunks > 0) {
+    const { partial_chunks, partial_bytes, partial_used_bytes, recut_chunks } = report;
+    const what = report.dry_run ? 'would be' : `${shownCount(recut_chunks)} of them were`;
+    lines.push(
+      `${counted(partial_chunks, 'chunk')} of ${shownBytes(partial_bytes)} ${partial_chunks === 1 ? 'is' : 'are'} needed for ${shownBytes(partial_used_bytes)} only: ${what} re-cut, and the rest comes back with the next collection`,
+    );
+  }
   if (report.kept_bytes > 0)
     lines.push(`${shownBytes(report.kept_bytes)} stay in packs of which too little would come back`);
   return lines;

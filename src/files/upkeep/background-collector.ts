@@ -4,8 +4,9 @@
  * has begun the next one finishes, as after a crash.
  */
 import { Fault, type Moment } from '../../base/index.ts';
-import type { Context } from '../context.ts';
+import type { Context, Space } from '../context.ts';
 import type { CollectStanding } from './collect-standing.ts';
+import { recut } from './recut.ts';
 
 /** How long it rests at once at most, and how much longer while others wait. */
 const REST_MS_MAX = 2_000;
@@ -13,6 +14,7 @@ const BUSY_REST = 4;
 
 export class BackgroundCollector {
   readonly #context: () => Context;
+  readonly #spaces: () => readonly Space[];
   readonly #standing: CollectStanding;
   readonly #signal: AbortSignal;
   #timer: Disposable | undefined;
@@ -20,8 +22,9 @@ export class BackgroundCollector {
   #pausing = new AbortController();
 
   /** Ends when the signal fires; wait for `close` then. */
-  constructor(context: () => Context, standing: CollectStanding, signal: AbortSignal) {
+  constructor(context: () => Context, spaces: () => readonly Space[], standing: CollectStanding, signal: AbortSignal) {
     this.#context = context;
+    this.#spaces = spaces;
     this.#standing = standing;
     this.#signal = signal;
   }
@@ -60,12 +63,14 @@ export class BackgroundCollector {
       if ((await this.#standing.pausedSince()) !== undefined) return;
       const { graceSeconds, freedShareMin } = options.gc;
       const pause = this.#pacing(signal);
-      const done = await this.#standing.follow((onProgress) =>
-        chunks.collect({ graceSeconds, freedShareMin, pause, onProgress, signal }),
-      );
-      const { freedBytes: bytes, packs, problems } = done;
-      if (bytes > 0 || problems.length > 0)
-        log.info('files.collected', { bytes, packs: packs.length, problems: problems.length });
+      const done = await this.#standing.follow(async (onProgress) => ({
+        collection: await chunks.collect({ graceSeconds, freedShareMin, pause, onProgress, signal }),
+        recut: await recut(this.#context(), this.#spaces(), { isPreview: false, pause, signal }),
+      }));
+      const { freedBytes: bytes, packs, problems } = done.collection;
+      const { recutCount } = done.recut;
+      if (bytes > 0 || problems.length > 0 || recutCount > 0)
+        log.info('files.collected', { bytes, packs: packs.length, problems: problems.length, recut: recutCount });
     } catch (error) {
       if (!signal.aborted) log.warn('files.collect-failed', { error: String(error) });
     }

@@ -7,6 +7,13 @@ import type { GcStatus } from '../../api/index.ts';
 import { isoOfMoment, type Moment } from '../../base/index.ts';
 import type { Collection } from '../../chunks/index.ts';
 import { type Context, commit } from '../context.ts';
+import type { Recut } from './recut.ts';
+
+/** What a collection did, and what was re-cut behind it. */
+export interface Done {
+  readonly collection: Collection;
+  readonly recut: Recut;
+}
 
 const PAUSED = 'gc.paused';
 
@@ -23,16 +30,16 @@ export class CollectStanding {
     this.#context = context;
   }
 
-  async follow(collect: (onProgress: OnProgress) => Promise<Collection>): Promise<Collection> {
+  async follow(collect: (onProgress: OnProgress) => Promise<Done>): Promise<Done> {
     const { clock } = this.#context();
     const running = { started: clock.now(), done: 0, total: 0 };
     this.#running = running;
     let end: Pick<NonNullable<GcStatus['last']>, 'freed_bytes' | 'packs' | 'problems' | 'error'> | undefined;
     try {
-      const collection = await collect((done, total) => Object.assign(running, { done, total }));
-      const { freedBytes, packs, problems } = collection;
+      const whole = await collect((done, total) => Object.assign(running, { done, total }));
+      const { freedBytes, packs, problems } = whole.collection;
       end = { freed_bytes: freedBytes, packs: packs.length, problems: problems.length };
-      return collection;
+      return whole;
     } catch (error) {
       end = { freed_bytes: 0, packs: 0, problems: 0, error: error instanceof Error ? error.message : String(error) };
       throw error;

@@ -5,9 +5,9 @@
  */
 import type { GcOptions, GcReport } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Collection } from '../../chunks/index.ts';
-import type { Context } from '../context.ts';
-import type { CollectStanding } from './collect-standing.ts';
+import type { Context, Space } from '../context.ts';
+import type { CollectStanding, Done } from './collect-standing.ts';
+import { recut } from './recut.ts';
 
 /** Packs that one report names; the rest is counted. */
 export const PACKS_NAMED_MAX = 1_000;
@@ -30,34 +30,36 @@ export async function tidy(tidying: Tidying): Promise<void> {
 
 export async function collect(
   context: Context,
-  tidying: Tidying,
-  standing: CollectStanding,
+  tidying: Tidying & { readonly spaces: readonly Space[]; readonly collecting: CollectStanding },
   options: GcOptions = {},
 ): Promise<GcReport> {
   if (options.signal?.aborted) throw Fault.aborted(options.signal, 'Collecting');
   await tidy(tidying);
   const { gc } = context.options;
   const isPreview = options.dryRun === true;
-  const collectNow = (onProgress: GcOptions['onProgress']): Promise<Collection> =>
-    context.chunks.collect({
-      graceSeconds: options.graceSeconds ?? gc.graceSeconds,
-      freedShareMin: gc.freedShareMin,
-      isPreview,
-      onProgress,
-      signal: options.signal,
-    });
-  const collection = isPreview
+  const { signal } = options;
+  const collectNow = async (onProgress: GcOptions['onProgress']): Promise<Done> => {
+    const graceSeconds = options.graceSeconds ?? gc.graceSeconds;
+    const { freedShareMin } = gc;
+    const collection = await context.chunks.collect({ graceSeconds, freedShareMin, isPreview, onProgress, signal });
+    // Behind the collection, so that the preview is right of that: what is given up here goes with the next one.
+    return { collection, recut: await recut(context, tidying.spaces, { isPreview, signal }) };
+  };
+  const done = isPreview
     ? await collectNow(options.onProgress)
-    : await standing.follow((onProgress) =>
-        collectNow((done, total) => {
-          onProgress(done, total);
-          options.onProgress?.(done, total);
+    : await tidying.collecting.follow((onProgress) =>
+        collectNow((bytes, total) => {
+          onProgress(bytes, total);
+          options.onProgress?.(bytes, total);
         }),
       );
-  return reportOf(collection, isPreview);
+  return reportOf(done, isPreview);
 }
 
-function reportOf(collection: Collection, isPreview: boolean): GcReport {
+function reportOf(
+  { collection, recut: { count, storedBytes, usedBytes, recutCount, recutBytes } }: Done,
+  isPreview: boolean,
+): GcReport {
   const { packs, orphans, problems } = collection;
   const named = packs
     .slice(0, PACKS_NAMED_MAX)
@@ -76,6 +78,11 @@ function reportOf(collection: Collection, isPreview: boolean): GcReport {
     waiting_bytes: collection.waitingBytes,
     waiting_chunks: collection.waitingCount,
     kept_bytes: collection.keptBytes,
+    partial_chunks: count,
+    partial_bytes: storedBytes,
+    partial_used_bytes: usedBytes,
+    recut_chunks: recutCount,
+    recut_bytes: recutBytes,
     packs: named,
     packs_more: packs.length - named.length,
     problems: problems.map(({ pack, code, sentence }) => ({ pack, code, error: sentence })),

@@ -30,7 +30,7 @@ for (const openMax of [1_000_000, 100, 20]) {
       askings++;
       yield* all;
     };
-    for await (const thing of fullyNamed(source, openMax)) found.push(thing);
+    for await (const thing of fullyNamed(source, { openMax })) found.push(thing);
     assert.deepEqual(
       found.sort((a, b) => a - b),
       whole,
@@ -47,6 +47,6 @@ test('a thing with more namings than may be counted at once is one thing', async
     for (let n = 0; n < 20; n++) yield { key: `b${n}`, count: 1, refs: 2, value: 'b' };
   };
   const found: string[] = [];
-  for await (const thing of fullyNamed(source, 3)) found.push(thing);
+  for await (const thing of fullyNamed(source, { openMax: 3 })) found.push(thing);
   assert.deepEqual(found, ['a']);
 });

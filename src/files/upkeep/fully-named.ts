@@ -29,9 +29,16 @@ interface Open<T> {
   count: number;
 }
 
+export interface FullyNamedOptions<T> {
+  /** OPEN_MAX when absent. */
+  readonly openMax?: number;
+  /** What further references say of a thing, added to what the first said. */
+  readonly join?: (into: T, from: T) => void;
+}
+
 export async function* fullyNamed<T>(
   source: () => AsyncIterable<Naming<T>>,
-  openMax: number = OPEN_MAX,
+  { openMax = OPEN_MAX, join }: FullyNamedOptions<T> = {},
 ): AsyncGenerator<T> {
   const namings = new Float64Array(PARTS);
   const open = new Map<string, Open<T>>();
@@ -44,7 +51,7 @@ export async function* fullyNamed<T>(
     const part = partOf(naming.key);
     namings[part] = (namings[part] ?? 0) + 1;
     if (isTooMuch) continue;
-    add(open, naming);
+    add(open, naming, join);
     isTooMuch = open.size > openMax;
   }
   if (!isTooMuch) return yield* whole(open);
@@ -52,16 +59,24 @@ export async function* fullyNamed<T>(
     open.clear();
     for await (const naming of source()) {
       const part = partOf(naming.key);
-      if (naming.count < naming.refs && part >= first && part < end) add(open, naming);
+      if (naming.count < naming.refs && part >= first && part < end) add(open, naming, join);
     }
     yield* whole(open);
   }
 }
 
-function add<T>(open: Map<string, Open<T>>, { key, count, refs, value }: Naming<T>): void {
+function add<T>(
+  open: Map<string, Open<T>>,
+  { key, count, refs, value }: Naming<T>,
+  join: FullyNamedOptions<T>['join'],
+): void {
   const known = open.get(key);
-  if (known === undefined) open.set(key, { value, refs, count });
-  else known.count += count;
+  if (known === undefined) {
+    open.set(key, { value, refs, count });
+    return;
+  }
+  known.count += count;
+  join?.(known.value, value);
 }
 
 function* whole<T>(open: ReadonlyMap<string, Open<T>>): Generator<T> {
