@@ -513,7 +513,10 @@ export const CollectedPack = Type.Object(
   {
     pack: Type.Integer(),
     object: Type.String({ description: 'The object that goes.' }),
-    action: Type.Union([Type.Literal('rewrite'), Type.Literal('drop')]),
+    action: Type.Union([Type.Literal('rewrite'), Type.Literal('drop'), Type.Literal('join')], {
+      description:
+        'join: a small one that is made one with others; the object that they become is counted at the first.',
+    }),
     bytes_before: Type.Integer(),
     bytes_after: Type.Integer({ description: 'Bytes of the object that takes its place; 0 for none.' }),
     chunks: Type.Integer({ description: 'Chunks that leave the index.' }),
@@ -528,6 +531,7 @@ export const GcReport = Type.Object(
     freed_bytes: Type.Integer({ description: 'Bytes that come back: of all objects before, less those after.' }),
     packs_rewritten: Type.Integer(),
     packs_dropped: Type.Integer(),
+    packs_joined: Type.Integer({ description: 'Small packs that were made one with others.' }),
     chunks_discarded: Type.Integer(),
     objects_removed: Type.Integer({ description: 'Objects that nothing named, left by a crash.' }),
     objects_removed_bytes: Type.Integer(),

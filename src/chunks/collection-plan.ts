@@ -28,7 +28,7 @@ export interface PackFacts {
   readonly isClaimed: boolean;
 }
 
-export type PackAction = 'keep' | 'drop' | 'rewrite';
+export type PackAction = 'keep' | 'drop' | 'rewrite' | 'join';
 
 export interface PackPlan {
   readonly pack: PackId;
@@ -40,6 +40,40 @@ export interface PackPlan {
   /** Chunks that leave the index. */
   readonly chunksDiscarded: number;
   readonly waiting: Records;
+}
+
+/** Small packs that are made one: together no more than a pack may have, and enough of them to be worth a commit. */
+export interface JoinRule {
+  readonly packBytesMax: number;
+  /** Bytes that one collection copies for it; the rest waits for the next. */
+  readonly joinedBytesMax: number;
+}
+
+/** A pack is small when so many of its size fit into one. */
+const SMALL_PACKS_IN_ONE = 8;
+const JOINED_PACKS_MIN = 4;
+
+/** Which of these packs are joined, in their order; one that is alone, or nearly so, stays. */
+export function planJoins<T extends { readonly lengthBytes: number }>(
+  packs: Iterable<T>,
+  { packBytesMax, joinedBytesMax }: JoinRule,
+): readonly (readonly T[])[] {
+  const groups: T[][] = [];
+  let [group, bytes, all]: [T[], number, number] = [[], 0, 0];
+  for (const pack of packs) {
+    const { lengthBytes } = pack;
+    if (lengthBytes * SMALL_PACKS_IN_ONE > packBytesMax) continue;
+    if (all + lengthBytes > joinedBytesMax) break;
+    if (bytes + lengthBytes > packBytesMax) {
+      groups.push(group);
+      [group, bytes] = [[], 0];
+    }
+    group.push(pack);
+    bytes += lengthBytes;
+    all += lengthBytes;
+  }
+  groups.push(group);
+  return groups.filter(({ length }) => length >= JOINED_PACKS_MIN);
 }
 
 /** `freedShareMin`: the least share of the object (0 to 1) that a rewrite must give back. */

@@ -124,7 +124,9 @@ test('packs that a dead process left open are collected, and the next one goes o
   await assertSound(next, [...kept, after]);
 });
 
-for (const step of COLLECT_STEPS) {
+const JOIN_STEPS = ['join-copied', 'join-switched'] as const;
+
+for (const step of COLLECT_STEPS.filter((each) => !JOIN_STEPS.some((join) => join === each))) {
   test(`cut off at "${step}", nothing that is named is lost, and the next collection finishes`, async () => {
     const reached: CollectStep[] = [];
     let isArmed = true;
@@ -448,4 +450,101 @@ test('a checkpoint is asked for once, and only by a collection that has somethin
   await stand.store.collect(NOW);
   assert.equal(asked, 1);
   assert.ok(kept.drafts.length > 0);
+});
+
+/** Contents put one at a time where nothing can be appended: each has a pack of its own. */
+async function smallPacks(wanted: StandOptions = {}): Promise<{ stand: ChunkStand; kept: Kept[]; gone: Kept[] }> {
+  const stand = await ChunkStand.open({
+    options: { ...OPTIONS, packBytesMax: 400_000 },
+    objects: new MemoryObjects({ append: false }),
+    ...wanted,
+  });
+  const [kept, gone]: [Kept[], Kept[]] = [[], []];
+  for (let n = 1; n <= 40; n++) {
+    const bytes = noise(20_000, n);
+    (n % 8 === 0 ? gone : kept).push({ bytes, ...(await stand.put(bytes)) });
+    await stand.commit(await stand.store.sync());
+  }
+  return { stand, kept, gone };
+}
+
+test('many small packs are joined, to the byte as foretold, and read back', async () => {
+  const { stand, kept, gone } = await smallPacks();
+  assert.equal((await packsOf(stand)).length, 40);
+  for (const content of gone) await stand.drop(content);
+  const done = await collectExactly(stand);
+  assert.equal(done.packs.filter(({ action }) => action === 'join').length, 35);
+  assert.equal(done.packs.filter(({ action }) => action === 'drop').length, 5);
+  const packs = await packsOf(stand);
+  assert.equal(packs.length, 2);
+  assert.ok(packs.every(({ lengthBytes }) => lengthBytes <= 400_000));
+  assert.equal(done.keptBytes, 0);
+  await assertSound(stand, kept);
+  assert.equal((await collectExactly(stand)).freedBytes, 0, 'and that is it');
+  await using next = await stand.reopen({ options: OPTIONS, seed: 3 });
+  await assertSound(next, kept);
+});
+
+test('a small pack in which a record is damaged stays, and the others are joined the next time', async () => {
+  const { stand, kept } = await smallPacks();
+  const [row] = await packsOf(stand);
+  assert.ok(row);
+  const bytes = Buffer.from(await stand.objects.get(row.object as never));
+  bytes[PACK_HEADER_BYTES + 200] = (bytes[PACK_HEADER_BYTES + 200] ?? 0) ^ 1;
+  await stand.objects.delete(row.object as never);
+  await stand.objects.put(row.object as never, bytes);
+  await stand.store.collect(NOW);
+  await stand.store.collect(NOW);
+  const packs = await packsOf(stand);
+  assert.ok(packs.some(({ pack }) => pack === row.pack));
+  assert.ok(packs.length < 10, String(packs.length));
+  for (const each of kept.slice(1)) assert.ok((await stand.get(each.drafts)).equals(each.bytes));
+});
+
+for (const step of [...JOIN_STEPS, 'dropped', 'object-deleted'] as const) {
+  for (const times of [1, 3]) {
+    test(`a join cut off at "${step}" (${times}) loses nothing, and the next collection finishes`, async () => {
+      let left: number = times;
+      const onCollectStep = (at: CollectStep): void => {
+        if (at === step && --left === 0) throw new Error(`cut off at ${at}`);
+      };
+      const { stand, kept } = await smallPacks({ onCollectStep });
+      const isReached = await stand.store.collect(NOW).then(
+        () => false,
+        () => true,
+      );
+      assert.equal(isReached, left <= 0);
+      assert.ok(isReached || (step === 'join-copied' && times === 3), 'there are two groups');
+      await using next = await stand.crash({ options: { ...OPTIONS, packBytesMax: 400_000 }, seed: 5 });
+      await assertSound(next, kept);
+      await collectExactly(next);
+      await next.store.collect(NOW);
+      assert.ok((await packsOf(next)).length <= 4);
+      const needed = 40 * 20_600 + 10_000;
+      assert.ok((await next.objectBytes()) < needed, `${await next.objectBytes()} of ${needed}`);
+      await assertSound(next, kept);
+    });
+  }
+}
+
+test('who names, removes and reads beside a join sees nothing of it', async () => {
+  let during: (() => Promise<void>) | undefined;
+  const { stand, kept, gone } = await smallPacks({
+    onCollectStep: (step) => (step.startsWith('join') ? during?.() : undefined) as undefined,
+  });
+  const more: Kept[] = [];
+  let turn = 0;
+  during = async () => {
+    const [again, dropped] = [kept[turn], gone[turn]];
+    turn++;
+    if (again !== undefined) more.push({ bytes: again.bytes, ...(await stand.put(again.bytes)) });
+    if (dropped !== undefined) await stand.drop(dropped);
+    for (const each of kept) assert.ok((await stand.get(each.drafts)).equals(each.bytes));
+  };
+  await stand.store.collect(NOW);
+  during = undefined;
+  assert.ok(turn >= 3);
+  await assertSound(stand, [...kept, ...more]);
+  await stand.store.collect(NOW);
+  await assertSound(stand, [...kept, ...more]);
 });

@@ -7,6 +7,10 @@
  *      what was left behind is named by the index, switches the pack's row to it; the old object, which no row names any
  *      more, is deleted when nobody walks through it. A pack of which nothing is needed loses its row and is deleted.
  *
+ *   3  small packs (of backends without `append`, of many short processes) are joined: what is needed of them is copied
+ *      into one new object, whose row comes with the first chunk rows that are switched to it, a bounded number a commit;
+ *      what nobody names any more then is dropped as in stage 2.
+ *
  * Nothing here locks the store. Writers hold what they count on (holds.ts), so a chunk they were told of is neither taken
  * out of the index nor left behind in a rewrite; readers look a chunk up again when its object is gone. A crash anywhere
  * leaves objects that no row names, which the next collection finds by listing; nothing else is garbage, and all of it is.
@@ -30,7 +34,7 @@ import {
 import type { ObjectStore } from '../objects/index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import type { Collection, CollectionProblem, CollectOptions } from './chunk-store.ts';
-import { type PackPlan, planPack, type Records } from './collection-plan.ts';
+import { type PackPlan, planJoins, planPack, type Records } from './collection-plan.ts';
 import { DISCARD_FOLDER, type DiscardFrame, DiscardLog } from './discard-log.ts';
 import { idOfKey, keyOfId } from './ids.ts';
 import type { KnownChunks } from './known-chunks.ts';
@@ -45,6 +49,8 @@ import { breath, packRows } from './stats.ts';
 const STEP_ROWS = 500;
 /** Rows read between two turns for others. */
 const ROWS_PER_TURN = 200;
+/** Bytes of small packs that one collection joins. */
+const JOINED_BYTES_MAX = 256 * 2 ** 20;
 /** Times that a pack is looked at anew because somebody revived what was to be left behind. */
 const TRIES_MAX = 3;
 const PACK_FOLDER = 'packs/';
@@ -59,6 +65,8 @@ export const COLLECT_STEPS = [
   'discards-noted',
   'copied',
   'switched',
+  'join-copied',
+  'join-switched',
   'dropped',
   'object-deleted',
   'swept',
@@ -78,6 +86,7 @@ export interface CollectorContext {
   readonly log: Log;
   readonly reader: ChunkReader;
   readonly packs: PackWriter;
+  readonly packBytesMax: number;
   readonly known: KnownChunks;
   readonly readings: Readings;
   readonly epochs: Epochs;
@@ -99,6 +108,10 @@ interface Survey {
   readonly due: readonly ChunkRow[];
   /** Chunks of the other records. */
   readonly unnamed: readonly ChunkId[];
+  /** What stays when all that is due has gone. */
+  readonly needed: Records;
+  /** Somebody is about to name a record that has no row yet. */
+  readonly isClaimed: boolean;
 }
 
 export class Collector {
@@ -150,6 +163,7 @@ class Run {
       this.#options.onProgress?.(done, total);
       await this.#options.pause?.();
     }
+    await this.#join(log);
     await this.#sweep(log);
     if (this.#options.isPreview !== true) {
       await log.end();
@@ -294,7 +308,9 @@ class Run {
     if (sums.live.count < row.liveCount) await this.#checkComplete(row, sums.live.count);
     const isClaimed = unnamed.some((id) => known.holds.has(keyOfId(id)));
     const facts = { pack, object: row.object, objectBytes: info.lengthBytes, idBytes, isClaimed, ...sums };
-    return { row, from, plan: planPack(facts, this.#options), named, due, unnamed };
+    const { live, waiting } = sums;
+    const needed = { count: live.count + waiting.count, bytes: live.bytes + waiting.bytes };
+    return { row, from, plan: planPack(facts, this.#options), named, due, unnamed, needed, isClaimed };
   }
 
   /** All records. What cannot be told for certain is damage: then the pack is better left alone. */
@@ -408,7 +424,13 @@ class Run {
     let [isUnused, isInDoubt] = [true, false];
     try {
       const { signal, pause } = this.#options;
-      const copy = await copyPack(this.#context, { from, to: object, entries: named, signal, pause });
+      const copy = await copyPack(this.#context, {
+        as: from,
+        to: object,
+        sources: [{ from, entries: named }],
+        signal,
+        pause,
+      });
       await this.#step('copied');
       const sealed = { object, state: PACK_STATE.sealed, owner: '', verifiedSeconds };
       const after = { ...row, ...sealed, lengthBytes: copy.lengthBytes, recordCount: copy.index.count };
@@ -433,6 +455,149 @@ class Run {
     await this.#step('switched');
     await this.#retire(row.object);
     return true;
+  }
+
+  /** Stage 3. Packs that this collection has changed already are left to the next. */
+  async #join(log: DiscardLog): Promise<void> {
+    const changed = new Set(this.#packs.filter(({ action }) => action !== 'keep').map(({ pack }) => pack));
+    const sealed: PackRow[] = [];
+    for await (const row of packRows(this.#context)) {
+      // One in which damage was found would spoil the others' chance until it is healed.
+      const isSound = row.state === PACK_STATE.sealed && row.verifiedSeconds !== 0;
+      if (isSound && row.liveCount > 0 && !changed.has(row.pack)) sealed.push(row);
+    }
+    const rule = { packBytesMax: this.#context.packBytesMax, joinedBytesMax: JOINED_BYTES_MAX };
+    for (const group of planJoins(sealed, rule)) {
+      this.#checkSignal();
+      await this.#joinGroup(group, log);
+      await this.#options.pause?.();
+    }
+  }
+
+  async #joinGroup(group: readonly PackRow[], log: DiscardLog): Promise<void> {
+    const { packs } = this.#context;
+    const isPreview = this.#options.isPreview === true;
+    const held: PackId[] = [];
+    try {
+      for (const { pack } of group) if (isPreview || packs.withhold(pack)) held.push(pack);
+      await this.#joinQuiet(held, log, isPreview);
+    } catch (error) {
+      if (!Fault.is(error, 'corrupt', 'not-found', 'io', 'full')) throw error;
+      // Each stays as it is; a check names what is damaged.
+      const sentence = { packs: group.length, error: error.message };
+      this.#context.log.warn('chunks.packs-not-joined', sentence);
+    } finally {
+      if (!isPreview) for (const pack of held) packs.restore(pack);
+    }
+  }
+
+  async #joinQuiet(packs: readonly PackId[], log: DiscardLog, isPreview: boolean): Promise<void> {
+    const surveys: Survey[] = [];
+    for (const pack of packs) {
+      const survey = await this.#survey(pack);
+      if (survey !== undefined && !survey.isClaimed && survey.needed.count > 0) surveys.push(survey);
+    }
+    if (surveys.length < 2) return;
+    if (isPreview) return this.#noteJoined(surveys);
+    await this.#beforeTaking();
+    for (const { row } of surveys) this.#context.known.forgetPack(row.pack);
+    const left: Survey[] = [];
+    for (const survey of surveys) {
+      await this.#discard(survey, log);
+      const now = await this.#survey(survey.row.pack, 'discarded');
+      if (now !== undefined) left.push(now);
+    }
+    await this.#copyJoined(left);
+    const joined: Survey[] = [];
+    for (const [at, { row }] of left.entries()) {
+      // Whoever names something of it again meanwhile keeps it.
+      const now = await this.#survey(row.pack, 'discarded');
+      if (now === undefined || now.named.length > 0 || now.isClaimed) continue;
+      if (await this.#settle(now, log)) joined.push(surveys[at] ?? now);
+    }
+    this.#noteJoined(joined);
+  }
+
+  /** What joined packs had is reported with each, and the new object with the first. */
+  #noteJoined(surveys: readonly Survey[]): void {
+    const count = surveys.reduce((sum, { needed }) => sum + needed.count, 0);
+    const bytes = surveys.reduce((sum, { needed }) => sum + needed.bytes, 0);
+    const wholeBytes = PACK_HEADER_BYTES + bytes + sealBytesOf(count, this.#context.idBytes);
+    for (const [at, { row, plan, due }] of surveys.entries()) {
+      const { pack, object, bytesBefore, waiting } = plan;
+      const bytesAfter = at === 0 ? wholeBytes : 0;
+      const chunksDiscarded = due.length;
+      this.#unkeep(row, waiting);
+      this.#packs.push({ pack, object, action: 'join', bytesBefore, bytesAfter, chunksDiscarded, waiting });
+    }
+  }
+
+  /** The pack was counted as kept before it was joined. */
+  #unkeep(row: PackRow, waiting: Records): void {
+    const before = this.#keptBytes;
+    this.#keep({ ...row, liveBytes: row.liveBytes + waiting.bytes });
+    this.#keptBytes = Math.max(0, 2 * before - this.#keptBytes);
+  }
+
+  /** Afterwards the index names the new pack for all that the others had, but what somebody else has changed meanwhile. */
+  async #copyJoined(surveys: readonly Survey[]): Promise<void> {
+    const { clock, random, reader, meta, realm, idBytes } = this.#context;
+    const object = `${PACK_FOLDER}${hexOf(random.bytes(OBJECT_NAME_BYTES))}`;
+    const pack = await meta.leaseIds('pack', 1);
+    const now = clock.now();
+    this.#ours.add(object);
+    let [isNamed, isInDoubt] = [false, false];
+    try {
+      const { signal, pause } = this.#options;
+      const sources = surveys.map(({ from, named }) => ({ from, entries: named }));
+      const copy = await copyPack(this.#context, { as: { realm, pack, idBytes }, to: object, sources, signal, pause });
+      await this.#step('join-copied');
+      const row: PackRow = {
+        ...{ realm, pack, object, state: PACK_STATE.sealed, owner: '' },
+        ...{ lengthBytes: copy.lengthBytes, recordCount: copy.index.count, liveBytes: 0, liveCount: 0 },
+        ...{ createdSeconds: now.seconds, verifiedSeconds: now.seconds },
+      };
+      reader.keepIndex(object, copy.index);
+      for (const { row: from, named } of surveys) {
+        for (let at = 0; at < named.length; at += STEP_ROWS) {
+          isInDoubt = true;
+          const isDone = await this.#switchRows(from.pack, row, named.slice(at, at + STEP_ROWS), isNamed);
+          isNamed ||= isDone;
+          isInDoubt = isNamed;
+          await this.#step('join-switched');
+        }
+        reader.forgetPack(from.pack);
+      }
+    } catch (error) {
+      isInDoubt &&= !Fault.is(error, 'full');
+      throw error;
+    } finally {
+      // Nothing was switched to it. Where that fails too, the next collection finds it.
+      if (!isNamed && !isInDoubt) await this.#context.objects.delete(object).catch(() => {});
+      if (isNamed || !isInDoubt) this.#ours.delete(object);
+    }
+  }
+
+  /** The pack's row comes with the first of them. False when nothing of it was done. */
+  async #switchRows(from: PackId, to: PackRow, entries: readonly IndexEntry[], isThere: boolean): Promise<boolean> {
+    const { index, realm, clock } = this.#context;
+    const rows: ChunkRow[] = [];
+    for (const { id } of entries) {
+      const row = await index.get('chunks', [realm, id]);
+      if (row?.pack === from) rows.push(row);
+    }
+    if (rows.length === 0) return false;
+    const pack = { table: 'packs', mode: 'insert', row: to } as const;
+    return await this.#tryCommit({
+      now: clock.now(),
+      expects: rows.map(
+        ({ id }): Expect => ({ kind: 'row', table: 'chunks', key: [realm, id], equals: { pack: from } }),
+      ),
+      puts: [
+        ...(isThere ? [] : [pack]),
+        ...rows.map((row) => ({ table: 'chunks', mode: 'replace', row: { ...row, pack: to.pack } }) as const),
+      ],
+    });
   }
 
   /** The object has no row any more: it goes when nobody walks through it. */

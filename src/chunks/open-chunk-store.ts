@@ -190,6 +190,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   const collector = new Collector({
     ...maintenance,
     ...{ index, known, readings, epochs, onStep: wanted.onCollectStep },
+    packBytesMax: options.packBytesMax,
     beforeTaking: async () => await wanted.beforeCollect?.(),
     commit: wanted.commit ?? ((change) => commitTo(meta, change)),
   });

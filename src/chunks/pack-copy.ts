@@ -26,11 +26,18 @@ export interface CopyContext {
   readonly onDamage: (id: ChunkId, pack: PackId) => void;
 }
 
-export interface CopyRequest {
+/** Records of one object. */
+export interface PackSource {
   readonly from: PackObject;
+  readonly entries: readonly IndexEntry[];
+}
+
+export interface CopyRequest {
+  /** Which pack the new object is. */
+  readonly as: Pick<PackObject, 'realm' | 'pack' | 'idBytes'>;
   /** Name of the new object. */
   readonly to: string;
-  readonly entries: readonly IndexEntry[];
+  readonly sources: readonly PackSource[];
   readonly signal?: AbortSignal | undefined;
   /** Between two requests. */
   readonly pause?: (() => Promise<void>) | undefined;
@@ -44,22 +51,24 @@ export interface PackCopy {
 /** @throws Fault `corrupt` for a record that is damaged, `not-found`, `full`, `io`. */
 export async function copyPack(context: CopyContext, request: CopyRequest): Promise<PackCopy> {
   await using target = await Target.open(context.objects, request.to);
-  const { from } = request;
-  await target.add([encodePackHeader(from)]);
+  const { as } = request;
+  await target.add([encodePackHeader(as)]);
   const moved: IndexEntry[] = [];
   let at = PACK_HEADER_BYTES;
-  for (const run of runsOf(request.entries)) {
-    if (request.signal?.aborted) throw Fault.aborted(request.signal, 'Rewriting a pack');
-    const parts = await readRun(context, from, run);
-    for (const { id, length } of run) {
-      moved.push({ id, offset: at, length });
-      at += length;
+  for (const { from, entries } of request.sources) {
+    for (const run of runsOf(entries)) {
+      if (request.signal?.aborted) throw Fault.aborted(request.signal, 'Rewriting a pack');
+      const parts = await readRun(context, from, run);
+      for (const { id, length } of run) {
+        moved.push({ id, offset: at, length });
+        at += length;
+      }
+      await target.add(parts);
+      await request.pause?.();
     }
-    await target.add(parts);
-    await request.pause?.();
   }
-  const index = PackIndex.of(moved, from.idBytes);
-  const footer = encodeFooter(from, { indexOffset: at, indexLength: index.bytes.length, entryCount: index.count });
+  const index = PackIndex.of(moved, as.idBytes);
+  const footer = encodeFooter(as, { indexOffset: at, indexLength: index.bytes.length, entryCount: index.count });
   await target.add([index.bytes, footer]);
   await target.end();
   return { index, lengthBytes: at + index.bytes.length + footer.length };

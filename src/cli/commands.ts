@@ -1017,7 +1017,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Give back the bytes that nobody needs any more',
     details: [
       'With --status, --pause or --resume nothing is collected.',
-      'Removed files stay as versions and in history for as long as those are kept, and in snapshots; what none of them needs is given back, once nothing has needed it for a while (--grace). Packs are rewritten when enough of them comes back. Chunks of which files that were changed in place need less than half are re-cut: what is needed is stored anew, and the next collection takes the rest. Others may go on meanwhile, and a collection that is cut off is finished by the next one.',
+      'Removed files stay as versions and in history for as long as those are kept, and in snapshots; what none of them needs is given back, once nothing has needed it for a while (--grace). Packs are rewritten when enough of them comes back, and many small ones are joined. Chunks of which files that were changed in place need less than half are re-cut: what is needed is stored anew, and the next collection takes the rest. Others may go on meanwhile, and a collection that is cut off is finished by the next one.',
     ],
     arguments: [],
     flags: GC_FLAGS,
@@ -1031,7 +1031,7 @@ export const COMMANDS: readonly Command[] = [
     json: [
       '`{"event":"pack","pack","object","action","bytes_before","bytes_after","chunks"}` for each pack, `{"event":"problem","pack","code","error"}` for each that was kept because of damage',
       '`{"is_paused","paused_since","interval_seconds","next","running","last"}` with --status, --pause and --resume',
-      '`{"event":"summary","verb":"gc","dry_run","freed_bytes","packs_rewritten","packs_dropped","chunks_discarded","objects_removed","objects_removed_bytes","waiting_bytes","waiting_chunks","kept_bytes","partial_chunks","partial_bytes","partial_used_bytes","recut_chunks","recut_bytes","seconds"}` at the end',
+      '`{"event":"summary","verb":"gc","dry_run","freed_bytes","packs_rewritten","packs_dropped","packs_joined","chunks_discarded","objects_removed","objects_removed_bytes","waiting_bytes","waiting_chunks","kept_bytes","partial_chunks","partial_bytes","partial_used_bytes","recut_chunks","recut_bytes","seconds"}` at the end',
     ],
     needs: 'store',
   },

@@ -614,7 +614,13 @@ export class FakeService implements FileService {
     this.calls.push(`gc ${options.dryRun === true} ${options.graceSeconds ?? '-'}`);
     options.onProgress?.(5, 10);
     return {
-      ...{ dry_run: options.dryRun === true, freed_bytes: 4_096, packs_rewritten: 1, packs_dropped: 0 },
+      ...{
+        dry_run: options.dryRun === true,
+        freed_bytes: 4_096,
+        packs_rewritten: 1,
+        packs_dropped: 0,
+        packs_joined: 0,
+      },
       ...{ chunks_discarded: 3, objects_removed: 0, objects_removed_bytes: 0, waiting_bytes: 1_000, waiting_chunks: 2 },
       ...{ partial_chunks: 2, partial_bytes: 90_000, partial_used_bytes: 9_000 },
       ...(options.dryRun === true ? { recut_chunks: 0, recut_bytes: 0 } : { recut_chunks: 2, recut_bytes: 90_000 }),

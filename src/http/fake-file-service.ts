@@ -975,7 +975,7 @@ class FakeFileService implements FileService {
     checkAborted(options.signal);
     options.onProgress?.(2, 2);
     return {
-      ...{ dry_run: options.dryRun === true, freed_bytes: 0, packs_rewritten: 0, packs_dropped: 0 },
+      ...{ dry_run: options.dryRun === true, freed_bytes: 0, packs_rewritten: 0, packs_dropped: 0, packs_joined: 0 },
       ...{ chunks_discarded: 0, objects_removed: 0, objects_removed_bytes: 0, waiting_bytes: 0, waiting_chunks: 0 },
       ...{ partial_chunks: 0, partial_bytes: 0, partial_used_bytes: 0, recut_chunks: 0, recut_bytes: 0 },
       ...{ kept_bytes: 0, packs: [], packs_more: 0, problems: [] },

@@ -141,7 +141,9 @@ export async function gcRounds(options: GcRounds): Promise<void> {
   await stand.fill(options.bytes);
   const full = objectBytes(stand.store);
   await stand.remove(0.9);
-  for (const step of options.steps ?? COLLECT_STEPS) {
+  // Packs of a folder are never small enough to be joined; collector.test.ts cuts that off.
+  const steps = COLLECT_STEPS.filter((step) => !step.startsWith('join'));
+  for (const step of options.steps ?? steps) {
     // Something for every step: packs of which some is needed, and packs of which nothing is.
     await stand.fillInVain(2 * options.packBytes);
     await stand.fill(options.bytes / 4);

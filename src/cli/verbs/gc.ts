@@ -70,7 +70,12 @@ function rowsOf({ is_paused, paused_since, interval_seconds, next, running, last
 }
 
 function lineOf({ pack, action, bytes_before, bytes_after, chunks }: CollectedPack): string {
-  const what = action === 'drop' ? 'dropped' : `rewritten with ${shownCount(bytes_after)} bytes`;
+  const what =
+    action === 'drop'
+      ? 'dropped'
+      : action === 'join'
+        ? 'joined with others'
+        : `rewritten with ${shownCount(bytes_after)} bytes`;
   const freed = bytes_before - bytes_after;
   return `pack ${pack}: ${shownCount(freed)} of ${shownCount(bytes_before)} bytes, ${what}, ${counted(chunks, 'chunk')}`;
 }
@@ -80,6 +85,7 @@ function summaryOf(report: GcReport, seconds: number): string[] {
   const what = [
     `${counted(report.packs_rewritten, 'pack')} rewritten`,
     `${report.packs_dropped} dropped`,
+    ...(report.packs_joined > 0 ? [`${report.packs_joined} joined`] : []),
     ...(report.objects_removed > 0 ? [`${counted(report.objects_removed, 'leftover object')} removed`] : []),
   ].join(', ');
   const lines = [

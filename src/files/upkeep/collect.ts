@@ -72,6 +72,7 @@ function reportOf(
     freed_bytes: collection.freedBytes,
     packs_rewritten: packs.filter(({ action }) => action === 'rewrite').length,
     packs_dropped: packs.filter(({ action }) => action === 'drop').length,
+    packs_joined: packs.filter(({ action }) => action === 'join').length,
     chunks_discarded: packs.reduce((sum, { chunksDiscarded }) => sum + chunksDiscarded, 0),
     objects_removed: orphans.length,
     objects_removed_bytes: orphans.reduce((sum, { bytes }) => sum + bytes, 0),
