@@ -41,7 +41,7 @@ import {
 import Type, { type Static, type TObject, type TSchema } from './schema.ts';
 import { PART_BYTES_MAX, PART_BYTES_MIN } from './upload-service.ts';
 
-export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS';
 
 export type RouteBody =
   /** The bytes of a file, as they are. */
@@ -157,6 +157,12 @@ export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
   Prefer:
     'DELETE: `return=representation` answers 200 with what was removed instead of 204. GET, HEAD: `file-record` adds the header X-File-Record.',
   'Last-Event-ID': 'Cursor of the last event that came; as `after`, and counts more.',
+  'Tus-Resumable': '`1.0.0`; 412 without it.',
+  'Upload-Length': 'Bytes of the whole file.',
+  'Upload-Offset': 'Where the body begins: the bytes that are there already.',
+  'Upload-Metadata':
+    'Pairs of a key and a value in base64, with commas between. `path`: where the file goes, in text form. Or `filename` (`name`, `relativePath`): below the `path` of the query. `modified` (ISO 8601), `xxhash3`, `sha256` (hex), `overwrite` (`false`) count too; all else is only kept.',
+  'X-HTTP-Method-Override': 'PATCH, DELETE or HEAD: for clients that can only POST.',
   Accept: '`application/json` answers one JSON object instead of NDJSON.',
 };
 
@@ -173,6 +179,14 @@ export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
   'Content-Range': 'Which bytes these are, and of how many.',
   'Accept-Ranges': '`bytes`.',
   Location: 'Where it stands.',
+  'Tus-Resumable': '`1.0.0`.',
+  'Tus-Version': '`1.0.0`.',
+  'Tus-Extension': 'What of tus there is.',
+  'Tus-Max-Size': 'Bytes that one file may have.',
+  'Upload-Offset': 'Bytes that are there.',
+  'Upload-Length': 'Bytes of the whole file.',
+  'Upload-Metadata': 'As it was sent in the beginning.',
+  'Upload-Expires': 'When it is gone unless more comes.',
 };
 
 const WRITE_HEADERS = [
@@ -1040,6 +1054,81 @@ export const ROUTES = {
     description: 'Its bytes are given back behind. The file of one that is complete stays.',
     answers: { 200: { description: 'What it was.', type: 'json', schema: UploadRecord } },
     faults: ['not-found', 'conflict'],
+  },
+  tusOptions: {
+    method: 'OPTIONS',
+    path: '/v1/tus',
+    tag: 'Uploads',
+    summary: 'What of tus 1.0 there is',
+    answers: {
+      204: {
+        description: 'In the headers.',
+        headers: ['Tus-Resumable', 'Tus-Version', 'Tus-Extension', 'Tus-Max-Size'],
+      },
+    },
+  },
+  tusCreate: {
+    method: 'POST',
+    path: '/v1/tus',
+    tag: 'Uploads',
+    summary: 'tus: begin an upload, with its first bytes or without',
+    query: Type.Object({ path: text('Folder below which a `filename` goes; the root when absent.') }, closed),
+    headers: ['Tus-Resumable', 'Upload-Length', 'Upload-Metadata', 'Lock-Token'],
+    body: { type: 'bytes', description: 'Nothing, or the first bytes as application/offset+octet-stream.' },
+    answers: {
+      201: { description: 'Begun.', headers: ['Location', 'Tus-Resumable', 'Upload-Offset', 'Upload-Expires'] },
+    },
+    faults: ['not-found', 'unsupported', 'aborted', ...WRITE_FAULTS],
+  },
+  tusHead: {
+    method: 'HEAD',
+    path: '/v1/tus/{upload}',
+    tag: 'Uploads',
+    summary: 'tus: how far an upload is',
+    description:
+      'Where all bytes are there and the file is not made yet, it is made; the status says why it cannot be.',
+    headers: ['Tus-Resumable', 'Lock-Token'],
+    answers: {
+      200: {
+        description: 'In the headers.',
+        headers: ['Tus-Resumable', 'Upload-Offset', 'Upload-Length', 'Upload-Metadata', 'Upload-Expires'],
+      },
+    },
+    faults: ['unsupported', 'not-found', 'corrupt', ...WRITE_FAULTS],
+  },
+  tusPatch: {
+    method: 'PATCH',
+    path: '/v1/tus/{upload}',
+    tag: 'Uploads',
+    summary: 'tus: send more; the last bytes make the file',
+    headers: ['Tus-Resumable', 'Upload-Offset', 'Lock-Token'],
+    body: { type: 'bytes', description: 'What comes next, as application/offset+octet-stream.' },
+    answers: {
+      204: {
+        description: 'They are durable; with the last of them the file is there.',
+        headers: ['Tus-Resumable', 'Upload-Offset', 'Upload-Expires'],
+      },
+    },
+    faults: ['unsupported', 'not-found', 'aborted', 'corrupt', ...WRITE_FAULTS],
+  },
+  tusRemove: {
+    method: 'DELETE',
+    path: '/v1/tus/{upload}',
+    tag: 'Uploads',
+    summary: 'tus: remove an upload',
+    headers: ['Tus-Resumable'],
+    answers: { 204: { description: 'Removed.', headers: ['Tus-Resumable'] } },
+    faults: ['unsupported', 'not-found', 'conflict'],
+  },
+  tusOverride: {
+    method: 'POST',
+    path: '/v1/tus/{upload}',
+    tag: 'Uploads',
+    summary: 'tus: PATCH, DELETE or HEAD, for clients that can only POST',
+    headers: ['X-HTTP-Method-Override', 'Tus-Resumable', 'Upload-Offset', 'Lock-Token'],
+    body: { type: 'bytes', description: 'As the method that is meant takes it.' },
+    answers: { 200: { description: 'As HEAD.' }, 204: { description: 'As PATCH or DELETE.' } },
+    faults: ['unsupported', 'not-found', 'aborted', 'corrupt', ...WRITE_FAULTS],
   },
   signedUrl: {
     method: 'POST',

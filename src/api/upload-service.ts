@@ -8,6 +8,9 @@
 import type { ByteSource, CallOptions, Changing, Expecting } from './call-options.ts';
 import type { FileRecord, UploadList, UploadPartPage, UploadPartRecord, UploadRecord } from './records.ts';
 
+/** Where tus is spoken, and which one. */
+export const TUS_PATH = '/v1/tus';
+export const TUS_VERSION = '1.0.0';
 /** Parts of one upload. */
 export const UPLOAD_PARTS_MAX = 10_000;
 /** Bytes of one part, the last excepted. */

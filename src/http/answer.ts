@@ -10,7 +10,7 @@
  * of a reset.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { PROBLEM_TYPE, type Problem } from '../api/index.ts';
+import { PROBLEM_TYPE, type Problem, TUS_PATH, TUS_VERSION } from '../api/index.ts';
 import { type Clock, Fault } from '../base/index.ts';
 import { arrivalOf } from './arrival.ts';
 import type { HttpOptions } from './options.ts';
@@ -60,6 +60,13 @@ export interface Sending {
   readonly options: HttpOptions;
 }
 
+/** On every answer about tus, problems too. */
+const TUS_HEADERS = { 'tus-resumable': TUS_VERSION } as const;
+
+function isTus({ url = '' }: IncomingMessage): boolean {
+  return url === TUS_PATH || url.startsWith(`${TUS_PATH}/`);
+}
+
 /** Resolves when the answer is with the kernel. @throws what the bytes threw; `aborted` when the client has gone. */
 export async function send(answer: Answer, sending: Sending): Promise<void> {
   switch (answer.kind) {
@@ -101,6 +108,7 @@ function writeHead(status: number, headers: AnswerHeaders, sending: Sending, isL
   response.writeHead(status, {
     ...COMMON_HEADERS,
     'x-request-id': arrivalOf(sending.message).request,
+    ...(isTus(sending.message) ? TUS_HEADERS : {}),
     ...headers,
     ...closing,
   });

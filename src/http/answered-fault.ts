@@ -29,12 +29,14 @@ function statusOf(fault: Fault, headers: IncomingHttpHeaders): number | undefine
   if (isFailedPrecondition(fault, headers)) return 412;
   if (fault.code !== 'unsupported') return undefined;
   if (Object.hasOwn(fault.about, 'allowed')) return 405;
+  if (Object.hasOwn(fault.about, 'tus_version')) return 412;
   return Object.hasOwn(fault.about, 'encoding') || Object.hasOwn(fault.about, 'content_type') ? 415 : undefined;
 }
 
 /** Headers that a fault brings along. */
 export function headersOfFault(fault: Fault, status: number | undefined): Record<string, string> {
   if (status === 405) return { allow: (fault.about.allowed as readonly string[]).join(', ') };
+  if (status === 412 && fault.code === 'unsupported') return { 'tus-version': String(fault.about.tus_version) };
   if (fault.code === 'range') return { 'content-range': `bytes */${fault.about.size ?? '*'}` };
   return ['busy', 'unavailable', 'gone'].includes(fault.code) ? { 'retry-after': '1' } : {};
 }

@@ -37,6 +37,7 @@ import { SIGNING_KEY_BYTES, UrlSigner } from './signed-urls.ts';
 import { snapshotHandlers } from './snapshot-handlers.ts';
 import { storeHandlers } from './store-handlers.ts';
 import { treeHandlers } from './tree-handlers.ts';
+import { tusHandlers } from './tus-handlers.ts';
 import { dropBody } from './upload-body.ts';
 import { uploadHandlers } from './upload-handlers.ts';
 import { lockTokensOf } from './write-headers.ts';
@@ -104,6 +105,7 @@ const HANDLERS: Handlers = {
   ...snapshotHandlers,
   ...lockHandlers,
   ...uploadHandlers,
+  ...tusHandlers,
   ...storeHandlers,
 };
 
