@@ -209,23 +209,50 @@ test('get --fsync syncs files and folders', async () => {
   assert.deepEqual(synced.sort(), ['/out', '/out/sub', 'file', 'file']);
 });
 
-test('get takes small files of a tree together where the service does that, and each fails alone', async () => {
-  using stage = new Stage();
-  seedTree(stage);
+/** The service reads many together, all but one that is damaged; answers the paths that it is asked for. */
+function readTogether(stage: Stage, damaged?: string): readonly string[] {
   const paths: string[] = [];
   async function* readMany(records: AsyncIterable<FileRecord> | Iterable<FileRecord>): AsyncGenerator<WholeRead> {
     for await (const record of records) {
       paths.push(record.path);
-      if (record.path === '/t/a') yield { ok: false, record, fault: new Fault('corrupt', 'Chunk 12 is damaged.', {}) };
+      if (record.path === damaged) yield { ok: false, record, fault: new Fault('corrupt', 'Chunk 12 is damaged.', {}) };
       else {
         const { bytes } = await stage.service.read({ path: record.path });
         const parts: Uint8Array[] = [];
-        for await (const part of bytes) parts.push(part);
+        for await (const part of bytes) parts.push(Uint8Array.from(part));
         yield { ok: true, record, bytes: Buffer.concat(parts) };
       }
     }
   }
   Object.assign(stage.service, { readMany });
+  return paths;
+}
+
+test('get of many small files leaves each as it is stored, and the times of folders, and names what the disk refuses', async () => {
+  using stage = new Stage();
+  const names = Array.from({ length: 300 }, (_, number) => `/t/s${number % 7}/f${number}`);
+  for (const name of names) stage.service.seed(name, `bytes of ${name}`, { mode: 0o600, modified: EXACT });
+  for (const [path, node] of stage.service.nodes) if (/^\/t\/s\d$/.test(path)) node.modified = EXACT;
+  readTogether(stage);
+  mkdirSync(stage.path('out/s6/f6'), { recursive: true });
+  assert.equal(await stage.run('get', '/t', stage.path('out')), EXIT.partly);
+  assert.match(stage.stderr.text, /out\/s6\/f6/);
+  for (const name of names.filter((each) => each !== '/t/s6/f6')) {
+    const path = stage.path(`out${name.slice(2)}`);
+    assert.equal(readFileSync(path, 'utf8'), `bytes of ${name}`);
+    const stat = lstatSync(path, { bigint: true });
+    assert.deepEqual([Number(stat.mode) & 0o777, stat.mtimeNs], [0o600, EXACT_NS]);
+  }
+  for (let folder = 0; folder < 7; folder++)
+    assert.equal(lstatSync(stage.path(`out/s${folder}`), { bigint: true }).mtimeNs, EXACT_NS);
+  const all = readdirSync(stage.path('out'), { recursive: true });
+  assert.equal(all.length, 7 + 300, 'nothing temporary stays');
+});
+
+test('get takes small files of a tree together where the service does that, and each fails alone', async () => {
+  using stage = new Stage();
+  seedTree(stage);
+  const paths = readTogether(stage, '/t/a');
   assert.equal(await stage.run('get', '/t', stage.path('out')), EXIT.partly);
   assert.ok(paths.includes('/t/a') && paths.length > 1);
   assert.match(stage.stderr.text, /Chunk 12 is damaged/);

@@ -9,6 +9,7 @@ import type { Given } from './command.ts';
 import type { GET_FLAGS } from './commands.ts';
 import type { Context } from './context.ts';
 import { endsTheRun } from './exit-codes.ts';
+import { FileWriter } from './file-writer.ts';
 import { type Done, FolderLedger } from './folder-ledger.ts';
 import { Gang } from './gang.ts';
 import type { LocalStat } from './local-disk.ts';
@@ -20,15 +21,18 @@ import { manifestOf } from './stored.ts';
 import type { Item, Tally } from './tally.ts';
 import {
   FILE_MODE_MASK,
+  putInPlace,
   removeQuietly,
   TemporaryNames,
   WHOLE_BYTES_MAX,
+  wholeFileOf,
   writeLocal,
-  writeWhole,
 } from './write-local.ts';
 
 /** Files at once: while one waits for its bytes another is written. */
 const FILES_AT_ONCE = 4;
+/** Small files that are written here before a thread does it: it is not worth starting for a few. */
+const USUAL_FILES = 64;
 /** The sticky bit belongs to a folder's meaning; setuid and setgid do not come back. */
 const FOLDER_MODE_MASK = 0o1777;
 
@@ -65,6 +69,9 @@ export class Getting {
   readonly #tally: Tally;
   readonly #files = new Gang(FILES_AT_ONCE);
   readonly #small: SmallFiles;
+  #smallCount = 0;
+  /** Writes small files beside this thread, once there are some. */
+  #writer: FileWriter | undefined;
   readonly #ledger = new FolderLedger<FolderWork>((folder) => this.#finishFolder(folder));
   readonly #names: TemporaryNames;
   #failures: Promise<void>[] = [];
@@ -88,11 +95,13 @@ export class Getting {
     try {
       for (const job of jobs) await this.#job(job);
       await this.#small.settle();
+      await this.#writer?.settle();
       await this.#files.settle();
       await Promise.all(this.#failures);
     } finally {
       counting.abort();
       await Promise.all([counted.catch(() => {}), this.#files.wait(), this.#small.wait()]);
+      await this.#writer?.[Symbol.asyncDispose]();
       this.#context.say.progress.clear();
     }
   }
@@ -143,8 +152,9 @@ export class Getting {
     // DEST itself may be a symlink to a folder: the caller has named it.
     const standing = this.#context.disk.stat(job.goal, { follow: true });
     await this.#folder('', { record: job.record, path: job.goal }, standing);
+    const options = { signal, withHashes: this.#flags.checksum };
     let blocked: string | undefined;
-    for await (const { relative, record } of manifestOf(this.#service, job.record.path, { signal })) {
+    for await (const { relative, record } of manifestOf(this.#service, job.record.path, options)) {
       if (signal.aborted) throw Fault.aborted(signal, 'The get');
       if (blocked !== undefined && liesUnder(relative, blocked)) continue;
       const piece = { record, path: joinRaw(job.goal, relative) };
@@ -291,14 +301,27 @@ export class Getting {
   }
 
   async #takeWhole(piece: Piece, read: WholeRead, done: Done): Promise<void> {
+    if (!read.ok) return await this.#written(piece, 0, done, read.fault);
+    const { disk } = this.#context;
+    const { length } = read.bytes;
+    const file = wholeFileOf(piece.path, read.record, this.#names, this.#flags.fsync);
+    if (++this.#smallCount === USUAL_FILES && disk.isThreadable) this.#writer = new FileWriter();
+    if (this.#writer?.isUsable === true)
+      return await this.#writer.add(file, read.bytes, (refused) => this.#written(piece, length, done, refused));
+    let refused: unknown;
     try {
-      if (!read.ok) throw read.fault;
-      const { disk } = this.#context;
-      writeWhole(piece.path, read.record, read.bytes, { disk, names: this.#names, isDurable: this.#flags.fsync });
-      this.#advance(0, read.bytes.length, piece.record.path);
-      await this.#fetched(piece, read.bytes.length);
+      putInPlace(disk, file, read.bytes);
     } catch (error) {
-      await this.#failed(piece, error);
+      refused = error;
+    }
+    await this.#written(piece, length, done, refused);
+  }
+
+  async #written(piece: Piece, length: number, done: Done, refused: unknown): Promise<void> {
+    try {
+      if (refused !== undefined) return await this.#failed(piece, refused);
+      this.#advance(0, length, piece.record.path);
+      await this.#fetched(piece, length);
     } finally {
       done();
     }

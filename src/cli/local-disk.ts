@@ -62,6 +62,8 @@ export interface WholeOptions {
 }
 
 export interface LocalDisk {
+  /** Whether a thread of this process that works on the real disk does just what this does. */
+  readonly isThreadable: boolean;
   /** `undefined` when there is nothing. Symlinks are not followed unless `follow` is set. */
   stat(path: string, options?: { readonly follow?: boolean }): LocalStat | undefined;
   /** Names in byte order. */
@@ -192,6 +194,7 @@ const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 export const realDisk: LocalDisk = {
+  isThreadable: true,
   stat(path, options) {
     const stat = options?.follow === true ? statSync : lstatSync;
     try {

@@ -6,7 +6,7 @@
 import type { FileRead, FileRecord } from '../api/index.ts';
 import { Fault, hexOf, type Random } from '../base/index.ts';
 import { BLOCK_BYTES, lendBlock, returnBlock } from './local-blocks.ts';
-import type { LocalDisk, LocalWriter } from './local-disk.ts';
+import type { LocalDisk, LocalWriter, WholeOptions } from './local-disk.ts';
 import { nsOfIso } from './moments.ts';
 import { plainBytes } from './plain-bytes.ts';
 import { folderOf, joinRaw } from './raw.ts';
@@ -43,21 +43,25 @@ export class TemporaryNames {
   }
 }
 
-/** A file whose bytes are all there. @throws what the disk refuses; what stood at `path` is then untouched. */
-export function writeWhole(
-  path: string,
-  record: FileRecord,
-  bytes: Uint8Array,
-  options: Omit<WriteLocalOptions, 'onBytes'>,
-): void {
-  const { disk, isDurable } = options;
-  const temporary = options.names.beside(path);
+/** A file whose bytes are all there, as it shall stand. */
+export interface WholeFile extends WholeOptions {
+  readonly path: string;
+  /** Where it is written first. */
+  readonly temporary: string;
+}
+
+export function wholeFileOf(path: string, record: FileRecord, names: TemporaryNames, isDurable: boolean): WholeFile {
+  const mtimeNs = nsOfIso(record.modified);
+  return { path, temporary: names.beside(path), mode: record.mode & FILE_MODE_MASK, mtimeNs, isDurable };
+}
+
+/** @throws what the disk refuses; what stood at the path is then untouched. */
+export function putInPlace(disk: LocalDisk, file: WholeFile, bytes: Uint8Array): void {
   try {
-    const mtimeNs = nsOfIso(record.modified);
-    disk.writeWhole(temporary, bytes, { mode: record.mode & FILE_MODE_MASK, mtimeNs, isDurable });
-    disk.rename(temporary, path);
+    disk.writeWhole(file.temporary, bytes, file);
+    disk.rename(file.temporary, file.path);
   } catch (error) {
-    removeQuietly(disk, temporary);
+    removeQuietly(disk, file.temporary);
     throw error;
   }
 }
@@ -66,7 +70,8 @@ export function writeWhole(
 export async function writeLocal(path: string, read: FileRead, options: WriteLocalOptions): Promise<void> {
   const { disk } = options;
   if (read.record.size <= WHOLE_BYTES_MAX) {
-    writeWhole(path, read.record, await gather(read, options), options);
+    const bytes = await gather(read, options);
+    putInPlace(disk, wholeFileOf(path, read.record, options.names, options.isDurable), bytes);
     return;
   }
   const temporary = options.names.beside(path);
