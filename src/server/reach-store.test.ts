@@ -14,6 +14,7 @@ import { configOf, loadConfig } from './config.ts';
 import { initStore } from './open-store.ts';
 import { type ReachedStore, type ReachQuestion, reachStore } from './reach-store.ts';
 import { serve } from './serve.ts';
+import { StoreLock } from './store-lock.ts';
 
 const ROOM = JSON.stringify(new URL('./index.ts', import.meta.url).href);
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/holdfast', import.meta.url));
@@ -175,6 +176,34 @@ test('a holder that does not answer is waited for within the bound and then name
   await using reached = await reach(place.path);
   assert.equal(reached.through, 'process');
   children.delete(holder);
+});
+
+test('a store that goes from hand to hand is waited for, and one that somebody keeps is not', async () => {
+  await using place = await newStore();
+  let held = StoreLock.take(place.path, { pid: process.pid, command: 'the first', since: 'hand 0' });
+  const reaching = reach(place.path, { reachMsMax: 400 });
+  let isReached = false;
+  reaching.then(
+    () => {
+      isReached = true;
+    },
+    () => {},
+  );
+  // Three times as long as one of them is waited for.
+  for (let hand = 1; hand <= 6; hand++) {
+    await new Promise((done) => setTimeout(done, 200));
+    if (isReached) break;
+    held[Symbol.dispose]();
+    try {
+      held = StoreLock.take(place.path, { pid: process.pid, command: 'the next', since: `hand ${hand}` });
+    } catch (error) {
+      // Whoever waits was faster, as it may.
+      if (!Fault.is(error, 'locked')) throw error;
+    }
+  }
+  held[Symbol.dispose]();
+  await using reached = await reaching;
+  assert.equal(reached.through, 'process');
 });
 
 test('waiting for a holder can be given up', async () => {

@@ -5,6 +5,7 @@
  *   nobody holds the store               → open it in this process
  *   somebody does and answers            → through their control socket
  *   somebody does and does not answer    → try both again, for REACH_MS_MAX; then `locked`, naming them
+ *   it passes from hand to hand          → each of them is waited for as long, REACH_HANDS_MAX times that in all
  *
  * Who opens a store for one command answers on the control socket too, so that a long command does not shut out the
  * others: DOOR_DELAY_MS after the store a bell hangs at its door (doorbell.ts), because most commands are done by then,
@@ -31,8 +32,10 @@ import { SteadyTransport, type Way } from './steady-transport.ts';
 import { openDoors, type StoreDoors } from './store-doors.ts';
 import { holderOf, type LockHolder, lockedFault } from './store-lock.ts';
 
-/** How long a store that is locked and does not answer is tried. */
+/** How long a store is tried that one and the same has locked and does not answer for. */
 export const REACH_MS_MAX = 5_000;
+/** How often that long a store is tried that somebody else is always faster to open. */
+const REACH_HANDS_MAX = 12;
 /** How long after opening a store for one command somebody listens on its control socket. */
 export const DOOR_DELAY_MS = 100;
 
@@ -147,17 +150,51 @@ async function findWay(parts: Parts): Promise<Way> {
 type Found = { readonly kind: 'open'; readonly store: OpenStore } | { readonly kind: 'asked'; readonly way: Way };
 
 async function openOrAsk(parts: Parts): Promise<Found> {
-  const { clock, signal } = parts;
+  const { clock, signal, random } = parts;
   const folder = parts.config.values.store;
-  const deadlineMs = clock.monotonicMs() + parts.reachMsMax;
+  const patience = new Patience(folder, clock, parts.reachMsMax);
   for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(RETRY_MS_MAX, delayMs * 2)) {
     const store = await openUnlessLocked(parts);
     if (store !== undefined) return { kind: 'open', store };
     const way = await answeringWay(folder, signal);
     if (way !== undefined) return { kind: 'asked', way };
     // Somebody is just opening or closing the store, or hangs.
-    if (clock.monotonicMs() >= deadlineMs) throw lockedFault(folder, holderOf(folder));
-    await clock.sleep(delayMs, signal);
+    const holder = holderOf(folder);
+    if (patience.isOverWith(holder)) throw lockedFault(folder, holder);
+    // Not all at the same moment: two that try at once each find the other one there.
+    await clock.sleep(delayMs * (0.5 + random.fraction()), signal);
+  }
+}
+
+/**
+ * How long one waits for whoever holds a store. Somebody new in it is no reason to give up: it goes from hand to hand, and
+ * each has as long as the first. Nobody by name is a moment: between taking the lock and saying so, between taking the
+ * name away and letting go, or somebody who only tries as well.
+ */
+class Patience {
+  readonly #clock: Clock;
+  readonly #reachMsMax: number;
+  readonly #endMs: number;
+  #holder: LockHolder | undefined;
+  #sinceMs: number;
+
+  constructor(folder: string, clock: Clock, reachMsMax: number) {
+    this.#clock = clock;
+    this.#reachMsMax = reachMsMax;
+    this.#sinceMs = clock.monotonicMs();
+    this.#endMs = this.#sinceMs + reachMsMax * REACH_HANDS_MAX;
+    this.#holder = holderOf(folder);
+  }
+
+  isOverWith(holder: LockHolder | undefined): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs >= this.#endMs) return true;
+    if (holder === undefined) return false;
+    if (holder.pid !== this.#holder?.pid || holder.since !== this.#holder.since) {
+      this.#holder = holder;
+      this.#sinceMs = nowMs;
+    }
+    return nowMs - this.#sinceMs >= this.#reachMsMax;
   }
 }
 
@@ -256,13 +293,13 @@ export async function openForServer(
 ): Promise<OpenStore> {
   const { options, clock = systemClock, reachMsMax = REACH_MS_MAX, signal } = question;
   const { random = systemRandom, log = silentLog, command, create } = question;
-  const deadlineMs = clock.monotonicMs() + reachMsMax;
+  const patience = new Patience(options.store, clock, reachMsMax);
   for (;;) {
     try {
       return await openStore({ options, command, create, background: true, clock, random, log });
     } catch (error) {
-      if (!Fault.is(error, 'locked') || clock.monotonicMs() >= deadlineMs || isServer(holderOf(options.store)))
-        throw error;
+      const holder = holderOf(options.store);
+      if (!Fault.is(error, 'locked') || isServer(holder) || patience.isOverWith(holder)) throw error;
       await clock.sleep(RETRY_MS_MAX, signal);
     }
   }
