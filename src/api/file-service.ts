@@ -21,6 +21,7 @@ import type {
   LogPage,
   PrunePlan,
   Removed,
+  RepairReport,
   RestorePlan,
   ServerInfo,
   SnapshotPage,
@@ -262,6 +263,18 @@ export interface CheckOptions extends CallOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+export interface RepairOptions extends CallOptions {
+  /** Folder of another store, or any folder with copies of the files: an absolute path on the machine of the store. */
+  readonly from: string;
+  /** Only say what could be repaired. */
+  readonly dryRun?: boolean | undefined;
+  /** Called now and then with what is done and what there is, in bytes: first of the store, then of the second copy. */
+  readonly onProgress?: ((done: number, total: number, what: RepairPhase) => void) | undefined;
+}
+
+/** The store is read to find what is damaged; then the copy is searched for it. */
+export type RepairPhase = 'check' | 'search';
+
 export interface GcOptions extends CallOptions {
   /** Only say what would come back. */
   readonly dryRun?: boolean | undefined;
@@ -388,6 +401,11 @@ export interface FileService {
   check(options?: CheckOptions): Promise<CheckReport>;
   /** Gives back the bytes of what nobody needs any more. Versions and history that are not kept any longer go first. */
   gc(options?: GcOptions): Promise<GcReport>;
+  /**
+   * Stores anew what is damaged or missing and what a second copy has. Only bytes with the very id of a chunk are taken.
+   * @throws Fault `not-found`, `not-folder` for the copy; `denied` for callers from elsewhere; `unsupported` where ids are no proof.
+   */
+  repair(options: RepairOptions): Promise<RepairReport>;
   /** Where collections stand, whoever began them. */
   gcStatus(options?: CallOptions): Promise<GcStatus>;
   /**

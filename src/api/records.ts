@@ -605,6 +605,29 @@ export const CheckProblem = Type.Object(
 );
 export type CheckProblem = Static<typeof CheckProblem>;
 
+export const RepairReport = Type.Object(
+  {
+    dry_run: Type.Boolean(),
+    source: Type.Union([Type.Literal('store'), Type.Literal('folder')], { description: 'What the second copy is.' }),
+    damaged_chunks: Type.Integer(),
+    repaired_chunks: Type.Integer({ description: 'Whole again; in a dry run, that would be.' }),
+    repaired_files: Type.Array(Type.String(), { description: 'Paths that needed them; some of many.' }),
+    repaired_files_more: Type.Integer(),
+    problems: Type.Array(
+      Type.Object({
+        code: Type.String(),
+        error: Type.String(),
+        files: Type.Array(Type.String()),
+        files_more: Type.Integer(),
+      }),
+      { description: 'What is damaged still, and the files that need it.' },
+    ),
+    problems_more: Type.Integer(),
+  },
+  { $id: 'RepairReport' },
+);
+export type RepairReport = Static<typeof RepairReport>;
+
 export const CheckReport = Type.Object(
   {
     chunks_verified: Type.Integer(),

@@ -26,6 +26,7 @@ import {
   LogPage,
   PrunePlan,
   Removed,
+  RepairReport,
   RestorePlan,
   ServerInfo,
   SnapshotPage,
@@ -323,6 +324,36 @@ const GcBody = Type.Object(
     ),
   },
   { $id: 'GcBody', additionalProperties: false },
+);
+
+const RepairBody = Type.Object(
+  {
+    from: Type.String({
+      description: 'Absolute path of a folder on the machine of the store.',
+      minLength: 1,
+      maxLength: 20_000,
+    }),
+    dry_run: dryRun,
+  },
+  { $id: 'RepairBody', additionalProperties: false },
+);
+
+const RepairLine = Type.Object(
+  {
+    progress: Type.Optional(
+      Type.Object(
+        {
+          done: Type.Integer(),
+          total: Type.Integer(),
+          what: Type.Optional(Type.Union([Type.Literal('check'), Type.Literal('search')])),
+        },
+        { description: 'Bytes: of the store while it is read, then of the second copy.' },
+      ),
+    ),
+    report: Type.Optional(RepairReport),
+    problem: Type.Optional(Type.Unknown({ description: 'A Problem: the repair itself failed.' })),
+  },
+  { $id: 'RepairLine', description: 'One of progress, report or problem. The last line is a report or a problem.' },
 );
 
 const GcPauseBody = Type.Object(
@@ -1318,6 +1349,17 @@ export const ROUTES = {
     body: { type: 'json', schema: GcBody, isOptional: true, example: { dry_run: true } },
     answers: { 200: { description: 'Progress, then the report.', type: 'ndjson', schema: GcLine } },
   },
+  repair: {
+    method: 'POST',
+    path: '/v1/repair',
+    tag: 'Store',
+    summary: 'Store damaged content anew from a second copy',
+    description:
+      'Lines of progress, then the report. Only through the control socket, since it reads a folder of the machine: `denied` elsewhere. What it has repaired when the client goes away stays.',
+    body: { type: 'json', schema: RepairBody, example: { from: '/mnt/backup/store', dry_run: true } },
+    answers: { 200: { description: 'Progress, then the report.', type: 'ndjson', schema: RepairLine } },
+    faults: ['not-found', 'not-folder', 'denied', 'unsupported', 'full'],
+  },
   gcStatus: {
     method: 'GET',
     path: '/v1/gc',
@@ -1394,6 +1436,7 @@ export type BodyOf<Id extends RouteId> = (typeof ROUTES)[Id] extends {
 export type UploadFields = Static<typeof UploadFields>;
 export type CheckLine = Static<typeof CheckLine>;
 export type GcLine = Static<typeof GcLine>;
+export type RepairLine = Static<typeof RepairLine>;
 export const UPLOAD_FIELDS = UploadFields;
 
 type QueryValue = string | number | boolean | undefined;

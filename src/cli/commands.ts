@@ -997,7 +997,7 @@ export const COMMANDS: readonly Command[] = [
     verb: 'repair',
     summary: 'Store damaged content anew from a second copy',
     details: [
-      'Reads everything, and looks in the copy for the chunks that are damaged or missing. Only bytes with the very id of a chunk are taken, so the copy may be damaged itself, and may be any store (its packs are read, nothing is written there) or folder (its files are cut as put would cut them). What stays damaged is named with the files that need it. Not beside a running server; stop it first. Stores with xxh3-128 ids refuse: put their files again.',
+      'Reads everything, and looks in the copy for the chunks that are damaged or missing. Only bytes with the very id of a chunk are taken, so the copy may be damaged itself, and may be any store (its packs are read, nothing is written there) or folder (its files are cut as put would cut them). What stays damaged is named with the files that need it. A running server goes on meanwhile; the copy is a folder of its machine. Stores with xxh3-128 ids refuse: put their files again.',
     ],
     arguments: [],
     flags: REPAIR_FLAGS,
@@ -1010,7 +1010,7 @@ export const COMMANDS: readonly Command[] = [
       '`{"event":"problem","code","error","files","files_more"}` for each damage that is left',
       '`{"event":"summary","verb":"repair","dry_run","source","damaged_chunks","repaired_chunks","repaired_files","repaired_files_more","problems","seconds"}` at the end',
     ],
-    needs: 'folder',
+    needs: 'store',
   },
   {
     verb: 'gc',

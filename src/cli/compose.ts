@@ -9,7 +9,6 @@ import {
   loadConfig,
   reachStore,
   rebuildMetadata,
-  repairStore,
   SERVER_OPTIONS,
   type ServeQuestion,
   serve,
@@ -32,10 +31,6 @@ export const serverRoom: ServerRoom = {
   async rebuildMetadata(asked, wishes) {
     const { values } = await loadConfig(asked);
     return rebuildMetadata({ options: values, ...wishes });
-  },
-  async repair(asked, wishes) {
-    const { values } = await loadConfig(asked);
-    return repairStore({ options: values, ...wishes });
   },
   async serve(asked, wishes) {
     return started({ config: await loadConfig(asked), command: 'holdfast serve' }, wishes);

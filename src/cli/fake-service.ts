@@ -38,6 +38,8 @@ import type {
   ReadOptions,
   Removed,
   RemoveOptions,
+  RepairOptions,
+  RepairReport,
   RestorePlan,
   RestoreTreeOptions,
   SearchQuery,
@@ -608,6 +610,15 @@ export class FakeService implements FileService {
     this.calls.push(`pauseGc ${isPaused}`);
     this.#isGcPaused = isPaused;
     return this.gcStatus();
+  }
+
+  async repair({ from, dryRun, onProgress }: RepairOptions): Promise<RepairReport> {
+    this.calls.push(`repair ${from} ${dryRun === true}`);
+    onProgress?.(5, 10, 'search');
+    return {
+      ...{ dry_run: dryRun === true, source: 'folder', damaged_chunks: 2, repaired_chunks: dryRun === true ? 1 : 2 },
+      ...{ repaired_files: ['/a'], repaired_files_more: 0, problems: [], problems_more: 0 },
+    };
   }
 
   async gc(options: GcOptions = {}): Promise<GcReport> {

@@ -26,31 +26,6 @@ export interface MadeStore {
   readonly chunker: string;
 }
 
-export interface RepairWishes {
-  /** Another store or a folder, absolute. */
-  readonly from: string;
-  readonly isDryRun: boolean;
-  readonly signal: AbortSignal;
-  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
-}
-
-export interface RepairedStore {
-  readonly source: 'store' | 'folder';
-  readonly damagedChunks: number;
-  /** Whole again; in a dry run, that would be. */
-  readonly repairedChunks: number;
-  readonly repairedFiles: readonly string[];
-  readonly repairedFilesMore: number;
-  /** What is damaged still. */
-  readonly problems: readonly {
-    readonly code: string;
-    readonly error: string;
-    readonly files: readonly string[];
-    readonly filesMore: number;
-  }[];
-  readonly problemsMore: number;
-}
-
 export interface RebuildWishes {
   /** Also when the metadata is whole. */
   readonly force: boolean;
@@ -118,8 +93,6 @@ export interface ServerRoom {
   readonly makeStore: (asked: ConfigAsked) => Promise<MadeStore>;
   /** Brings metadata back from checkpoints; nobody else may hold the store. */
   readonly rebuildMetadata: (asked: ConfigAsked, wishes: RebuildWishes) => Promise<RebuiltMetadata>;
-  /** Stores anew what is damaged, from a second copy; nobody else may hold the store. */
-  readonly repair: (asked: ConfigAsked, wishes: RepairWishes) => Promise<RepairedStore>;
   readonly serve: (asked: ConfigAsked, wishes: ServeWishes) => Promise<RunningServer>;
   /** One mount and no HTTP. */
   readonly mount: (asked: ConfigAsked, mount: MountWish, wishes: ServeWishes) => Promise<RunningServer>;

@@ -11,7 +11,7 @@ import { FakeService } from './fake-service.ts';
 import { type LocalDisk, realDisk } from './local-disk.ts';
 import { Interrupted, runProgram } from './program.ts';
 import type { Sink } from './say.ts';
-import type { ConfigAsked, RebuiltMetadata, RepairedStore, RunningServer, ServerRoom } from './server-room.ts';
+import type { ConfigAsked, RebuiltMetadata, RunningServer, ServerRoom } from './server-room.ts';
 
 /** A stream that remembers; `onWrite` may throw in its place. */
 export class KeptSink implements Sink {
@@ -116,7 +116,6 @@ export class Stage implements Disposable {
       makeStore: async (asked) =>
         ask(asked, { store: '/s', storeId: 'id', idAlgorithm: 'blake3', chunker: 'ultracdc' }),
       rebuildMetadata: async (asked, { force }) => ask(asked, { ...REBUILT, rows: force ? 2 : 1 }),
-      repair: async (asked, { isDryRun }) => ask(asked, { ...REPAIRED, repairedChunks: isDryRun ? 1 : 2 }),
       serve: async (asked) => ask(asked, RUNNING),
       mount: async (asked, { path }) => ask(asked, { ...RUNNING, url: undefined, mountPoints: [path] }),
       up: async (asked) => ask(asked, { ...RUNNING, mountPoints: ['/mnt/a'] }),
@@ -129,16 +128,6 @@ export class Stage implements Disposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
-
-const REPAIRED: RepairedStore = {
-  source: 'folder',
-  damagedChunks: 2,
-  repairedChunks: 2,
-  repairedFiles: ['/a'],
-  repairedFilesMore: 0,
-  problems: [],
-  problemsMore: 0,
-};
 
 const REBUILT: RebuiltMetadata = {
   asOf: '2026-01-01T00:00:00.000Z',

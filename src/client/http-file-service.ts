@@ -48,6 +48,9 @@ import {
   type ReadOptions,
   type Removed,
   type RemoveOptions,
+  type RepairLine,
+  type RepairOptions,
+  type RepairReport,
   type RestoreOptions,
   type RestorePlan,
   type RestoreTreeOptions,
@@ -381,6 +384,15 @@ export class HttpFileService implements FileService {
     throw new Fault('unavailable', 'The check broke off before its report came. Try again.', {});
   }
 
+  async repair({ from, dryRun, onProgress, signal }: RepairOptions): Promise<RepairReport> {
+    const answer = await this.#answer('repair', { json: { from, dry_run: dryRun }, signal });
+    const told = (done: number, total: number, what?: string): void =>
+      onProgress?.(done, total, what === 'search' ? 'search' : 'check');
+    const report = await reportOf<RepairLine>(answer, told);
+    if (report !== undefined) return report;
+    throw new Fault('unavailable', 'The repair broke off before its report came. What it did stays; try again.', {});
+  }
+
   async gcStatus({ signal }: CallOptions = {}): Promise<GcStatus> {
     return this.#json('gcStatus', { signal });
   }
@@ -575,11 +587,12 @@ async function* nothing(): AsyncGenerator<Uint8Array> {}
 /** The report behind the lines of progress; undefined when they end before it. */
 async function reportOf<Line extends { readonly report?: unknown }>(
   answer: TransportAnswer,
-  onProgress: ((done: number, total: number) => void) | undefined,
+  onProgress: ((done: number, total: number, what?: string) => void) | undefined,
 ): Promise<Line['report'] | undefined> {
   for await (const line of linesOf(answer.body)) {
-    const { progress, report, problem } = JSON.parse(line) as Line & (CheckLine | GcLine);
-    if (progress !== undefined) onProgress?.(progress.done, progress.total);
+    const { progress, report, problem } = JSON.parse(line) as Line & (CheckLine | GcLine | RepairLine);
+    if (progress !== undefined)
+      onProgress?.(progress.done, progress.total, 'what' in progress ? progress.what : undefined);
     if (problem !== undefined) throw faultOfProblem(problem) ?? unexpectedAnswer(answer);
     if (report !== undefined) return report;
   }

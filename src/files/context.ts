@@ -3,7 +3,7 @@
  * random, log), the options, and the space of a user. Built once by openFiles and handed to each part.
  */
 import type { Clock, Log, Maybe, Random, Turns } from '../base/index.ts';
-import type { ChunkStore } from '../chunks/index.ts';
+import type { ChunkStore, RepairCandidate } from '../chunks/index.ts';
 import type {
   Change,
   ChunkId,
@@ -83,6 +83,16 @@ export const FILES_OPTIONS_DEFAULT: Omit<FilesOptions, 'compression'> = {
   uploads: { expireAfterSeconds: 24 * 3600, openMax: 100 },
 };
 
+/** Where damaged content may be found again. */
+export interface SecondCopy {
+  readonly source: 'store' | 'folder';
+  /** What it has; `isWanted` says whether a chunk with that id of this store is. Bytes read and there in all are told. */
+  candidates(
+    isWanted: (id: ChunkId) => boolean,
+    onProgress: (done: number, total: number) => void,
+  ): AsyncIterable<RepairCandidate>;
+}
+
 /** Where a re-cut (upkeep/recut.ts) can be cut off, for tests that do. */
 export const RECUT_STEPS = ['recut-stored', 'recut-switched', 'recut-history-switched'] as const;
 export type RecutStep = (typeof RECUT_STEPS)[number];
@@ -148,6 +158,8 @@ export interface View {
   readonly spaceOf: (space: SpaceId) => Space | undefined;
   /** Which files of a space need a chunk that is damaged. */
   readonly sharingOf: (space: Space, chunk: ChunkId) => Promise<Sharing>;
+  /** Opens a second copy of content, by its place on this machine; absent where there is no disk to read. */
+  readonly secondCopyOf?: ((from: string) => Promise<SecondCopy>) | undefined;
   /** Told where a re-cut is: tests cut it off there. */
   readonly onRecutStep?: OnRecutStep | undefined;
   /** Something may have become unreachable. */

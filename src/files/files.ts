@@ -23,7 +23,6 @@ import { getPath } from './tree.ts';
 import { BackgroundCollector } from './upkeep/background-collector.ts';
 import { CollectStanding } from './upkeep/collect-standing.ts';
 import { dropDeadOrphans, Reaper, releaseDeadBuilds } from './upkeep/reaper.ts';
-import { type RepairReport, type RepairWishes, repair } from './upkeep/repair.ts';
 import { BackgroundScrubber } from './upkeep/scrub.ts';
 import { Sharers } from './upkeep/sharers.ts';
 import { Uploads } from './uploads/uploads.ts';
@@ -51,6 +50,8 @@ export interface OpenFilesOptions {
   readonly options: FilesOptions;
   /** Go on with work behind the operations: reaping at once, sweeping now and then. False for a short command. */
   readonly background?: boolean;
+  /** Opens a second copy of content, by its place on this machine. */
+  readonly secondCopyOf?: Context['secondCopyOf'];
   /** Told where a re-cut is: tests cut it off there. */
   readonly onRecutStep?: OnRecutStep | undefined;
 }
@@ -188,11 +189,6 @@ export class Files implements AsyncDisposable {
   /** Waits until other doors may see what POSIX doors did so far. @throws the fault of a group that was lost. */
   async settle(): Promise<void> {
     for (const tree of this.#trees) if (tree.hasUnsettled) await tree.syncFs();
-  }
-
-  /** Stores anew what is damaged and what a second copy has. */
-  async repair(wishes: RepairWishes): Promise<RepairReport> {
-    return await repair(this.context, this.spaces, wishes);
   }
 
   /** Collections behind the operations wait until they may go on. */

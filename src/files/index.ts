@@ -1,6 +1,13 @@
 /** files: the file system itself. */
 export { type CompressionRule, CompressionRules } from './content/compression-rules.ts';
-export { type Caller, FILES_OPTIONS_DEFAULT, type FilesOptions, RECUT_STEPS, type RecutStep } from './context.ts';
+export {
+  type Caller,
+  FILES_OPTIONS_DEFAULT,
+  type FilesOptions,
+  RECUT_STEPS,
+  type RecutStep,
+  type SecondCopy,
+} from './context.ts';
 export { Files, type OpenFilesOptions, type OpenTreeOptions, OWNER, openFiles } from './files.ts';
 export { Lock, type LockManager, type LockPlace, type LockRequest } from './locks/lock-manager.ts';
 export { LockTokens } from './locks/lock-tokens.ts';
@@ -38,4 +45,3 @@ export {
 } from './posix/posix.ts';
 export { type Glob, globOf } from './search/glob.ts';
 export { fileService } from './service.ts';
-export type { RepairReport, RepairWishes } from './upkeep/repair.ts';

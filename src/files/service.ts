@@ -46,6 +46,7 @@ import { globOf } from './search/glob.ts';
 import { search } from './search/search.ts';
 import { entriesOf, type Found, findAgain, getNode, getPath, walk } from './tree.ts';
 import { collect } from './upkeep/collect.ts';
+import { repair } from './upkeep/repair.ts';
 import { check, stats } from './upkeep/report.ts';
 import { usage } from './upkeep/usage.ts';
 import { writeFile } from './write.ts';
@@ -224,6 +225,10 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     gc: async (options = {}) => {
       await files.settle();
       return collect(context, files, options);
+    },
+    repair: async (options) => {
+      await files.settle();
+      return repair(context, files.spaces, caller, options);
     },
     gcStatus: () => files.collecting.status(),
     pauseGc: async (isPaused) => {

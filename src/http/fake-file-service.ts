@@ -52,6 +52,8 @@ import {
   type ReadOptions,
   type Removed,
   type RemoveOptions,
+  type RepairOptions,
+  type RepairReport,
   type RestorePlan,
   type RestoreTreeOptions,
   type SearchQuery,
@@ -969,6 +971,15 @@ class FakeFileService implements FileService {
   async pauseGc(isPaused: boolean): Promise<GcStatus> {
     this.#store.gcPausedSince = isPaused ? (this.#store.gcPausedSince ?? nowIso()) : undefined;
     return this.gcStatus();
+  }
+
+  async repair({ from, dryRun = false, signal }: RepairOptions): Promise<RepairReport> {
+    checkAborted(signal);
+    if (this.#caller.door === 'http') throw new Fault('denied', 'Not from elsewhere.', { from });
+    return {
+      ...{ dry_run: dryRun, source: 'folder', damaged_chunks: 0, repaired_chunks: 0 },
+      ...{ repaired_files: [], repaired_files_more: 0, problems: [], problems_more: 0 },
+    };
   }
 
   async gc(options: GcOptions = {}): Promise<GcReport> {

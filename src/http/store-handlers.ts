@@ -25,6 +25,13 @@ async function check(exchange: Exchange<'check'>): Promise<Answer> {
   return { kind: 'stream', status: 200, headers: LINES_HEADERS, pieces };
 }
 
+async function repair(exchange: Exchange<'repair'>): Promise<Answer> {
+  const { from, dry_run } = await exchange.body();
+  const asked = { from, ...present({ dryRun: dry_run }) };
+  const pieces = reportLines(exchange, (options) => exchange.service.repair({ ...asked, ...options }));
+  return { kind: 'stream', status: 200, headers: LINES_HEADERS, pieces };
+}
+
 async function gc(exchange: Exchange<'gc'>): Promise<Answer> {
   const { dry_run, grace_seconds } = await exchange.body();
   const asked = present({ dryRun: dry_run, graceSeconds: grace_seconds });
@@ -34,21 +41,21 @@ async function gc(exchange: Exchange<'gc'>): Promise<Answer> {
 
 interface LongCall {
   readonly signal: AbortSignal;
-  readonly onProgress: (done: number, total: number) => void;
+  readonly onProgress: (done: number, total: number, what?: string) => void;
 }
 
 type End = { readonly report: unknown } | { readonly error: unknown };
 
 /** Progress now and then, also while nothing moves, and the report or the problem at the end. */
 async function* reportLines(
-  exchange: Exchange<'check'> | Exchange<'gc'>,
+  exchange: Exchange<'check'> | Exchange<'gc'> | Exchange<'repair'>,
   run: (options: LongCall) => Promise<unknown>,
 ): AsyncGenerator<string> {
   const { signal, door } = exchange;
-  let progress = { done: 0, total: 0 };
+  let progress: { done: number; total: number; what?: string } = { done: 0, total: 0 };
   let end: End | undefined;
-  const onProgress = (done: number, total: number): void => {
-    progress = { done, total };
+  const onProgress = (done: number, total: number, what?: string): void => {
+    progress = { done, total, ...(what === undefined ? {} : { what }) };
   };
   const running = run({ signal, onProgress }).then(
     (report) => {
@@ -63,15 +70,17 @@ async function* reportLines(
     const waiting = new AbortController();
     await Promise.race([running, door.clock.sleep(door.options.progressMs, waiting.signal)]);
     if (end !== undefined) waiting.abort();
-    else yield `${JSON.stringify({ progress })}\n`;
-    hasBegun = true;
+    else {
+      hasBegun = true;
+      yield `${JSON.stringify({ progress })}\n`;
+    }
   }
   // Before the first line the answer has no head yet, and a fault is an answer of its own.
   if (!hasBegun && 'error' in end) throw end.error;
   yield `${JSON.stringify(lastLine(end, exchange))}\n`;
 }
 
-function lastLine(end: End, exchange: Exchange<'check'> | Exchange<'gc'>): object {
+function lastLine(end: End, exchange: Exchange<'check'> | Exchange<'gc'> | Exchange<'repair'>): object {
   if ('report' in end) return end;
   // A bug, or a client that has gone: both end the connection.
   if (!Fault.is(end.error) || exchange.signal.aborted) throw end.error;
@@ -104,6 +113,7 @@ export const storeHandlers = {
   health,
   check,
   gc,
+  repair,
   root,
   gcStatus: async ({ service, signal }) => ({ kind: 'json', status: 200, json: await service.gcStatus({ signal }) }),
   gcPause: async (exchange) => {

@@ -6,7 +6,6 @@ export { type InitQuestion, initStore, OpenStore, type OpenStoreQuestion, openSt
 export { SERVER_OPTIONS, type ServerOptions } from './options-table.ts';
 export { type ReachedStore, type ReachQuestion, reachStore } from './reach-store.ts';
 export { type RebuildMetadataQuestion, type RebuiltMetadata, rebuildMetadata } from './rebuild-metadata.ts';
-export { type RepairedStore, type RepairStoreQuestion, repairStore } from './repair-store.ts';
 export { bannerOf, type RunningServer, type ServeQuestion, serve } from './serve.ts';
 export type { MountWish } from './store-mounts.ts';
 export { holdfastVersion } from './version.ts';

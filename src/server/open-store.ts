@@ -47,6 +47,7 @@ import { Checkpointing } from './checkpointing.ts';
 import { DiskReserve, type DiskSpace } from './disk-reserve.ts';
 import type { FormatRecord } from './format-record.ts';
 import type { ServerOptions } from './options-table.ts';
+import { secondCopyOf } from './second-copy.ts';
 import {
   FORMAT_NAME,
   META_FILE,
@@ -211,6 +212,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
       log,
       options: filesOptionsOf(options),
       background: question.background ?? false,
+      secondCopyOf: (from) => secondCopyOf(from, identity.format.storeId),
       onRecutStep: question.onCollectStep,
     }),
   );

@@ -7,6 +7,7 @@ import { seededRandom } from '../../src/base/index.ts';
 import { EXIT } from '../../src/cli/exit-codes.ts';
 import { sha256 } from './data.ts';
 import { holdfast, type Ran, temporaryFolder } from './holdfast.ts';
+import { startServer } from './server.ts';
 
 const FILES = 4;
 
@@ -85,6 +86,37 @@ test('a copy of the store gives back what is damaged, as far as it is whole itse
   assert.equal(summary(rest).source, 'folder');
   await assertWhole(stand);
   assert.equal(summary(await repair(stand.store, copy)).damaged_chunks, 0);
+});
+
+test('a running server repairs, says how far it is, and goes on serving; from elsewhere it is refused', {
+  timeout: 300_000,
+}, async () => {
+  using folder = temporaryFolder();
+  const stand = await makeStand(folder.path);
+  damage(stand.store, 10_000, 150_000);
+  {
+    await using server = await startServer({ store: stand.store });
+    const before = await fetch(`${server.origin}/v1/files/in/f0`)
+      .then((answer) => answer.arrayBuffer())
+      .catch(String);
+    const refused = await fetch(`${server.origin}/v1/repair`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ from: stand.source }),
+    });
+    assert.equal(refused.status, 403);
+    assert.match(await refused.text(), /"code":"denied"/);
+    const done = await repair(stand.store, stand.source);
+    assert.equal(done.code, 0, done.stdout.toString() + done.stderr);
+    assert.ok(Number(summary(done).repaired_chunks) > 5);
+    const missing = await repair(stand.store, join(folder.path, 'nowhere'));
+    assert.equal(missing.code, EXIT.notFound);
+    const after = await fetch(`${server.origin}/v1/files/in/f0`);
+    assert.equal(sha256(Buffer.from(await after.arrayBuffer())), sha256(readFileSync(join(stand.source, 'f0'))));
+    assert.notDeepEqual(before, 'served as it was');
+    await server.stop();
+  }
+  await assertWhole(stand);
 });
 
 test('a store with other keys and a folder with one of the files give what they have; the rest is named', {

@@ -3,44 +3,27 @@
  * (chunks/repair.ts says what counts as having it). The report names the files that are whole again, and those that are
  * not.
  */
+import type { RepairOptions, RepairReport } from '../../api/index.ts';
 import { Fault, hexOf } from '../../base/index.ts';
-import type { ChunkDamage, RepairCandidate } from '../../chunks/index.ts';
+import type { ChunkDamage } from '../../chunks/index.ts';
 import type { ChunkId } from '../../meta/index.ts';
-import type { Context, Space } from '../context.ts';
+import type { Caller, Context, SecondCopy, Space } from '../context.ts';
 import { checkSpace, FILES_NAMED_MAX, PROBLEMS_NAMED_MAX, Report, Users } from './report.ts';
 
-export interface RepairWishes {
-  /** Where to look; `isWanted` says whether a chunk with that id of this store is. */
-  readonly candidates: (isWanted: (id: ChunkId) => boolean) => AsyncIterable<RepairCandidate>;
-  readonly isDryRun: boolean;
-  readonly signal?: AbortSignal | undefined;
-  /** While the store is read to find damage, in bytes. */
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
-}
+/** Doors whose callers are on this machine, as whoever may read the store. */
+const DOORS_AT_HOME: readonly string[] = ['cli', 'control', 'test'];
 
-export interface RepairProblem {
-  readonly code: string;
-  readonly error: string;
-  /** Files that need what is damaged; at most FILES_NAMED_MAX. */
-  readonly files: readonly string[];
-  readonly filesMore: number;
-}
-
-export interface RepairReport {
-  readonly damagedChunks: number;
-  /** Whole again; in a dry run, that would be. */
-  readonly repairedChunks: number;
-  readonly repairedFiles: readonly string[];
-  readonly repairedFilesMore: number;
-  /** What is damaged still. */
-  readonly problems: readonly RepairProblem[];
-  readonly problemsMore: number;
-}
-
-export async function repair(context: Context, spaces: readonly Space[], wishes: RepairWishes): Promise<RepairReport> {
+export async function repair(
+  context: Context,
+  spaces: readonly Space[],
+  caller: Caller,
+  wishes: RepairOptions,
+): Promise<RepairReport> {
+  const copy = await copyOf(context, caller, wishes.from);
+  const isDryRun = wishes.dryRun === true;
   const damages = await damagesOf(context, wishes);
   const wanted = new Map(damages.flatMap(({ chunks }) => chunks.map((id) => [hexOf(id), id] as const)));
-  const healed = new Set(await healAll(context, wanted, wishes));
+  const healed = new Set(await healAll(context, wanted, copy, wishes));
   const users = new Users(damages);
   for (const space of spaces) await checkSpace(context, space, new Report(), users, wishes.signal);
   const left = damages.flatMap((damage): ChunkDamage[] => {
@@ -50,38 +33,59 @@ export async function repair(context: Context, spaces: readonly Space[], wishes:
   const ofHealed = [...wanted.values()].filter((id) => healed.has(hexOf(id)));
   const { files, files_more: more = 0 } = users.of({ code: 'chunk-damaged', sentence: '', chunks: ofHealed });
   return {
-    damagedChunks: wanted.size,
-    repairedChunks: healed.size,
-    repairedFiles: files,
-    repairedFilesMore: more,
+    dry_run: isDryRun,
+    source: copy.source,
+    damaged_chunks: wanted.size,
+    repaired_chunks: healed.size,
+    repaired_files: [...files],
+    repaired_files_more: more,
     problems: left.slice(0, PROBLEMS_NAMED_MAX).map((damage) => problemOf(damage, users)),
-    problemsMore: Math.max(0, left.length - PROBLEMS_NAMED_MAX),
+    problems_more: Math.max(0, left.length - PROBLEMS_NAMED_MAX),
   };
 }
 
-async function damagesOf(context: Context, { signal, onProgress }: RepairWishes): Promise<readonly ChunkDamage[]> {
+async function copyOf(context: Context, caller: Caller, from: string): Promise<SecondCopy> {
+  if (!DOORS_AT_HOME.includes(caller.door)) {
+    const sentence =
+      'A repair reads a folder of the machine of the store, so only who is on that machine may ask for it: run `holdfast repair` there with --store.';
+    throw new Fault('denied', sentence, { door: caller.door });
+  }
+  if (context.secondCopyOf === undefined)
+    throw new Fault('unsupported', 'This store cannot read a second copy from a disk.', { from });
+  return await context.secondCopyOf(from);
+}
+
+async function damagesOf(context: Context, { signal, onProgress }: RepairOptions): Promise<readonly ChunkDamage[]> {
   const damages: ChunkDamage[] = [];
-  await context.chunks.verify({ onDamage: (damage) => void damages.push(damage), onProgress, signal });
+  await context.chunks.verify({
+    onDamage: (damage) => void damages.push(damage),
+    onProgress: (done, total) => onProgress?.(done, total, 'check'),
+    signal,
+  });
   return damages;
 }
 
 async function healAll(
   context: Context,
   wanted: ReadonlyMap<string, ChunkId>,
-  { candidates, isDryRun, signal }: RepairWishes,
+  copy: SecondCopy,
+  { dryRun, onProgress, signal }: RepairOptions,
 ): Promise<readonly string[]> {
   if (wanted.size === 0) return [];
   if (signal?.aborted) throw Fault.aborted(signal, 'Repairing the store');
   const found = await context.chunks.repair({
     wanted: [...wanted.values()],
-    candidates: candidates((id) => wanted.has(hexOf(id))),
-    isDryRun,
+    candidates: copy.candidates(
+      (id) => wanted.has(hexOf(id)),
+      (done, total) => onProgress?.(done, total, 'search'),
+    ),
+    isDryRun: dryRun === true,
     signal,
   });
   return found.map(hexOf);
 }
 
-function problemOf(damage: ChunkDamage, users: Users): RepairProblem {
-  const { files, files_more: filesMore = 0 } = users.of(damage);
-  return { code: damage.code, error: damage.sentence, files: files.slice(0, FILES_NAMED_MAX), filesMore };
+function problemOf(damage: ChunkDamage, users: Users): RepairReport['problems'][number] {
+  const { files, files_more = 0 } = users.of(damage);
+  return { code: damage.code, error: damage.sentence, files: files.slice(0, FILES_NAMED_MAX), files_more };
 }
