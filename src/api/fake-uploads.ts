@@ -5,7 +5,7 @@
 import { concatBytes, Fault, isoOfMoment, momentOfMs } from '../base/index.ts';
 import type { ByteSource, WriteOptions } from './file-service.ts';
 import { pathOfText, textOfPath } from './path.ts';
-import type { FileRecord, UploadPartRecord, UploadRecord } from './records.ts';
+import type { ChunkClaim, Chunking, FileRecord, UploadHave, UploadPartRecord, UploadRecord } from './records.ts';
 import {
   type CompleteOptions,
   PART_BYTES_MAX,
@@ -18,6 +18,14 @@ import {
 } from './upload-service.ts';
 
 const PART_BYTES = 32 * 1024 * 1024;
+const FAKE_CHUNKING: Chunking = {
+  ids: 'blake3',
+  chunker: 'ultracdc',
+  bytes_min: 16 * 1024,
+  bytes_mean: 64 * 1024,
+  bytes_max: 128 * 1024,
+  id_key: '0'.repeat(64),
+};
 
 /** What stands behind the uploads of one caller. */
 export interface FakeUploadsBase {
@@ -46,6 +54,8 @@ export class FakeUploads {
     return {
       create: async (path, options = {}) => this.#create(base, path, options),
       putPart: (id, part, source, options = {}) => this.#putPart(base, id, part, source, options),
+      chunking: async () => FAKE_CHUNKING,
+      have: async (id, part, chunks) => this.#have(base, id, part, chunks),
       append: (id, offset, source) => this.#append(id, offset, source),
       find: async (id) => recordOf(id, this.#get(id)),
       parts: async (id, { after = 0, limit = PART_PAGE_MAX } = {}) => {
@@ -131,6 +141,17 @@ export class FakeUploads {
     return partOf(base, upload, part);
   }
 
+  /** It has nothing. */
+  #have(base: FakeUploadsBase, id: string, part: number, chunks: readonly ChunkClaim[]): UploadHave {
+    const upload = this.#getOpen(id);
+    mustHaveParts(upload, id, true);
+    const { size, received } = partOf(base, upload, part);
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
+    if (received) throw new Fault('conflict', `Part ${part} is there.`, { upload_id: id, part });
+    if (bytes !== size) throw new Fault('mismatch', 'The chunks do not cover the part.', { upload_id: id, part });
+    return { part, missing: chunks.map((_, index) => index), missing_bytes: bytes };
+  }
+
   async #append(id: string, offset: number, source: ByteSource): Promise<UploadRecord> {
     const upload = this.#getOpen(id);
     mustHaveParts(upload, id, false);
@@ -178,7 +199,7 @@ export class FakeUploads {
 }
 
 function mustHaveParts(upload: FakeUpload, id: string, isWanted: boolean): void {
-  if (upload.partBytes > 0 !== isWanted) throw new Fault('unsupported', 'Not this kind of upload.', { upload_id: id });
+  if (upload.partBytes > 0 !== isWanted) throw new Fault('invalid', 'Not this kind of upload.', { upload_id: id });
 }
 
 function partCount({ options, partBytes }: FakeUpload): number | null {

@@ -413,6 +413,40 @@ export const UploadPartPage = Type.Object(
 );
 export type UploadPartPage = Static<typeof UploadPartPage>;
 
+export const Chunking = Type.Object(
+  {
+    ids: Type.Literal('blake3', { description: 'A chunk is named by BLAKE3 of its bytes, keyed.' }),
+    chunker: Type.String({ description: 'docs/formats/chunking.md has how each cuts.' }),
+    bytes_min: Type.Integer(),
+    bytes_mean: Type.Integer(),
+    bytes_max: Type.Integer(),
+    id_key: Type.String({ description: 'The key of the names, 64 hex digits. It opens nothing.' }),
+    gears: Type.Optional(Type.String({ description: 'The table of FastCDC, base64.' })),
+  },
+  { $id: 'Chunking' },
+);
+export type Chunking = Static<typeof Chunking>;
+
+/** A run of a part as the asker has cut it. */
+export const ChunkClaim = Type.Object(
+  {
+    size: Type.Integer({ minimum: 1, maximum: 16 * 1024 * 1024, description: 'Bytes.' }),
+    id: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Its name, hex.' }),
+  },
+  { additionalProperties: false, $id: 'ChunkClaim' },
+);
+export type ChunkClaim = Static<typeof ChunkClaim>;
+
+export const UploadHave = Type.Object(
+  {
+    part: Type.Integer(),
+    missing: Type.Array(Type.Integer(), { description: 'Which of the chunks are not there, from 0.' }),
+    missing_bytes: Type.Integer({ description: 'Bytes of those: what is still to be sent of the part.' }),
+  },
+  { $id: 'UploadHave' },
+);
+export type UploadHave = Static<typeof UploadHave>;
+
 export const UploadRecord = Type.Object(
   {
     upload_id: Type.String({ description: 'Whoever knows it may send to it.' }),

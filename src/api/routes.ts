@@ -13,6 +13,8 @@ import {
   BatchRequest,
   ChangePage,
   CheckReport,
+  ChunkClaim,
+  Chunking,
   DeletedPage,
   FILE_KINDS,
   FileRecord,
@@ -32,6 +34,7 @@ import {
   SnapshotPage,
   SnapshotRecord,
   StoreStats,
+  UploadHave,
   UploadList,
   UploadPartPage,
   UploadPartRecord,
@@ -40,7 +43,7 @@ import {
   VersionPage,
 } from './records.ts';
 import Type, { type Static, type TObject, type TSchema } from './schema.ts';
-import { PART_BYTES_MAX, PART_BYTES_MIN } from './upload-service.ts';
+import { HAVE_CHUNKS_MAX, PART_BYTES_MAX, PART_BYTES_MIN } from './upload-service.ts';
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS';
 
@@ -459,6 +462,11 @@ const UploadBody = Type.Object(
 );
 
 const CompleteBody = Type.Object({ size: bytes('Bytes of the whole.'), xxhash3: Xxhash3, sha256: Sha256 }, closed);
+
+const HaveBody = Type.Object(
+  { chunks: Type.Array(ChunkClaim, { maxItems: HAVE_CHUNKS_MAX, description: 'In order; they cover the part.' }) },
+  closed,
+);
 
 const CompleteAliasBody = Type.Object(
   { upload_id: Type.String({ minLength: 1, maxLength: 100 }), ...CompleteBody.properties },
@@ -1016,7 +1024,7 @@ export const ROUTES = {
       closed,
     ),
     answers: { 200: { description: 'A page.', type: 'json', schema: UploadPartPage } },
-    faults: ['not-found', 'unsupported'],
+    faults: ['not-found'],
   },
   partPut: {
     method: 'PUT',
@@ -1025,7 +1033,14 @@ export const ROUTES = {
     summary: 'Send a part',
     description:
       'In any order, several at once. A part that breaks off counts for nothing; the same bytes again answer the same. With `signature` the URL needs no other credential.',
-    query: Type.Object({ ...signed, size_max: bytes('Of a signed URL: bytes at most.') }, closed),
+    query: Type.Object(
+      {
+        ...signed,
+        size_max: bytes('Of a signed URL: bytes at most.'),
+        rest: flag('The body has only the bytes that `have` answered to be missing, in order.'),
+      },
+      closed,
+    ),
     headers: ['X-File-Size', 'X-File-Hash', 'Content-Digest'],
     body: { type: 'bytes', description: 'The bytes of the part.' },
     answers: { 200: { description: 'It is there.', type: 'json', schema: UploadPartRecord } },
@@ -1041,6 +1056,25 @@ export const ROUTES = {
       'expired',
     ],
   },
+  uploadHave: {
+    method: 'POST',
+    path: '/v1/uploads/{upload}/parts/{part}/have',
+    tag: 'Uploads',
+    summary: 'Which chunks of a part are there already',
+    description:
+      'Among the files that the asker may read. Those are put in their places; `PUT` of the part with `rest` sends the others. GET /v1/chunking says how to cut and to name them.',
+    body: { type: 'json', schema: HaveBody, example: { chunks: [{ size: 65536, id: '00'.repeat(32) }] } },
+    answers: { 200: { description: 'Which are missing.', type: 'json', schema: UploadHave } },
+    faults: [...UPLOAD_FAULTS, 'range', 'unsupported', 'too-large', 'mismatch', 'full'],
+  },
+  chunking: {
+    method: 'GET',
+    path: '/v1/chunking',
+    tag: 'Uploads',
+    summary: 'How this store cuts files into chunks, and names them',
+    answers: { 200: { description: 'Parameters and keys.', type: 'json', schema: Chunking } },
+    faults: ['unsupported'],
+  },
   uploadAppend: {
     method: 'PATCH',
     path: '/v1/uploads/{upload}',
@@ -1053,7 +1087,7 @@ export const ROUTES = {
     ),
     body: { type: 'bytes', description: 'What comes next.' },
     answers: { 200: { description: 'What is durable now.', type: 'json', schema: UploadRecord } },
-    faults: [...UPLOAD_FAULTS, 'unsupported', 'too-large', 'full', 'aborted'],
+    faults: [...UPLOAD_FAULTS, 'too-large', 'full', 'aborted'],
   },
   uploadComplete: {
     method: 'POST',

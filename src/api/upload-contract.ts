@@ -244,7 +244,7 @@ export function uploads(check: Check): void {
     const { about } = await fault(service.uploads.append(id, 1, [sample(3)]), 'conflict');
     assert.equal(about.received, received);
     await fault(service.uploads.complete(id), 'incomplete');
-    await fault(service.uploads.putPart(id, 1, [sample(3)]), 'unsupported');
+    await fault(service.uploads.putPart(id, 1, [sample(3)]), 'invalid');
     const after = await service.uploads.append(id, received, pieces(whole.subarray(received)));
     assert.equal(after.received, whole.length);
     await service.uploads.complete(id, { sha256: sha256Of(whole) });
@@ -270,6 +270,25 @@ export function uploads(check: Check): void {
     assert.ok((await contentOf(service, '/new/g')).equals(whole));
     assert.equal((await service.uploads.find(upload.upload_id)).state, 'complete');
     await fault(service.batch({ operations: [put] }), 'conflict');
+  });
+
+  check('what a question answers to be missing is all that is sent of a part', async (service) => {
+    const whole = sample(PART + 5);
+    const upload = await begin(service, '/f', { size: whole.length });
+    const id = upload.upload_id;
+    const { ids, bytes_max } = await service.uploads.chunking();
+    assert.ok(ids === 'blake3' && bytes_max > 0);
+    const claims = [
+      { size: 5, id: '0'.repeat(64) },
+      { size: PART - 5, id: '1'.repeat(64) },
+    ];
+    assert.deepEqual(await service.uploads.have(id, 1, claims), { part: 1, missing: [0, 1], missing_bytes: PART });
+    await fault(service.uploads.have(id, 2, claims), 'mismatch');
+    await service.uploads.putPart(id, 1, pieces(whole.subarray(0, PART)), { size: PART, isRest: true });
+    await fault(service.uploads.have(id, 1, claims), 'conflict');
+    await send(service, upload, 2, whole);
+    await service.uploads.complete(id);
+    assert.ok((await contentOf(service, '/f')).equals(whole));
   });
 
   check('parts of a size that cannot be are refused', async (service) => {

@@ -6,7 +6,16 @@
  * in one commit. It survives restarts of both sides, and is gone some time after the last bytes came.
  */
 import type { ByteSource, CallOptions, Changing, Expecting } from './call-options.ts';
-import type { FileRecord, UploadList, UploadPartPage, UploadPartRecord, UploadRecord } from './records.ts';
+import type {
+  ChunkClaim,
+  Chunking,
+  FileRecord,
+  UploadHave,
+  UploadList,
+  UploadPartPage,
+  UploadPartRecord,
+  UploadRecord,
+} from './records.ts';
 
 /** Where tus is spoken, and which one. */
 export const TUS_PATH = '/v1/tus';
@@ -20,6 +29,9 @@ export const PART_BYTES_MAX = 4 * 1024 ** 3;
 export const PART_PAGE_MAX = 1_000;
 /** Bytes of what a door may keep with an upload. */
 export const UPLOAD_NOTE_BYTES_MAX = 8 * 1024;
+
+/** Chunks that one question asks for. */
+export const HAVE_CHUNKS_MAX = 2_048;
 
 export interface UploadOptions extends Expecting {
   /** As for a write; `put` when absent. What it refuses now is refused now, and decided again when it completes. */
@@ -45,6 +57,8 @@ export interface PartOptions extends CallOptions {
   readonly size?: number | undefined;
   readonly xxhash3?: string | undefined;
   readonly sha256?: string | undefined;
+  /** The source brings only what `have` has answered to be missing, in order; `size` counts those bytes alone. */
+  readonly isRest?: boolean | undefined;
 }
 
 /** What completing checks, beside what was announced in the beginning. */
@@ -67,6 +81,16 @@ export interface UploadService {
    * a number that it does not have; `too-large`, `mismatch`, `full`.
    */
   putPart(upload: string, part: number, source: ByteSource, options?: PartOptions): Promise<UploadPartRecord>;
+  /** How the store cuts and names chunks. @throws Fault `unsupported` where names are no proof (xxh3-128). */
+  chunking(options?: CallOptions): Promise<Chunking>;
+  /**
+   * Which chunks of a part are there already, among the files that the asker may read. Those are put in their places and
+   * kept for the upload in the same commit; `putPart` with `isRest` sends the others. The chunks cover the part, whose
+   * length must be known. What an earlier question or a broken part left there is given up.
+   * @throws Fault `unsupported` as `chunking`; `conflict` for a part that is there; `mismatch` when they do not add up to
+   * the part; `too-large` for more than HAVE_CHUNKS_MAX.
+   */
+  have(upload: string, part: number, chunks: readonly ChunkClaim[], options?: CallOptions): Promise<UploadHave>;
   /**
    * More bytes at the end of an upload that grows. What came before a source broke off stays: `find` says how much.
    * @throws Fault `conflict` when `offset` is not where it ends (`about.received` is); `not-found`, `too-large`, `full`.

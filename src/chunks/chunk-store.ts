@@ -32,6 +32,14 @@ export interface ChunkFormat {
   readonly chunkBytesMax: number;
 }
 
+/** With which a store cuts and names; see cutting.ts. */
+export interface CuttingKeys {
+  /** Of keyed BLAKE3, or of XXH3-128. */
+  readonly idKey: Uint8Array;
+  /** Of FastCDC; absent for a chunker that has none. */
+  readonly gears?: Uint8Array | undefined;
+}
+
 export const DEFAULT_CHUNK_FORMAT: ChunkFormat = {
   idAlgorithm: 'blake3',
   chunker: 'ultracdc',
@@ -264,6 +272,8 @@ export interface Scrubbed {
 export interface ChunkStore extends AsyncDisposable {
   readonly realm: RealmId;
   readonly format: ChunkFormat;
+  /** How others may cut and name as this store does. */
+  cuttingKeys(): CuttingKeys;
   newWriter(options: WriterOptions): ContentWriter;
   /**
    * Takes small files, at most `filesMax` with at most `bytesMax` bytes in all, without their bytes passing through the

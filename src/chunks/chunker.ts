@@ -62,6 +62,8 @@ interface ChunkerModule {
 export interface ChunkerOptions {
   /** For tests only: UltraCDC as published, without the extremum fallback. */
   readonly withoutFallback?: boolean;
+  /** What stands for the secret are the gears themselves. */
+  readonly hasGears?: boolean;
   /** The window holds at least this many bytes. */
   readonly windowBytes?: number;
 }
@@ -111,7 +113,8 @@ export function newChunker(format: ChunkFormat, secret: Uint8Array, options: Chu
   const instance = new WebAssembly.Instance(compiled, { env: { memory } });
   const module = instance.exports as ChunkerModule;
   // UltraCDC has no gears; deriving them takes a while that every opening would pay.
-  if (format.chunker === 'fastcdc') new Uint8Array(memory.buffer).set(gearTableOf(secret), GEARS_AT);
+  if (format.chunker === 'fastcdc')
+    new Uint8Array(memory.buffer).set(options.hasGears === true ? secret : gearTableOf(secret), GEARS_AT);
   const window = new Uint8Array(memory.buffer, WINDOW_AT, windowBytes);
   const cut = cutterOf(module, format, options);
   return {

@@ -32,15 +32,24 @@ export type IdHasher = (plain: Uint8Array) => ChunkId;
 
 /** @throws Fault `invalid` when the secret is not 32 bytes. */
 export function newIdHasher(algorithm: IdAlgorithm, secret: Uint8Array): IdHasher {
+  return newIdHasherOfKey(algorithm, idKeyOf(algorithm, secret));
+}
+
+/** With which chunks are named; from the secret alone. @throws Fault `invalid` when that is not 32 bytes. */
+export function idKeyOf(algorithm: IdAlgorithm, secret: Uint8Array): Uint8Array {
+  return derive(algorithm, secret, algorithm === 'blake3' ? KEYED_BLOCK_BYTES : XXH3_SECRET_BYTES);
+}
+
+export function newIdHasherOfKey(algorithm: IdAlgorithm, key: Uint8Array): IdHasher {
   if (algorithm === 'blake3') {
-    const hasher = Blake3Hasher.newKeyed(Buffer.from(derive('blake3', secret, KEYED_BLOCK_BYTES)));
+    const hasher = Blake3Hasher.newKeyed(Buffer.from(key));
     return (plain) => {
       hasher.reset();
       hasher.update(plain);
       return hasher.digestBuffer();
     };
   }
-  const hasher = new xxhash.XXHash128(Buffer.from(derive('xxh3-128', secret, XXH3_SECRET_BYTES)));
+  const hasher = new xxhash.XXHash128(Buffer.from(key));
   return (plain) => {
     hasher.reset();
     hasher.update(bufferOf(plain));

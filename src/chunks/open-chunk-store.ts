@@ -15,6 +15,7 @@ import { Collector, type CollectStep } from './collector.ts';
 import { Compressibility } from './compressibility.ts';
 import { bufferOf } from './content-hash.ts';
 import { StreamWriter, type WriterContext } from './content-writer.ts';
+import { cuttingKeysOf } from './cutting.ts';
 import { DecodeThreads } from './decode-threads.ts';
 import { Encoder } from './encoder.ts';
 import { ID_BYTES, type IdHasher, keyOfId, newIdHasher } from './ids.ts';
@@ -207,6 +208,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
   }
 
   const store: ChunkStore = {
+    cuttingKeys: () => cuttingKeysOf(format, secret),
     realm,
     format,
     newWriter(writerOptions) {

@@ -41,8 +41,10 @@ export function httpUploads({ ask, exactly, digestOf }: UploadConnection): Uploa
         'content-digest': sha256 === undefined ? undefined : digestOf(sha256),
       };
       const body = size === undefined ? source : exactly(source, size);
-      return ask('partPut', { upload, part, headers, body, signal });
+      return ask('partPut', { upload, part, query: { rest: options.isRest }, headers, body, signal });
     },
+    chunking: ({ signal } = {}) => ask('chunking', { signal }),
+    have: (upload, part, chunks, { signal } = {}) => ask('uploadHave', { upload, part, json: { chunks }, signal }),
     append: (upload, offset, source, { signal } = {}) => {
       const headers = { 'content-type': 'application/octet-stream' };
       return ask('uploadAppend', { upload, query: { offset }, headers, body: source, signal });

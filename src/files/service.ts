@@ -49,6 +49,7 @@ import { collect } from './upkeep/collect.ts';
 import { repair } from './upkeep/repair.ts';
 import { check, stats } from './upkeep/report.ts';
 import { usage } from './upkeep/usage.ts';
+import { chunkingOf } from './uploads/known-runs.ts';
 import { writeFile } from './write.ts';
 
 export const PAGE_ENTRIES_MAX = 1_000;
@@ -198,6 +199,8 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
       create: async (path, options = {}) => files.uploads.create(space, as(options), await pathOf(path), options),
       putPart: async (upload, part, source, options = {}) =>
         files.uploads.putPart(space, upload, part, source, options),
+      chunking: async () => chunkingOf(context),
+      have: (upload, part, chunks) => files.uploads.have(space, upload, part, chunks),
       append: async (upload, offset, source, options = {}) =>
         files.uploads.append(space, upload, offset, source, options.signal),
       find: (upload) => files.uploads.find(space, upload),

@@ -1,6 +1,7 @@
 /** The routes about uploads in parts: begin, send, look, complete, remove; and signed URLs. */
 import {
   type FileRecord,
+  HAVE_CHUNKS_MAX,
   PART_BYTES_MAX,
   pathOfText,
   type Target,
@@ -95,9 +96,18 @@ const partPut: Handler<'partPut'> = async (exchange) => {
   if (isSigned(query)) door.signer.checkPart(upload, part, query);
   const bytesMax = Math.min(query.size_max ?? PART_BYTES_MAX, PART_BYTES_MAX);
   const { size, xxhash3, sha256 } = announcedBy(headers, bytesMax);
-  const announced = present({ size, xxhash3, sha256 });
+  const announced = present({ size, xxhash3, sha256, isRest: query.rest });
   const json = await service.uploads.putPart(upload, part, exchange.source(bytesMax), { ...announced, signal });
   return { kind: 'json', status: 200, json };
+};
+
+/** A question of HAVE_CHUNKS_MAX chunks has about so many bytes. */
+const HAVE_BYTES_MAX = HAVE_CHUNKS_MAX * 128;
+
+const uploadHave: Handler<'uploadHave'> = async (exchange) => {
+  const { service, upload, part, signal } = exchange;
+  const { chunks } = await exchange.body(HAVE_BYTES_MAX);
+  return { kind: 'json', status: 200, json: await service.uploads.have(upload, part, chunks, { signal }) };
 };
 
 const uploadAppend: Handler<'uploadAppend'> = async (exchange) => {
@@ -193,6 +203,12 @@ export const uploadHandlers = {
   uploadCreate,
   uploadParts,
   partPut,
+  uploadHave,
+  chunking: async ({ service, signal }) => ({
+    kind: 'json',
+    status: 200,
+    json: await service.uploads.chunking({ signal }),
+  }),
   uploadAppend,
   uploadRead,
   uploadList: async ({ service, query, signal }) => ({

@@ -8,7 +8,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
 import { type FileService, PART_BYTES_MIN, type UploadRecord } from '../../api/index.ts';
-import { Fault, type FaultCode, seededRandom } from '../../base/index.ts';
+import { bytesOfHex, Fault, type FaultCode, hexOf, seededRandom } from '../../base/index.ts';
+import { Cutter, xxh3Of } from '../../chunks/index.ts';
 import { openSqliteFile } from '../../meta/index.ts';
 import { MemoryObjects } from '../../objects/index.ts';
 
@@ -270,4 +271,124 @@ test('one that grows is durable as far as it says, through restarts', async () =
   await using stand = await openStand({ meta, objects, restarts: 99 });
   await stand.service.uploads.complete(id ?? '', { sha256: createHash('sha256').update(whole).digest('hex') });
   assert.ok((await readOf(stand.service, '/f')).equals(whole));
+});
+
+/** As a client cuts and names a part. */
+async function claimsOf(service: FileService, bytes: Uint8Array): Promise<{ size: number; id: string }[]> {
+  const { bytes_min, bytes_mean, bytes_max, id_key, ids, chunker } = await service.uploads.chunking();
+  const sizes = { chunkBytesMin: bytes_min, chunkBytesMean: bytes_mean, chunkBytesMax: bytes_max };
+  const format = { ...sizes, idAlgorithm: ids, chunker: chunker as 'ultracdc' };
+  const cutter = new Cutter(format, { idKey: bytesOfHex(id_key) ?? new Uint8Array(0) });
+  const chunks = await cutter.chunksOf([bytes.subarray(0, 33_333), bytes.subarray(33_333)]);
+  return chunks.map(({ length, id }) => ({ size: length, id: hexOf(id) }));
+}
+
+const HAVE_PART = 16 * PART;
+
+/** The bytes of the chunks that are missing. */
+function restOf(bytes: Uint8Array, claims: readonly { size: number }[], missing: readonly number[]): Buffer {
+  const pieces: Uint8Array[] = [];
+  let at = 0;
+  for (const [index, { size }] of claims.entries()) {
+    if (missing.includes(index)) pieces.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return Buffer.concat(pieces);
+}
+
+async function checkCounts(stand: Stand): Promise<void> {
+  await checkClean(stand);
+  assert.equal((await stand.service.check()).is_clean, true);
+}
+
+test('what the store has of a file is not sent: a new version costs the chunks that differ', async () => {
+  await using stand = await openStand();
+  const { uploads } = stand.service;
+  const old = seededRandom(10).bytes(2 * HAVE_PART);
+  old.fill(0, 300_000, 600_000);
+  await stand.service.write('/f', [old], { mode: 'create' });
+  const fresh = Buffer.from(old);
+  seededRandom(11)
+    .bytes(1_000)
+    .forEach((byte, index) => {
+      fresh[1_200_000 + index] = byte;
+    });
+  const { upload_id: id } = await uploads.create('/f', { size: fresh.length, partSize: HAVE_PART });
+  let sent = 0;
+  for (const part of [2, 1]) {
+    const bytes = fresh.subarray((part - 1) * HAVE_PART, part * HAVE_PART);
+    const claims = await claimsOf(stand.service, bytes);
+    // Asked again it answers the same.
+    await uploads.have(id, part, claims);
+    const { missing, missing_bytes } = await uploads.have(id, part, claims);
+    const rest = restOf(bytes, claims, missing);
+    assert.equal(rest.length, missing_bytes);
+    sent += rest.length;
+    await fault(uploads.putPart(id, part, [rest, Buffer.from('x')], { isRest: true }), 'mismatch');
+    await fault(uploads.putPart(id, part, [rest], { isRest: true, size: rest.length + 1 }), 'mismatch');
+    await uploads.have(id, part, claims);
+    const record = await uploads.putPart(id, part, [rest], { isRest: true, size: rest.length });
+    assert.deepEqual([record.size, record.xxhash3], [HAVE_PART, hexOf(xxh3Of(bytes))]);
+    await fault(uploads.have(id, part, claims), 'conflict');
+    await fault(uploads.putPart(id, part, [new Uint8Array(HAVE_PART)]), 'conflict');
+  }
+  // Zeros are no chunks, the change is in one or two, and the chunks at the borders of parts are others.
+  assert.ok(sent < 300_000 + 8 * 131_072, `${sent} bytes were sent`);
+  await uploads.complete(id, { sha256: createHash('sha256').update(fresh).digest('hex') });
+  assert.ok((await readOf(stand.service, '/f')).equals(fresh));
+  await checkCounts(stand);
+});
+
+test('chunks that were answered to be there stay for the upload, though every file that had them goes', async () => {
+  await using stand = await openStand({ options: { versionsKept: [], historyKeptSeconds: 0 } });
+  const { uploads } = stand.service;
+  const bytes = seededRandom(12).bytes(HAVE_PART);
+  await stand.service.write('/old', [bytes], { mode: 'create' });
+  const { upload_id: id } = await uploads.create('/f', { size: bytes.length, partSize: HAVE_PART });
+  const claims = await claimsOf(stand.service, bytes);
+  assert.deepEqual((await uploads.have(id, 1, claims)).missing, []);
+  await stand.service.remove('/old');
+  await stand.files.reapNow();
+  await stand.files.sweepHistoryNow();
+  await stand.service.gc({ graceSeconds: 0 });
+  await uploads.putPart(id, 1, [], { isRest: true, size: 0 });
+  await uploads.complete(id);
+  assert.ok((await readOf(stand.service, '/f')).equals(bytes));
+  await checkCounts(stand);
+  // And an upload that is removed lets go of them.
+  const { upload_id: other } = await uploads.create('/g', { size: bytes.length, partSize: HAVE_PART });
+  assert.deepEqual((await uploads.have(other, 1, claims)).missing, []);
+  await uploads.remove(other);
+  await stand.service.remove('/f');
+  await stand.files.reapNow();
+  await stand.files.sweepHistoryNow();
+  await stand.service.gc({ graceSeconds: 0 });
+  const { upload_id: last } = await uploads.create('/h', { size: bytes.length, partSize: HAVE_PART });
+  assert.deepEqual((await uploads.have(last, 1, claims)).missing_bytes, HAVE_PART);
+  await checkCounts(stand);
+});
+
+test('a question must cover its part, claims of another length know nothing, and broken rests are asked for again', async () => {
+  await using stand = await openStand();
+  const { uploads } = stand.service;
+  const bytes = seededRandom(13).bytes(HAVE_PART);
+  await stand.service.write('/old', [bytes.subarray(0, HAVE_PART / 2)], { mode: 'create' });
+  const { upload_id: id } = await uploads.create('/f', { size: bytes.length, partSize: HAVE_PART });
+  const claims = await claimsOf(stand.service, bytes);
+  await fault(uploads.have(id, 1, claims.slice(1)), 'mismatch');
+  await fault(uploads.have(id, 2, claims), 'range');
+  const [first, second, ...others] = claims;
+  assert.ok(first !== undefined && second !== undefined);
+  const lying = [{ ...first, size: first.size - 1 }, { ...second, size: second.size + 1 }, ...others];
+  assert.deepEqual((await uploads.have(id, 1, lying)).missing.slice(0, 2), [0, 1]);
+  const { missing } = await uploads.have(id, 1, claims);
+  assert.ok(missing.length > 0 && missing.length < claims.length);
+  const rest = restOf(bytes, claims, missing);
+  await assert.rejects(uploads.putPart(id, 1, breaking(rest.subarray(0, rest.length / 2)), { isRest: true }));
+  assert.equal((await uploads.find(id)).received, 0);
+  const again = await uploads.have(id, 1, claims);
+  await uploads.putPart(id, 1, [restOf(bytes, claims, again.missing)], { isRest: true });
+  await uploads.complete(id);
+  assert.ok((await readOf(stand.service, '/f')).equals(bytes));
+  await checkCounts(stand);
 });

@@ -13,14 +13,17 @@
 import { createHash } from 'node:crypto';
 import {
   type ByteSource,
+  type ChunkClaim,
   type CompleteOptions,
   type FileRecord,
+  HAVE_CHUNKS_MAX,
   PART_PAGE_MAX,
   type PartOptions,
   type Path,
   pathOfText,
   textOfPath,
   UPLOAD_PARTS_MAX,
+  type UploadHave,
   type UploadList,
   type UploadOptions,
   type UploadPartPage,
@@ -36,6 +39,7 @@ import { type Caller, type Context, commit, type Space } from '../context.ts';
 import { type Decision, decide } from '../decide.ts';
 import { changeOf } from '../plan.ts';
 import { checkGoal, checkHash, type FinishedContent, planFile } from '../write.ts';
+import { chunkingOf, knownRuns } from './known-runs.ts';
 import { RunWriter } from './run-writer.ts';
 import { piecesUntil, Senders } from './sending.ts';
 import { UploadHashes } from './upload-hashes.ts';
@@ -60,6 +64,8 @@ const PART_STEP_DRAFTS = 1_000;
 const APPEND_STEP_DRAFTS = 256;
 /** Missing parts that a fault names. */
 const MISSING_NAMED_MAX = 20;
+/** Times that one question is looked at, when chunks go meanwhile. */
+const HAVE_TRIES_MAX = 3;
 /** The one place from which an upload that grows is sent. */
 const END = 0;
 
@@ -135,13 +141,19 @@ export class Uploads {
     const seen = await this.#getOpen(space, upload);
     if (seen.partBytes === 0) throw growsOnly(seen);
     const bounds = boundsOfPart(seen, part);
-    checkAnnounced(seen, part, bounds, options.size);
+    const isRest = options.isRest === true;
+    if (!isRest) checkAnnounced(seen, part, bounds, options.size);
     using place = await this.#senders.take(keyOf(seen), part);
     // It may have been completed or removed while this request waited for its place.
     const row = await this.#getOpen(space, upload);
     const pieces = piecesUntil(source, [place.signal, options.signal]);
     const there = await this.#context().meta.get('uploadParts', [space.space, upload, part]);
-    if (there !== undefined) return await this.#comparePart(row, there, pieces, options);
+    if (there !== undefined) {
+      // What is to be added to a part that is whole cannot be compared with it.
+      if (isRest) return partRecordOf(row, part, there);
+      return await this.#comparePart(row, there, pieces, options);
+    }
+    if (isRest) return await this.#storeRest(space, row, part, bounds, pieces, options);
     await this.#clear(row, bounds.offset, bounds.offset + row.partBytes);
     return await this.#storePart(space, row, part, bounds, pieces, options);
   }
@@ -212,6 +224,126 @@ export class Uploads {
       else following?.drop();
       if (isKept) this.#hashBehind(space, row);
     }
+  }
+
+  async have(space: Space, upload: string, part: number, chunks: readonly ChunkClaim[]): Promise<UploadHave> {
+    const context = this.#context();
+    chunkingOf(context);
+    const seen = await this.#getOpen(space, upload);
+    if (seen.partBytes === 0) throw growsOnly(seen);
+    const bounds = boundsOfPart(seen, part);
+    checkClaims(seen, part, bounds, chunks);
+    using _place = await this.#senders.take(keyOf(seen), part);
+    const row = await this.#getOpen(space, upload);
+    if ((await context.meta.get('uploadParts', [space.space, upload, part])) !== undefined)
+      throw new Fault('conflict', `Part ${part} of the upload of ${row.path} is there already.`, {
+        upload_id: upload,
+        part,
+      });
+    await this.#clear(row, bounds.offset, bounds.offset + row.partBytes);
+    for (let tried = 1; ; tried++) {
+      const runs = await knownRuns(context, space, contentOf(row), bounds.offset, chunks);
+      try {
+        const puts = runs.flatMap(({ extent }): Put[] =>
+          extent === undefined ? [] : [{ table: 'extents', mode: 'insert', row: extent }],
+        );
+        const now = context.clock.now();
+        if (puts.length > 0) await commit(context, { space: space.space, now, expects: [expectOpen(row)], puts });
+      } catch (error) {
+        if (Fault.is(error, 'gone') && tried < HAVE_TRIES_MAX) continue;
+        throw error;
+      }
+      const missing = runs.filter(({ extent }) => extent === undefined);
+      const bytes = missing.reduce((sum, { size }) => sum + size, 0);
+      return { part, missing: missing.map(({ index }) => index), missing_bytes: bytes };
+    }
+  }
+
+  /** Fills the gaps between what `have` has put there; the hash of the part is over both. */
+  async #storeRest(
+    space: Space,
+    row: UploadRow,
+    part: number,
+    bounds: PartBounds,
+    pieces: AsyncIterable<Uint8Array>,
+    options: PartOptions,
+  ): Promise<UploadPartRecord> {
+    const context = this.#context();
+    const runs = await this.#runsOf(row, bounds);
+    const wanted = runs.reduce((sum, { length, isThere }) => sum + (isThere ? 0 : length), 0);
+    if (options.size !== undefined && options.size !== wanted) throw restLength(row, part, wanted, options.size);
+    const sha256 = options.sha256 === undefined ? undefined : createHash('sha256');
+    const xxhash3 = newContentHash();
+    const following = this.#hashes.follow(keyOf(row), bounds.offset, row.sha256 !== null);
+    const update = (bytes: Uint8Array): void => {
+      following?.update(bytes);
+      xxhash3.update(bytes);
+      sha256?.update(bytes);
+    };
+    const source = new Portions(pieces);
+    let isKept = false;
+    try {
+      await using writers = new AsyncDisposableStack();
+      const left: Put[] = [];
+      for (const { offset, length, isThere } of runs) {
+        if (isThere) {
+          for await (const bytes of this.#read(space, row, offset, length)) update(bytes);
+          continue;
+        }
+        const writer = writers.use(
+          this.#writerFor(space, row, offset, {
+            size: length,
+            stepDrafts: PART_STEP_DRAFTS,
+            onStep: async (puts) => {
+              await commit(context, { space: space.space, now: context.clock.now(), expects: [expectOpen(row)], puts });
+            },
+          }),
+        );
+        for await (const bytes of source.take(length)) {
+          update(bytes);
+          await writer.write(bytes);
+        }
+        if (writer.size < length) throw restLength(row, part, wanted, source.taken);
+        left.push(...(await writer.finish()).puts);
+      }
+      if (!(await source.isOver())) throw restLength(row, part, wanted, wanted + 1);
+      const actual = { size: bounds.length, xxhash3: xxhash3.digest(), sha256: sha256?.digest('hex') };
+      checkPart(row, part, bounds, { ...options, size: undefined }, actual);
+      const record = await this.#commitPart(space, row, { part, size: bounds.length, hash: actual.xxhash3 }, left);
+      isKept = true;
+      return record;
+    } finally {
+      if (isKept) following?.keep();
+      else following?.drop();
+      if (isKept) this.#hashBehind(space, row);
+    }
+  }
+
+  /** What stands in the place of a part, and the gaps between. */
+  async #runsOf(row: UploadRow, { offset, length }: PartBounds): Promise<readonly Run[]> {
+    const runs: Run[] = [];
+    let at = offset;
+    const upTo = (end: number, isThere: boolean): void => {
+      const last = runs.at(-1);
+      if (end > at && last?.isThere === isThere) runs[runs.length - 1] = { ...last, length: last.length + end - at };
+      else if (end > at) runs.push({ offset: at, length: end - at, isThere });
+      at = Math.max(at, end);
+    };
+    for (let from = offset; from < offset + length; ) {
+      const extents = await this.#context().meta.scan('extents', {
+        prefix: [row.space, contentOf(row)],
+        from: [from],
+        limit: STEP_ROWS,
+      });
+      for (const extent of extents.filter((one) => one.offset < offset + length)) {
+        upTo(extent.offset, false);
+        upTo(extent.offset + extent.length, true);
+      }
+      if (extents.length < STEP_ROWS) break;
+      from = (extents.at(-1)?.offset ?? from) + 1;
+    }
+    upTo(offset + length, false);
+    return runs;
   }
 
   /** The last extents and the row that makes the part count, together. */
@@ -616,6 +748,48 @@ export class Uploads {
   }
 }
 
+interface Run {
+  readonly offset: number;
+  readonly length: number;
+  readonly isThere: boolean;
+}
+
+/** A source that is taken in portions. */
+class Portions {
+  readonly #pieces: AsyncIterator<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array(0);
+  taken = 0;
+
+  constructor(pieces: AsyncIterable<Uint8Array>) {
+    this.#pieces = pieces[Symbol.asyncIterator]();
+  }
+
+  /** So many bytes, or as many as there are. */
+  async *take(length: number): AsyncGenerator<Uint8Array> {
+    for (let left = length; left > 0; ) {
+      if (this.#rest.length === 0 && !(await this.#more())) return;
+      const bytes = this.#rest.subarray(0, left);
+      this.#rest = this.#rest.subarray(bytes.length);
+      left -= bytes.length;
+      this.taken += bytes.length;
+      yield bytes;
+    }
+  }
+
+  async isOver(): Promise<boolean> {
+    return this.#rest.length === 0 && !(await this.#more());
+  }
+
+  async #more(): Promise<boolean> {
+    for (;;) {
+      const next = await this.#pieces.next();
+      if (next.done === true) return false;
+      this.#rest = next.value;
+      if (next.value.length > 0) return true;
+    }
+  }
+}
+
 /** An upload that grows, as its row is after each step. */
 class Growth {
   row: UploadRow;
@@ -649,14 +823,14 @@ function isComplete(row: UploadRow): Fault {
 }
 
 function growsOnly(row: UploadRow): Fault {
-  return new Fault('unsupported', `The upload of ${row.path} has no parts; it grows at its end.`, {
+  return new Fault('invalid', `The upload of ${row.path} has no parts; it grows at its end.`, {
     upload_id: row.upload,
     received: row.received,
   });
 }
 
 function hasParts(row: UploadRow): Fault {
-  return new Fault('unsupported', `The upload of ${row.path} has parts; it does not grow at its end.`, {
+  return new Fault('invalid', `The upload of ${row.path} has parts; it does not grow at its end.`, {
     upload_id: row.upload,
     part_size: row.partBytes,
   });
@@ -688,6 +862,23 @@ function missingParts(row: UploadRow, missing: readonly number[], count: number)
 function shortPart(row: UploadRow, part: UploadPartRow): Fault {
   const sentence = `Part ${part.part} of the upload of ${row.path} has ${part.size} bytes, and others come behind it: only the last may have less than ${row.partBytes}.`;
   return new Fault('mismatch', sentence, { upload_id: row.upload, part: part.part, size: part.size });
+}
+
+function restLength(row: UploadRow, part: number, wanted: number, actual: number): Fault {
+  const sentence = `Of part ${part} of the upload of ${row.path}, ${wanted} bytes are missing, but ${actual} or more came. Ask again which are.`;
+  return new Fault('mismatch', sentence, { upload_id: row.upload, part, announced: wanted, actual });
+}
+
+/** @throws Fault `too-large`, `mismatch`. */
+function checkClaims(row: UploadRow, part: number, bounds: PartBounds, claims: readonly ChunkClaim[]): void {
+  if (claims.length > HAVE_CHUNKS_MAX)
+    throw new Fault('too-large', `One question is for ${HAVE_CHUNKS_MAX} chunks at most.`, {
+      chunksMax: HAVE_CHUNKS_MAX,
+    });
+  const size = claims.reduce((sum, claim) => sum + claim.size, 0);
+  if (bounds.isExact && size === bounds.length) return;
+  const sentence = `The chunks asked for have ${size} bytes; part ${part} of the upload of ${row.path} has ${bounds.isExact ? bounds.length : 'a length that is not known'}. They must cover it.`;
+  throw new Fault('mismatch', sentence, { upload_id: row.upload, part, announced: size, actual: bounds.length });
 }
 
 function checkAnnounced(row: UploadRow, part: number, bounds: PartBounds, size: number | undefined): void {
