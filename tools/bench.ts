@@ -20,6 +20,8 @@ const COMPARISONS: Readonly<Record<string, () => Promise<Comparison>>> = {
   bulk: async () => (await import('../bench/bulk.ts')).bulk,
   batch: async () => (await import('../bench/batch.ts')).batch,
   locks: async () => (await import('../bench/locks.ts')).locks,
+  snapshots: async () => (await import('../bench/snapshots.ts')).snapshots,
+  'reader-beside-writer': async () => (await import('../bench/reader-beside-writer.ts')).readerBesideWriter,
   link: async () => (await import('../bench/link.ts')).link,
   chunking: async () => (await import('../bench/chunking.ts')).chunking,
 };
@@ -53,7 +55,7 @@ async function list(wanted: string | undefined): Promise<void> {
   process.stdout.write('npm run bench -- NAME [--rounds N] [--small] [--json FILE]\n');
   process.stdout.write('mount takes also: [--size MIB] [--files N] [--pin]\n\n');
   for (const [name, load] of Object.entries(COMPARISONS)) {
-    process.stdout.write(`  ${name.padEnd(10)} ${(await load()).summary}\n`);
+    process.stdout.write(`  ${name.padEnd(20)} ${(await load()).summary}\n`);
   }
 }
 
