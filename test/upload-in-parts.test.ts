@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FileService } from '../src/api/index.ts';
-import { Fault, hexOf, ManualClock, seededRandom } from '../src/base/index.ts';
-import { xxh3Of } from '../src/chunks/index.ts';
+import { bytesOfHex, Fault, hexOf, ManualClock, seededRandom } from '../src/base/index.ts';
+import { Cutter, xxh3Of } from '../src/chunks/index.ts';
 import { type PartsOptions, type PartsSource, uploadInParts } from '../src/client/index.ts';
 import { bytesOf, openStand, type Stand } from './stand.ts';
 
@@ -17,22 +17,31 @@ interface Wire {
   readonly service: FileService;
   /** Parts that were sent whole, in order. */
   readonly sent: number[];
+  /** Announced with all parts. */
+  bytes: number;
+  /** Parts that were asked about. */
+  readonly asked: number[];
   /** Called with every part ahead of its answer, and throws for a connection that breaks. */
   before: (part: number) => void;
   after: (part: number) => void;
 }
 
 function wireOf({ service }: Stand): Wire {
-  const wire: Wire = { service: { ...service }, sent: [], before: () => {}, after: () => {} };
-  const uploads: FileService['uploads'] = {
+  const wire: Wire = { service: { ...service }, sent: [], bytes: 0, asked: [], before: () => {}, after: () => {} };
+  const uploads: { -readonly [M in keyof FileService['uploads']]: FileService['uploads'][M] } = {
     ...service.uploads,
     putPart: async (upload, part, source, options) => {
       wire.before(part);
+      wire.bytes += options?.size ?? 0;
       const record = await service.uploads.putPart(upload, part, source, options);
       wire.sent.push(part);
       wire.after(part);
       return record;
     },
+  };
+  uploads.have = (upload, part, ...rest) => {
+    wire.asked.push(part);
+    return service.uploads.have(upload, part, ...rest);
   };
   return Object.assign(wire, { service: { ...service, uploads } });
 }
@@ -136,4 +145,44 @@ test('a file that changes while it is sent becomes visible in no way', async () 
   const sending = uploadInParts(stand.service, '/f', sourceOf(WHOLE, check), options());
   await assert.rejects(sending, (error) => Fault.is(error, 'conflict') && error.about.changed === true);
   await assert.rejects(stand.service.stat({ path: '/f' }), (error) => Fault.is(error, 'not-found'));
+});
+
+/** Cuts as the store does. */
+function cutting(bytes: Uint8Array): PartsSource {
+  const cut: PartsSource['cut'] = async (offset, length, { ids, bytes_min, bytes_mean, bytes_max, id_key }) => {
+    const sizes = { chunkBytesMin: bytes_min, chunkBytesMean: bytes_mean, chunkBytesMax: bytes_max };
+    const format = { idAlgorithm: ids, chunker: 'ultracdc', ...sizes } as const;
+    const cutter = new Cutter(format, { idKey: bytesOfHex(id_key) ?? new Uint8Array(0) });
+    const chunks = await cutter.chunksOf([bytes.subarray(offset, offset + length)]);
+    return chunks.map((chunk) => ({ size: chunk.length, id: hexOf(chunk.id) }));
+  };
+  return { ...sourceOf(bytes), cut };
+}
+
+test('of a file that the store has in another version only what differs is sent', async () => {
+  await using stand = await openStand();
+  const old = Buffer.from(seededRandom(3).bytes(16 * 8 * PART));
+  const fresh = Buffer.from(old);
+  fresh.write('another sentence', 5 * 8 * PART + 77);
+  await stand.service.write('/f', [old], { mode: 'put' });
+  const wire = wireOf(stand);
+  let told = 0;
+  const partSize = 8 * PART;
+  const onBytes = (bytes: number): void => void (told += bytes);
+  await uploadInParts(wire.service, '/f', cutting(fresh), options({ partSize, onBytes }));
+  assert.equal(wire.asked.length, 16);
+  // The chunk that differs, and one or two at the beginning and at the end of each part, where the cuts are others.
+  assert.ok(wire.bytes < 16 * 3 * 131_072, `${wire.bytes} of ${fresh.length} bytes were sent`);
+  assert.equal(told, fresh.length);
+  await checkStored(stand, fresh);
+});
+
+test('a store that has nothing of a file is asked rarely', async () => {
+  await using stand = await openStand();
+  const wire = wireOf(stand);
+  const bytes = Buffer.from(seededRandom(4).bytes(40 * PART));
+  await uploadInParts(wire.service, '/f', cutting(bytes), options({ atOnce: 1 }));
+  assert.deepEqual(wire.asked, [1, 3, 6, 11, 20, 37]);
+  assert.equal(wire.bytes, bytes.length);
+  await checkStored(stand, bytes);
 });

@@ -7,9 +7,17 @@
  * A file that changes while it is read is tried again, and at the last try stored as it was read, with the time it had
  * before: so the next put sees that it differs. It is named, and the exit code says so.
  */
-import type { AttributeChange, BulkItem, BulkResult, ByteSource, FileRecord, FileService } from '../api/index.ts';
-import { Fault, hexOf, isPromise, type Maybe, then } from '../base/index.ts';
-import type { ContentHash } from '../chunks/index.ts';
+import type {
+  AttributeChange,
+  BulkItem,
+  BulkResult,
+  ByteSource,
+  Chunking,
+  FileRecord,
+  FileService,
+} from '../api/index.ts';
+import { bytesOfHex, Fault, hexOf, isPromise, type Maybe, then } from '../base/index.ts';
+import type { ChunkerName, ContentHash, Cutter } from '../chunks/index.ts';
 import type { HashedRun, PartsSource } from '../client/index.ts';
 import type { Given } from './command.ts';
 import type { PUT_FLAGS } from './commands.ts';
@@ -421,7 +429,7 @@ export class Putting {
 
   /** What an earlier run has sent of it is not sent again. */
   async #storeInParts(piece: Piece, before: LocalStat, reader: LocalReader): Promise<FileRecord> {
-    const [{ uploadInParts }, { newContentHash }] = await Promise.all([
+    const [{ uploadInParts }, { Cutter, newContentHash }] = await Promise.all([
       import('../client/index.ts'),
       import('../chunks/index.ts'),
     ]);
@@ -429,9 +437,22 @@ export class Putting {
     const check = (): void => {
       if (!isSameState(before, reader.stat())) throw changedFault(piece.local);
     };
+    // One at a time: it cuts in memory of its own.
+    let [cutter, cutting]: [Cutter | undefined, Promise<unknown>] = [undefined, Promise.resolve()];
+    const cut: PartsSource['cut'] = (offset, length, chunking) => {
+      const own = cutting.then(async () => {
+        cutter ??= new Cutter(...cuttingOf(chunking));
+        await using at = await disk.openReader(piece.local, offset);
+        const chunks = await cutter.chunksOf(blocksOf(at, length, signal));
+        return chunks.map((chunk) => ({ size: chunk.length, id: hexOf(chunk.id) }));
+      });
+      cutting = own.catch(() => {});
+      return own;
+    };
     const source: PartsSource = {
       size: before.size,
       check,
+      cut,
       read: (offset, length) => hashedRun(disk, piece.local, { offset, length }, newContentHash(), signal),
     };
     const onBytes = (bytes: number): void => this.#advance(0, bytes, piece.goal);
@@ -481,6 +502,14 @@ function* wholeOf(disk: LocalDisk, { local, stat }: Piece): Generator<Uint8Array
   } finally {
     returnBlock(block);
   }
+}
+
+function cuttingOf(chunking: Chunking): ConstructorParameters<typeof Cutter> {
+  const { ids, chunker, bytes_min, bytes_mean, bytes_max, id_key, gears } = chunking;
+  const sizes = { chunkBytesMin: bytes_min, chunkBytesMean: bytes_mean, chunkBytesMax: bytes_max };
+  const format = { idAlgorithm: ids, chunker: chunker as ChunkerName, ...sizes };
+  const idKey = bytesOfHex(id_key) ?? new Uint8Array(0);
+  return [format, { idKey, gears: gears === undefined ? undefined : Buffer.from(gears, 'base64') }];
 }
 
 /** Part of a local file, hashed on its way. */

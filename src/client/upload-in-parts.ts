@@ -2,9 +2,20 @@
  * A large file sent in parts, several at once, and gone on with: after a break of the connection, a restart of the server,
  * or a new start of this client. An open upload of the same path, size and modification time is taken up again; parts that
  * it has are compared with the file by their hash, and only the others are sent. What the server stored of each part is
- * compared as well, so that in the end every byte was looked at on both sides.
+ * compared as well, so that in the end every byte was looked at on both sides. Where the source can cut as the store does,
+ * the store is asked which chunks of a part it has, and only the others are sent; the less it has, the rarer it is asked.
  */
-import type { ByteSource, Changing, FileRecord, FileService, UploadPartRecord, UploadRecord } from '../api/index.ts';
+import {
+  type ByteSource,
+  type Changing,
+  type ChunkClaim,
+  type Chunking,
+  type FileRecord,
+  type FileService,
+  HAVE_CHUNKS_MAX,
+  type UploadPartRecord,
+  type UploadRecord,
+} from '../api/index.ts';
 import { type Clock, Fault, momentOfIso, type Random, retry } from '../base/index.ts';
 
 /** The bytes of a range, read once, and their XXH3-64 (16 hex digits) when all of them were. */
@@ -17,6 +28,8 @@ export interface PartsSource {
   readonly size: number;
   /** As often as it takes. */
   readonly read: (offset: number, length: number) => HashedRun;
+  /** The chunks of a range, as a store cuts and names them; absent where the source cannot tell. */
+  readonly cut?: ((offset: number, length: number, chunking: Chunking) => Promise<readonly ChunkClaim[]>) | undefined;
   /** @throws when the file is no longer as it was: then nothing of it becomes visible. */
   readonly check: () => void;
 }
@@ -42,6 +55,9 @@ const PARTS_WANTED_MAX = 5_000;
 const ATTEMPTS_MAX = 14;
 const RETRY_DELAY_MS = 200;
 const RETRY_DELAY_MS_MAX = 5_000;
+/** Of a part, from which on it was worth asking; and after how many parts it is asked again at the latest. */
+const KNOWN_SHARE_MIN = 0.1;
+const PARTS_UNASKED_MAX = 32;
 /** Uploads that turn out not to be of this file, or vanish, before it is given up. */
 const UPLOADS_MAX = 3;
 
@@ -83,6 +99,7 @@ class Sending {
   /** The first failure ends all parts, and is what comes of it. */
   readonly #over = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #asking: Asking;
   #bytesTold = 0;
 
   constructor(service: FileService, path: string, source: PartsSource, options: PartsOptions) {
@@ -91,6 +108,7 @@ class Sending {
     this.#source = source;
     this.#options = options;
     this.#signal = AbortSignal.any([this.#over.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+    this.#asking = new Asking(service, source, this.#signal);
   }
 
   async run(): Promise<FileRecord> {
@@ -165,18 +183,17 @@ class Sending {
   async #sendPart(upload: UploadRecord, part: UploadPartRecord): Promise<void> {
     const signal = this.#signal;
     const size = Math.min(upload.part_size ?? 0, this.#source.size - part.offset);
+    const wanted = await this.#asking.ask(upload, part.part, { offset: part.offset, length: size });
     const { bytes, hash } = this.#source.read(part.offset, size);
     let told = 0;
-    const counted = async function* (tell: (bytes: number) => void): AsyncGenerator<Uint8Array> {
-      for await (const piece of bytes) {
-        yield piece;
-        told += piece.length;
-        tell(piece.length);
-      }
+    const tell = (length: number): void => {
+      told += length;
+      this.#tell(length);
     };
     try {
-      const source = counted((length) => this.#tell(length));
-      const sent = await this.#service.uploads.putPart(upload.upload_id, part.part, source, { size, signal });
+      const source = piecesIn(bytes, wanted?.runs ?? [{ offset: 0, length: size }], tell);
+      const options = { size: wanted?.bytes ?? size, isRest: wanted !== undefined, signal };
+      const sent = await this.#service.uploads.putPart(upload.upload_id, part.part, source, options);
       if (hash() !== sent.xxhash3) await this.#refuse(upload, part);
     } catch (error) {
       this.#tell(-told);
@@ -207,5 +224,93 @@ class Sending {
       !signal.aborted;
     const delays = { delayMs: RETRY_DELAY_MS, delayMsMax: RETRY_DELAY_MS_MAX };
     return retry(act, { clock, random, attemptsMax: ATTEMPTS_MAX, ...delays, isPassing, signal });
+  }
+}
+
+interface Run {
+  /** From the beginning of the part. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What is missing of a part. */
+interface Wanted {
+  readonly runs: readonly Run[];
+  readonly bytes: number;
+}
+
+/** Asks which chunks of a part the store has, as long as it has some. */
+class Asking {
+  readonly #service: FileService;
+  readonly #source: PartsSource;
+  readonly #signal: AbortSignal;
+  #chunking: Promise<Chunking | undefined> | undefined;
+  /** Parts that are sent without asking, from now on and after the next answer that finds little. */
+  #unasked = 0;
+  #pace = 0;
+
+  constructor(service: FileService, source: PartsSource, signal: AbortSignal) {
+    this.#service = service;
+    this.#source = source;
+    this.#signal = signal;
+  }
+
+  /** Undefined: all of it is to be sent. */
+  async ask(upload: UploadRecord, part: number, { offset, length }: Run): Promise<Wanted | undefined> {
+    const { cut } = this.#source;
+    if (cut === undefined || this.#unasked-- > 0) return undefined;
+    this.#unasked = 0;
+    this.#chunking ??= this.#askChunking();
+    const chunking = await this.#chunking;
+    if (chunking === undefined) return undefined;
+    const claims = await cut(offset, length, chunking);
+    if (claims.length > HAVE_CHUNKS_MAX) return undefined;
+    const options = { signal: this.#signal };
+    const { missing, missing_bytes } = await this.#service.uploads.have(upload.upload_id, part, claims, options);
+    const isWorthIt = missing_bytes <= length * (1 - KNOWN_SHARE_MIN);
+    this.#pace = isWorthIt ? 0 : Math.min(PARTS_UNASKED_MAX, Math.max(1, this.#pace * 2));
+    this.#unasked = this.#pace;
+    return missing_bytes === length ? undefined : { runs: runsOf(claims, new Set(missing)), bytes: missing_bytes };
+  }
+
+  async #askChunking(): Promise<Chunking | undefined> {
+    try {
+      return await this.#service.uploads.chunking({ signal: this.#signal });
+    } catch (error) {
+      // A store whose names prove nothing.
+      if (Fault.is(error, 'unsupported')) return undefined;
+      throw error;
+    }
+  }
+}
+
+function runsOf(claims: readonly ChunkClaim[], missing: ReadonlySet<number>): readonly Run[] {
+  const runs: Run[] = [];
+  let offset = 0;
+  for (const [index, { size: length }] of claims.entries()) {
+    if (missing.has(index)) runs.push({ offset, length });
+    offset += length;
+  }
+  return runs;
+}
+
+/** Of all bytes of a part those in the runs; the others are read, and left out. */
+async function* piecesIn(
+  bytes: ByteSource,
+  runs: readonly Run[],
+  tell: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  let [at, number] = [0, 0];
+  for await (const piece of bytes) {
+    const end = at + piece.length;
+    for (let run = runs[number]; run !== undefined && run.offset < end; run = runs[number]) {
+      const from = Math.max(at, run.offset);
+      const to = Math.min(end, run.offset + run.length);
+      if (to > from) yield piece.subarray(from - at, to - at);
+      if (run.offset + run.length > end) break;
+      number++;
+    }
+    tell(piece.length);
+    at = end;
   }
 }
