@@ -176,6 +176,8 @@ export interface PruneOptions extends CallOptions {
 export interface RestoreTreeOptions extends CallOptions {
   /** Plan, and change nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Also when something would be lost that nothing else keeps; `conflict` names it otherwise. */
+  readonly force?: boolean | undefined;
 }
 
 export interface ChangesQuery extends CallOptions {

@@ -189,6 +189,11 @@ export const RestorePlan = Type.Object(
       { description: 'Each of them, up to 1,000.' },
     ),
     changes_more: Type.Integer({ description: 'How many more there are.' }),
+    losses: Type.Array(
+      Type.Object({ path: Type.String(), what: Type.String({ description: 'What of it: symlink, attributes, …' }) }),
+      { description: 'What nothing else keeps and would be lost for good, up to 1,000: refused without `force`.' },
+    ),
+    losses_more: Type.Integer(),
     dry_run: Type.Boolean(),
   },
   { $id: 'RestorePlan' },

@@ -364,6 +364,8 @@ const GcPauseBody = Type.Object(
   { $id: 'GcPauseBody', additionalProperties: false },
 );
 
+const forced = flag('Also when something would be lost that nothing else keeps; 409 `conflict` names it otherwise.');
+
 const TreeRestoreBody = Type.Object(
   {
     at: Type.String({
@@ -373,11 +375,12 @@ const TreeRestoreBody = Type.Object(
     }),
     path: Type.Optional(PathText),
     dry_run: dryRun,
+    force: forced,
   },
   closed,
 );
 
-const UndoBody = Type.Object({ commit: Id, dry_run: dryRun }, closed);
+const UndoBody = Type.Object({ commit: Id, dry_run: dryRun, force: forced }, closed);
 
 const CheckBody = Type.Object(
   {

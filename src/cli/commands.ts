@@ -288,6 +288,12 @@ export const VERSIONS_FLAGS = {
   },
 } as const satisfies OptionTable;
 
+const FORCED = {
+  type: SWITCH,
+  default: false,
+  doc: 'Also when something would be lost that nothing else keeps.',
+} as const;
+
 export const SNAPSHOT_FLAGS = {
   keep: {
     type: { kind: 'text', shown: 'RULES' },
@@ -299,12 +305,18 @@ export const SNAPSHOT_FLAGS = {
     default: undefined,
     doc: 'prune: only what this schedule made.',
   },
+  force: { ...FORCED, doc: 'restore: also when something would be lost that nothing else keeps.' },
   dry_run: DRY_RUN,
 } as const satisfies OptionTable;
 
-export const RESTORE_FLAGS = { at: AT, lock_token: LOCK_TOKEN, dry_run: DRY_RUN } as const satisfies OptionTable;
+export const RESTORE_FLAGS = {
+  at: AT,
+  lock_token: LOCK_TOKEN,
+  force: FORCED,
+  dry_run: DRY_RUN,
+} as const satisfies OptionTable;
 
-export const UNDO_FLAGS = { dry_run: DRY_RUN } as const satisfies OptionTable;
+export const UNDO_FLAGS = { force: FORCED, dry_run: DRY_RUN } as const satisfies OptionTable;
 
 export const LOG_FLAGS = {
   limit: {
@@ -753,7 +765,7 @@ export const COMMANDS: readonly Command[] = [
     verb: 'restore',
     summary: 'Make an older version of a file the current one, or bring a path back to a moment',
     details: [
-      'With --at WHEN, or PATH@WHEN with a time or an age, PATH (a file, a folder with all that is in it, / for everything) becomes what it was then, in one commit that can be undone: what is replaced or removed is kept as older versions. --dry-run lists what would be done: + comes back, - goes, ~ changes, > moves.',
+      'With --at WHEN, or PATH@WHEN with a time or an age, PATH (a file, a folder with all that is in it, / for everything) becomes what it was then, in one commit that can be undone: what is replaced or removed is kept as older versions. The plan is printed before it is done, with --dry-run alone: + comes back, - goes, ~ changes, > moves, ! would be lost. It is refused where something would be lost that nothing else keeps, neither a version nor history.keep nor a snapshot (links, special files, folders, attributes), unless --force is given.',
       'The restored content is a new version; nothing is lost. Say PATH and VERSION as two words, or PATH@VERSION as one. Where a file took the place of another, `versions` lists some as FILE:VERSION, because the number alone means the newer file: say it like that. With FILE:VERSION the version of a removed file can be brought back to PATH, too, as long as it is kept.',
       'PATH alone brings back what was removed there: a file with its newest version, anything else as it was right before. Where several things of that name were removed, they are named, and you say which; `ls --deleted` lists them too.',
     ],

@@ -75,6 +75,8 @@ const NOW = '2026-01-01T00:00:00.000Z';
 
 const PLAN: RestorePlan = {
   ...{ path: '', commit: 7, added: 1, removed: 0, changed: 1, moved: 1, changes_more: 0, dry_run: false },
+  losses: [{ path: '/d/link', what: 'symlink' }],
+  losses_more: 0,
   changes: [
     { change: 'added', path: '/d/gone', kind: 'file' },
     { change: 'changed', path: '/d/f', kind: 'file' },

@@ -96,7 +96,8 @@ test('going back prints its plan, by snapshot, by moment and by commit; the log 
   assert.equal(await stage.run('snapshot', 'diff', 's'), 1);
   assert.deepEqual(stage.stdout.lines, ['~ d/f  (content)', '+ d/g']);
   assert.equal(await stage.run('diff', '--stored', '/d', '/d'), 0);
-  const plan = ['+ /d/gone', '~ /d/f', '> /d/a/  (from /d/b)'];
+  const lost = '! /d/link  (symlink: nothing else keeps it, --force loses it)';
+  const plan = ['+ /d/gone', '~ /d/f', '> /d/a/  (from /d/b)', lost];
   assert.equal(await stage.run('snapshot', 'restore', '-n', 's', '/d'), 0);
   assert.deepEqual(stage.stdout.lines, plan);
   assert.match(stage.stderr.text, /would be 1 added, 0 removed, 1 changed, 1 moved/);
@@ -107,7 +108,13 @@ test('going back prints its plan, by snapshot, by moment and by commit; the log 
   assert.equal(await stage.run('undo', 'seven'), 2);
   assert.deepEqual(
     stage.service.calls.filter((call) => /Tree|undo/.test(call)),
-    ['restoreTree /d s', 'restoreTree /d 2025-12-31T22:00:00.000Z', 'restoreTree /d s', 'undo 7'],
+    // Planned first, then done.
+    [
+      'restoreTree /d s',
+      ...['restoreTree /d 2025-12-31T22:00:00.000Z', 'restoreTree /d 2025-12-31T22:00:00.000Z'],
+      ...['restoreTree /d s', 'restoreTree /d s'],
+      ...['undo 7', 'undo 7'],
+    ],
   );
   assert.equal(await stage.run('log', '/d'), 0);
   assert.deepEqual(stage.stdout.lines.slice(1), ['    move /b  (from /a)', '    write /f @3', '    … and 2 more']);

@@ -299,11 +299,17 @@ export class HttpFileService implements FileService {
   }
 
   async restoreTree(path: string | undefined, at: string, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
-    return this.#json('treeRestore', { json: { at, path, dry_run: options.dryRun }, signal: options.signal });
+    return this.#json('treeRestore', {
+      json: { at, path, dry_run: options.dryRun, force: options.force },
+      signal: options.signal,
+    });
   }
 
   async undo(commit: number, options: RestoreTreeOptions = {}): Promise<RestorePlan> {
-    return this.#json('undo', { json: { commit, dry_run: options.dryRun }, signal: options.signal });
+    return this.#json('undo', {
+      json: { commit, dry_run: options.dryRun, force: options.force },
+      signal: options.signal,
+    });
   }
 
   async changes({ signal, waitMs, ...query }: ChangesQuery = {}): Promise<ChangePage> {

@@ -699,7 +699,16 @@ class FakeFileService implements FileService {
       return { change, path: goal === '/' ? key || '/' : `${goal}${key}`, kind: 'file' } as const;
     });
     const isDry = options.dryRun === true;
-    const plan = { path: goal, commit, ...counts, changes, changes_more: 0, dry_run: isDry };
+    const plan = {
+      path: goal,
+      commit,
+      ...counts,
+      changes,
+      changes_more: 0,
+      losses: [],
+      losses_more: 0,
+      dry_run: isDry,
+    };
     if (isDry || differing.length === 0) return plan;
     const clone = cloneOf(was, now?.parent);
     if (now === undefined || now.parent === undefined) this.#root.children = clone.children;

@@ -72,13 +72,13 @@ export const snapshotHandlers = {
     return { kind: 'json', status: 200, json: await exchange.service.pruneSnapshots(options) };
   },
   treeRestore: async (exchange) => {
-    const { at, path, dry_run } = await exchange.body();
-    const options = { dryRun: dry_run ?? false, signal: exchange.signal };
+    const { at, path, dry_run, force } = await exchange.body();
+    const options = { dryRun: dry_run ?? false, force, signal: exchange.signal };
     return { kind: 'json', status: 200, json: await exchange.service.restoreTree(path, at, options) };
   },
   undo: async (exchange) => {
-    const { commit, dry_run } = await exchange.body();
-    const options = { dryRun: dry_run ?? false, signal: exchange.signal };
+    const { commit, dry_run, force } = await exchange.body();
+    const options = { dryRun: dry_run ?? false, force, signal: exchange.signal };
     return { kind: 'json', status: 200, json: await exchange.service.undo(commit, options) };
   },
   log: async ({ service, query, signal }) => ({

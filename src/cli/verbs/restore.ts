@@ -10,7 +10,7 @@ import type { Context } from '../context.ts';
 import { shownMoment } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { placeOf } from '../past.ts';
-import { sayPlan } from '../say-plan.ts';
+import { planThenDo } from '../say-plan.ts';
 import { shownName } from '../show-record.ts';
 import { storedPath } from '../stored.ts';
 import { wayBack } from './ls.ts';
@@ -39,7 +39,8 @@ export async function run(given: RestoreGiven, context: Context): Promise<ExitCo
 async function toMoment(path: string, at: string, { flags }: RestoreGiven, context: Context): Promise<ExitCode> {
   const service = await context.reach();
   const { say, signal } = context;
-  await sayPlan(say, await service.restoreTree(path, at, { dryRun: flags.dry_run, signal }));
+  const { force } = flags;
+  await planThenDo(say, flags.dry_run, (dryRun) => service.restoreTree(path, at, { dryRun, force, signal }));
   return EXIT.ok;
 }
 

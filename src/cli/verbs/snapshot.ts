@@ -7,7 +7,7 @@ import type { Context } from '../context.ts';
 import { inTable, shownMoment } from '../display.ts';
 import { eachWord } from '../each.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { sayPlan } from '../say-plan.ts';
+import { planThenDo } from '../say-plan.ts';
 import { shownName } from '../show-record.ts';
 import { storedPath } from '../stored.ts';
 import { diffMoments } from './diff.ts';
@@ -119,11 +119,9 @@ async function restore(
 ): Promise<ExitCode> {
   onlyWords(words, 1, 2, 'restore NAME [PATH]');
   const [name = '', path] = words;
-  const options = { dryRun: flags.dry_run, signal: context.signal };
-  await sayPlan(
-    context.say,
-    await service.restoreTree(path === undefined ? undefined : storedPath(path), name, options),
-  );
+  const folder = path === undefined ? undefined : storedPath(path);
+  const options = { force: flags.force, signal: context.signal };
+  await planThenDo(context.say, flags.dry_run, (dryRun) => service.restoreTree(folder, name, { ...options, dryRun }));
   return EXIT.ok;
 }
 

@@ -4,7 +4,7 @@ import type { Given } from '../command.ts';
 import type { UNDO_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { sayPlan } from '../say-plan.ts';
+import { planThenDo } from '../say-plan.ts';
 
 export async function run(given: Given<typeof UNDO_FLAGS>, context: Context): Promise<ExitCode> {
   const word = given.words[0] ?? '';
@@ -12,6 +12,7 @@ export async function run(given: Given<typeof UNDO_FLAGS>, context: Context): Pr
   if (!Number.isSafeInteger(commit) || commit < 1)
     throw new Fault('invalid', 'Say the number of the commit; `holdfast log` lists them.', { commit: word });
   const service = await context.reach();
-  await sayPlan(context.say, await service.undo(commit, { dryRun: given.flags.dry_run, signal: context.signal }));
+  const { dry_run, force } = given.flags;
+  await planThenDo(context.say, dry_run, (dryRun) => service.undo(commit, { dryRun, force, signal: context.signal }));
   return EXIT.ok;
 }

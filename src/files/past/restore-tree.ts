@@ -1,7 +1,7 @@
 /**
  * Bringing a folder, a file or everything back to a moment of the past, in one commit. What is there now is compared with
  * what was, folder by folder; what is equal stays untouched. What was replaced or removed by it is kept as versions and
- * can be undone.
+ * can be undone; where something would be lost for good it is refused (losses.ts).
  */
 import { joinPath, type Path, type RestorePlan, type RestoreTreeOptions, textOfPath } from '../../api/index.ts';
 import { compareBytes, Fault } from '../../base/index.ts';
@@ -10,6 +10,7 @@ import type { Caller, Context, Space } from '../context.ts';
 import { type Decision, decide } from '../decide.ts';
 import { changeOf } from '../plan.ts';
 import { entriesOf, type Found, findPath, getPath, getPlace } from '../tree.ts';
+import { Losses } from './losses.ts';
 import { mustBeShown, type Scope } from './moments.ts';
 import { Rewrite } from './rewrite.ts';
 
@@ -108,6 +109,8 @@ export async function decideRewrite(
     building.use(rewrite);
     const about = await fill(rewrite);
     const { lines, counts } = rewrite;
+    const losses = await Losses.open(context, space, now);
+    await rewrite.tellLosses(losses);
     const told = counts.added + counts.removed + counts.changed + counts.moved;
     const answer: RestorePlan = {
       path: about.path,
@@ -115,9 +118,12 @@ export async function decideRewrite(
       ...counts,
       changes: lines,
       changes_more: told - lines.length,
+      losses: [...losses.all],
+      losses_more: losses.more,
       dry_run: isDry,
     };
     if (isDry || told === 0) return { answer };
+    if (options.force !== true) losses.refuse(what);
     const change = changeOf(space, about.caller, about.kind, now, await rewrite.parts());
     // From here on whoever decides again, or has failed, gives up what was built; a commit keeps it.
     const owned = building.move();

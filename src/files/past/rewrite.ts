@@ -29,6 +29,7 @@ import { abandonFolder, buildHidden, type HiddenBuild } from '../copy.ts';
 import { expectEntry, expectNode, itemOf, keptVersion, type Parts } from '../plan.ts';
 import { attributeRows, kindOf } from '../record.ts';
 import { nodeRow } from '../tree.ts';
+import type { Losses } from './losses.ts';
 import { contentOfPast, isSameBytes } from './past-content.ts';
 
 /** Rows of the change that links everything; more is refused. */
@@ -97,6 +98,10 @@ export class Rewrite implements AsyncDisposable {
   readonly #freed = new Set<string>();
   /** Nodes that are as they were, times included. */
   readonly #restored = new Set<NodeId>();
+  /** Where nodes that change or go stand, and folders that go. */
+  readonly #paths = new Map<NodeId, Path>();
+  readonly #goneFolders: { readonly path: Path; readonly node: NodeRow }[] = [];
+  readonly #goneAttributes: { readonly path: Path; readonly row: AttributeRow }[] = [];
   readonly #losing: { readonly parent: NodeId; readonly isFolder: boolean }[] = [];
   #liveBytes = 0;
   #historyBytes = 0;
@@ -130,9 +135,11 @@ export class Rewrite implements AsyncDisposable {
     const attributes = await this.#attributeChanges(live, past);
     if (!hasContent && attributes.length === 0 && isSameRest(live, past)) return;
     const draft = this.#draft(live);
+    this.#paths.set(live.node, path);
     if (hasContent) await this.#replaceContent(draft, past);
     draft.after = { ...draft.after, ...restOf(past), ...this.#changed() };
     this.#addAttributes(attributes);
+    await this.#noteAttributes(path, live, attributes);
     const kind = hasContent ? CHANGE_KIND.restore : CHANGE_KIND.attributes;
     this.#items.push(itemOf(draft.after, kind, {}));
     this.#line({ change: 'changed', path: textOfPath(path), kind: kindOf(live) });
@@ -230,12 +237,35 @@ export class Rewrite implements AsyncDisposable {
     this.#items.push(itemOf(node, CHANGE_KIND.remove, { before: { parent, name } }));
     this.#line({ change: 'removed', path: textOfPath(path), kind: kindOf(node) });
     if (node.kind === NODE_KIND.folder) {
+      this.#goneFolders.push({ path, node });
       const row = { space, kind: REAP_KIND.folder, target: node.node, owner: '', died: THIS_COMMIT };
       this.#puts.push({ table: 'reaps', mode: 'insert', row });
       return;
     }
     const draft = this.#draft(node);
+    this.#paths.set(node.node, path);
     draft.after = { ...draft.after, links: draft.after.links - 1, ...this.#changed() };
+  }
+
+  async #noteAttributes(path: Path, live: NodeRow, changes: readonly (Put | Delete)[]): Promise<void> {
+    if (changes.length === 0) return;
+    const { context, space } = this.#options;
+    const names = changes.map((change) => ('row' in change ? (change.row as AttributeRow).name : change.key.at(-1)));
+    for (const row of await attributeRows(context, space, live))
+      if (names.some((name) => name instanceof Uint8Array && equalBytes(name, row.name)))
+        this.#goneAttributes.push({ path, row });
+  }
+
+  /** What of it would be lost for good; everything has been settled. */
+  async tellLosses(losses: Losses): Promise<void> {
+    for (const { path, node } of this.#goneFolders) await losses.removedFolder(path, node);
+    for (const { path, row } of this.#goneAttributes) losses.attribute(path, row.name, row.born);
+    for (const { before, after, isNew } of this.#drafts.values()) {
+      const path = this.#paths.get(before.node);
+      if (isNew || path === undefined) continue;
+      if (after.kind !== NODE_KIND.folder && after.links <= 0) await losses.removed(path, before);
+      else losses.changed(path, before, after);
+    }
   }
 
   async #make(wanted: Wanted): Promise<void> {
