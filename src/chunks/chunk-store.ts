@@ -276,6 +276,11 @@ export interface ChunkStore extends AsyncDisposable {
   cuttingKeys(): CuttingKeys;
   newWriter(options: WriterOptions): ContentWriter;
   /**
+   * The draft of 1 to INLINE_BYTES_MAX bytes that are to stand in their row: what a writer would make of them, at once
+   * and with nothing to dispose. @throws Fault `full`.
+   */
+  keepInline(plain: Uint8Array, level: CompressionLevel): Maybe<Draft>;
+  /**
    * Takes small files, at most `filesMax` with at most `bytesMax` bytes in all, without their bytes passing through the
    * caller, or with their bytes in memory: threads read and encode them. Undefined for a file that is not as it was looked at, that cannot be read, or
    * that needs a closer look than this: hand its bytes to a writer. Absent where there are no threads.

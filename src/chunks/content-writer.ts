@@ -13,6 +13,7 @@ import { cutAt } from './batch.ts';
 import { BlockStream } from './block-stream.ts';
 import {
   type ChunkFormat,
+  type CompressionLevel,
   type ContentSummary,
   type ContentWriter,
   type Draft,
@@ -496,17 +497,10 @@ export class StreamWriter implements ContentWriter {
   }
 
   #keepInline(): void {
-    const { realm, idOf } = this.#context;
-    const { level } = this.#options;
     const plain = this.#gathered.subarray(0, this.#gatheredLength);
     this.#draftedBytes = plain.length;
     if (plain.length === 0) return;
-    if (plain.every((byte) => byte === 0)) {
-      this.#keepHole(0, plain.length);
-      return;
-    }
-    const record = encodeRecord({ realm, id: idOf(plain), plainLength: plain.length }, plain, level);
-    this.#drafts.push({ draft: { kind: 'inline', offset: 0, length: plain.length, record }, chunk: undefined });
+    this.#drafts.push({ draft: inlineDraft(this.#context, plain, this.#options.level), chunk: undefined });
   }
 
   async #waitForDrafts(): Promise<void> {
@@ -548,6 +542,18 @@ export class StreamWriter implements ContentWriter {
     // Whatever the row names by now: this record was written from bytes whose id was just computed.
     return { table: 'chunks', mode: 'replace', row };
   }
+}
+
+/** Of at least one byte: its record, or a hole when it has nothing but zeros. */
+export function inlineDraft(
+  { realm, idOf }: Pick<WriterContext, 'realm' | 'idOf'>,
+  plain: Uint8Array,
+  level: CompressionLevel,
+): Draft {
+  const { length } = plain;
+  if (plain.every((byte) => byte === 0)) return { kind: 'hole', offset: 0, length };
+  const record = encodeRecord({ realm, id: idOf(plain), plainLength: length }, plain, level);
+  return { kind: 'inline', offset: 0, length, record };
 }
 
 function chunkOf(found: Known | undefined): NewChunk | undefined {

@@ -3,7 +3,7 @@
  * at the first write, indexes at the first read, threads start with the first batch worth one; so that a command that
  * reads one small file pays for nothing else.
  */
-import { assert, type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
+import { assert, type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns, then } from '../base/index.ts';
 import type { Change, ChunkId, MetaReader, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { adoptPacks, forgetCollected } from './adopt-packs.ts';
@@ -14,7 +14,7 @@ import { type Chunker, checkChunkFormat, newChunker, windowBytesOf } from './chu
 import { Collector, type CollectStep } from './collector.ts';
 import { Compressibility } from './compressibility.ts';
 import { bufferOf } from './content-hash.ts';
-import { StreamWriter, type WriterContext } from './content-writer.ts';
+import { inlineDraft, StreamWriter, type WriterContext } from './content-writer.ts';
 import { cuttingKeysOf } from './cutting.ts';
 import { DecodeThreads } from './decode-threads.ts';
 import { Encoder } from './encoder.ts';
@@ -216,6 +216,10 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
       const writer = new StreamWriter(writerContext, writerOptions);
       writers.add(writer);
       return writer;
+    },
+    keepInline(plain, level) {
+      if (closing !== undefined) throw closingFault();
+      return then(writerContext.requireRoom(plain.length, true), () => inlineDraft(writerContext, plain, level));
     },
     ...(options.workerCount === 0
       ? {}

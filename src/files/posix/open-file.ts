@@ -17,6 +17,7 @@ import {
   type ContentSummary,
   type ContentWriter,
   INLINE_BYTES_MAX,
+  xxh3Of,
 } from '../../chunks/index.ts';
 import {
   CHANGE_KIND,
@@ -47,6 +48,8 @@ const STEP_DRAFTS = 500;
 const SMALL_BYTES = 16 * 1024;
 /** Pieces of chunks shorter than this are always stored together with what is written beside them. */
 const TINY_BYTES = 2 * 1024;
+/** Extents looked at around a short run; where more are, it is stored the long way. */
+const NEAR_EXTENTS = 4;
 /** Runs in rows that lie one behind the other are stored together when they are this many. */
 const TOGETHER_EXTENTS = 8;
 /** Bytes that one read decodes in its own turn at most; a longer one must not hold up everybody else. */
@@ -129,6 +132,8 @@ export class OpenFile {
   #hasManyExtents = false;
   /** No extent of the content reaches behind this. */
   #extentEnd: number;
+  /** The run in a row that was stored last, when nothing came after: where it ends, with how many such before it. */
+  #tail: { readonly content: ContentId; readonly end: number; readonly count: number } | undefined;
 
   constructor(host: FileHost, row: NodeRow, options: { readonly isNew: boolean }) {
     this.#host = host;
@@ -263,6 +268,7 @@ export class OpenFile {
     const left = this.#extents(this.row.size, Number.MAX_SAFE_INTEGER, STEP_EXTENTS);
     if (left.length > 0) this.#addExtents(cutOut(left, this.row.size, Number.MAX_SAFE_INTEGER));
     this.#isEndClean = left.length < STEP_EXTENTS;
+    if (this.#isEndClean) this.#extentEnd = Math.min(this.#extentEnd, this.row.size);
   }
 
   #extents(offset: number, end: number, limit?: number): readonly ExtentRow[] {
@@ -382,8 +388,87 @@ export class OpenFile {
         this.save();
         return undefined;
       }
+      try {
+        if (isLast && this.#storeRow()) return undefined;
+      } catch (error) {
+        return this.#lose(error);
+      }
       return this.#drain(isLast).catch((error: unknown) => this.#lose(error));
     });
+  }
+
+  /**
+   * Stores one short run that is all there is and stands in its row, with nothing to wait for: most files of a source
+   * tree, and most synced writes of a database, are that. False when it is not so simple.
+   */
+  #storeRow(): boolean {
+    const run = this.#isOwn && !this.isGone && this.#stream === undefined ? this.buffer.only : undefined;
+    if (run === undefined || run.bytes.length > INLINE_BYTES_MAX || isPromise(this.#host.room())) return false;
+    const { offset, bytes } = run;
+    const end = offset + bytes.length;
+    const alone = this.#aloneAt(offset, end);
+    if (alone === undefined) return false;
+    const draft = this.#host.context.chunks.keepInline(bytes, this.#host.levelOf(this.row));
+    if (isPromise(draft)) {
+      // Whoever stores it the long way meets its fault.
+      draft.catch(() => {});
+      return false;
+    }
+    const cut = cutOut(alone.covered, offset, end);
+    const extents = extentsOfDrafts(this.#host.space, this.#content, [draft], offset, 'replace');
+    const parts = { puts: [...cut.puts, ...extents], deletes: cut.deletes };
+    this.#extentEnd = Math.max(this.#extentEnd, end);
+    this.#hash = offset === 0 && bytes.length === this.row.size ? xxh3Of(bytes) : null;
+    if (this.#isContentChanged) this.save(parts);
+    else this.#addExtents(parts);
+    const isRow = draft.kind === 'inline';
+    this.#tail = isRow ? { content: this.#content, end, count: alone.rowsBefore + 1 } : undefined;
+    this.buffer.freeze();
+    this.buffer.stored();
+    return true;
+  }
+
+  /**
+   * What a short run at `[offset, end)` covers, and how many runs in rows lie one behind the other right before it, where
+   * it is to be stored by itself; undefined when it is to be stored together with neighbours (#beforeOf, #endStream say
+   * when), or that would take a long look. Mostly one look into the extents, and none behind the last run that was stored.
+   */
+  #aloneAt(offset: number, end: number): { covered: readonly ExtentRow[]; rowsBefore: number } | undefined {
+    const known = this.#tail?.content === this.#content && this.#tail.end === offset ? this.#tail.count : undefined;
+    if (offset >= this.#extentEnd && (known !== undefined || offset > this.#extentEnd || offset === 0)) {
+      const rowsBefore = known ?? 0;
+      return rowsBefore < TOGETHER_EXTENTS ? { covered: [], rowsBefore } : undefined;
+    }
+    const near = this.#behind(end, NEAR_EXTENTS);
+    const [after] = near;
+    if (after?.offset === end && after.length < TINY_BYTES) return undefined;
+    const last = near.at(-1);
+    if (near.length === NEAR_EXTENTS && last !== undefined && last.offset >= offset) return undefined;
+    const covered = near.filter((extent) => extent.offset < end && extent.offset + extent.length > offset).reverse();
+    const before = near.find((extent) => extent.offset + extent.length <= offset);
+    if (before === undefined || before.offset + before.length !== offset || before.length >= SMALL_BYTES)
+      return { covered, rowsBefore: 0 };
+    if (before.kind !== EXTENT_KIND.inline) return before.length < TINY_BYTES ? undefined : { covered, rowsBefore: 0 };
+    const rowsBefore = known ?? this.#rowsBefore(offset);
+    return rowsBefore < TOGETHER_EXTENTS ? { covered, rowsBefore } : undefined;
+  }
+
+  /** Extents that begin at `offset` or before it, the nearest first. */
+  #behind(offset: number, limit: number): readonly ExtentRow[] {
+    const prefix = [this.row.space, this.#content] as const;
+    return this.#host.rows.scan('extents', { prefix, from: [offset], limit, reverse: true });
+  }
+
+  /** Runs in rows, one behind the other, that end at `offset`. */
+  #rowsBefore(offset: number): number {
+    let end = offset;
+    let count = 0;
+    for (const extent of this.#behind(offset - 1, TOGETHER_EXTENTS)) {
+      if (extent.offset + extent.length !== end || extent.kind !== EXTENT_KIND.inline) break;
+      end = extent.offset;
+      count++;
+    }
+    return count;
   }
 
   /** What could not be stored is given up, as a disk would: the fault stays for whoever asks whether it is durable. */
@@ -495,6 +580,7 @@ export class OpenFile {
 
   /** Changes extents; the hash of the whole does not hold from then on. */
   #addExtents(parts: { readonly puts: readonly Put[]; readonly deletes?: readonly Delete[] }): void {
+    this.#tail = undefined;
     this.#host.add({ ...parts, puts: [...this.#contentRow(null), ...parts.puts] });
   }
 
@@ -515,6 +601,7 @@ export class OpenFile {
       const extents = extentsOfDrafts(this.#host.space, this.#content, drafts, stream.start, 'replace');
       const parts = { puts: [...puts, ...cut.puts, ...extents], deletes: cut.deletes };
       stream.stored = end;
+      this.#tail = undefined;
       this.#extentEnd = Math.max(this.#extentEnd, end);
       const isSavedToo = summary !== undefined && stream.writer.readyCount === 0 && this.#isContentChanged;
       if (isSavedToo && !this.isGone) {

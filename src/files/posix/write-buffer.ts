@@ -52,6 +52,14 @@ export class WriteBuffer {
     return this.#runs.length > 0;
   }
 
+  /** All there is, when that is one run that nothing has been done about yet. */
+  get only(): Written | undefined {
+    const [run] = this.#runs;
+    if (run === undefined || this.#runs.length > 1 || this.#frozen.length > 0 || this.#held.length > 0)
+      return undefined;
+    return { offset: run.offset, bytes: run.bytes.subarray(0, run.length) };
+  }
+
   get runCount(): number {
     return this.#runs.length;
   }
