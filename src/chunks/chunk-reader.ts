@@ -624,7 +624,7 @@ function damagedChunk(located: Located, why: string, cause?: unknown): Fault {
   const chunk = hexOf(located.id);
   return new Fault(
     'corrupt',
-    `A chunk is damaged: ${why} (pack ${pack}, object ${object}, offset ${place.offset}). \`holdfast check\` lists the files that need it.`,
+    `A chunk is damaged: ${why} (pack ${pack}, object ${object}, offset ${place.offset}).`,
     { chunk, pack, object, offset: place.offset, damage: 'chunk-damaged' },
     cause,
   );

@@ -2,7 +2,7 @@
  * The one place where the command line meets the room that composes stores: its functions in the narrow shape that the
  * verbs know. Loaded only by commands that need a store or the configuration.
  */
-import { Fault, rowsOfOptions } from '../base/index.ts';
+import { Fault, logTo, rowsOfOptions } from '../base/index.ts';
 import {
   bannerOf,
   initStore,
@@ -15,13 +15,26 @@ import {
 } from '../server/index.ts';
 import type { RunningServer, ServerRoom, ServeWishes } from './server-room.ts';
 
+/** The event of a chunk whose damaged record was replaced by bytes that came. */
+const HEALED = 'chunks.healed';
+
+function healedSentence(count: number): string {
+  const chunks = count === 1 ? 'a damaged chunk' : `${count} damaged chunks`;
+  return `healed ${chunks}: the bytes that came took the place of what was damaged, for every file that shares it.`;
+}
+
 export const serverRoom: ServerRoom = {
   options: SERVER_OPTIONS,
   async reach(asked, { command, signal }) {
-    const reached = await reachStore({ config: await loadConfig(asked), command, signal });
+    let healed = 0;
+    const log = logTo(({ event }) => {
+      if (event === HEALED) healed++;
+    }, 'warn');
+    const reached = await reachStore({ config: await loadConfig(asked), command, signal, log });
     const { service, through, where } = reached;
     const folder = through === 'server' ? undefined : where;
-    return { service, folder, [Symbol.asyncDispose]: () => reached[Symbol.asyncDispose]() };
+    const notices = (): readonly string[] => (healed === 0 ? [] : [healedSentence(healed)]);
+    return { service, folder, notices, [Symbol.asyncDispose]: () => reached[Symbol.asyncDispose]() };
   },
   async makeStore(asked) {
     const { values } = await loadConfig(asked);

@@ -99,7 +99,7 @@ async function runParsed(parsed: Parsed, say: Say, around: Surroundings): Promis
     return EXIT.ok;
   }
   if (parsed.kind === 'help') return sayHelp(parsed.command, say);
-  await using stores = new Stores(parsed, around);
+  await using stores = new Stores(parsed, say, around);
   const context: Context = {
     reach: async () => presentingLock(await stores.reach(), parsed.flags),
     storeFolder: () => stores.folder(),
@@ -137,10 +137,12 @@ async function sayHelp(command: Command | undefined, say: Say): Promise<ExitCode
 class Stores implements AsyncDisposable {
   readonly #parsed: Extract<Parsed, { kind: 'run' }>;
   readonly #around: Surroundings;
+  readonly #say: Say;
   #reached: Promise<ReachedStore> | undefined;
 
-  constructor(parsed: Extract<Parsed, { kind: 'run' }>, around: Surroundings) {
+  constructor(parsed: Extract<Parsed, { kind: 'run' }>, say: Say, around: Surroundings) {
     this.#parsed = parsed;
+    this.#say = say;
     this.#around = around;
   }
 
@@ -164,5 +166,6 @@ class Stores implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const reached = await this.#reached?.catch(() => undefined);
     await reached?.[Symbol.asyncDispose]();
+    for (const notice of reached?.notices?.() ?? []) await this.#say.note(`holdfast: ${notice}`);
   }
 }

@@ -17,6 +17,8 @@ export interface ReachedStore extends AsyncDisposable {
   readonly service: FileService;
   /** The folder on this machine that holds it; unknown when a server was asked. */
   readonly folder?: string | undefined;
+  /** What this process did besides, that whoever runs it should know; asked once it is let go. */
+  readonly notices?: (() => readonly string[]) | undefined;
 }
 
 export interface MadeStore {

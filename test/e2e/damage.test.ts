@@ -105,6 +105,7 @@ test('a damaged file that is put again heals, also where it is shared, and the c
   // What looks the same is kept without being read, so it has to be asked for.
   const again = await holdfast(['put', '--store', store, '--again', source, '/in']);
   assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stderr, /healed (a damaged chunk|\d+ damaged chunks): the bytes that came/);
   for (const [file, hash] of [...hashes, ['/shared', hashes.get('/in/f3')] as const]) {
     const back = await holdfast(['cat', '--store', store, file]);
     assert.equal(sha256(back.stdout), hash, back.stderr);

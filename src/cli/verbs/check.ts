@@ -73,7 +73,8 @@ function rebuiltLines({ asOf, rows, passedOver, packs, newerChunks, newerBytes, 
     lines.push(
       `lost is what came after that: ${counted(newerChunks, 'chunk')} (${shownBytes(newerBytes)}) in the packs have no name`,
     );
-  else lines.push('the packs hold no content that came after that');
+  else
+    lines.push('the packs hold no content that came after that; what was only named, moved or removed since is lost');
   if (packs.missing > 0) lines.push(`${counted(packs.missing, 'pack')} that it names are gone`);
   if (keptAt !== undefined) lines.push(`the old metadata is kept in ${keptAt}`);
   return lines;

@@ -103,9 +103,15 @@ export async function nameFile(
   const path = textOfPath(found.path);
   const sharing = await sharingOf(context, space, error);
   const others = sharing.files.filter((other) => other !== path);
-  const sentence = `${path} cannot be read: ${error.message} ${sharedBy(others, sharing)}`;
+  const sentence = `${path} cannot be read: ${error.message} ${sharedBy(others, sharing)}${mendingOf(context)}`;
   const more = sharing.more > 0 ? { files_more: sharing.more } : {};
   return new Fault('corrupt', sentence, { ...error.about, path, files: [path, ...others], ...more }, error);
+}
+
+/** What heals it, for every file that shares it: bytes that prove by their id what they are. */
+function mendingOf({ chunks }: View): string {
+  const isProof = chunks.format.idAlgorithm !== 'xxh3-128';
+  return isProof ? ' Put the file again, or run `holdfast repair --from COPY`.' : '';
 }
 
 const NOBODY: Sharing = { files: [], more: 0, isAll: false };
