@@ -306,6 +306,11 @@ export interface ChunkStore extends AsyncDisposable {
     slices: SliceSource | AsyncIterable<ChunkSlice> | Iterable<ChunkSlice>,
     options?: ReadAllOptions,
   ): AsyncIterable<Uint8Array>;
+  /**
+   * Chunks that die from now on are not collected until it is disposed: for who has a list of chunks and reads it with
+   * several calls. `readAll` does it by itself, for its own time.
+   */
+  beginReading(): Disposable;
   /** Plain, verified bytes of an inline record. @throws Fault `corrupt`. */
   readInline(record: Uint8Array): Uint8Array;
   /**

@@ -235,6 +235,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     read: (id, readOptions) => reader.read(id, readOptions),
     readNow: (id) => reader.readNow(id),
     readAll: (slices, readOptions) => reader.readAll(slices, readOptions),
+    beginReading: () => readings.begin(),
     readInline: (record) => readInline(record, idOf),
     sync,
     async verify(verifyOptions) {

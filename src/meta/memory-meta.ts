@@ -78,6 +78,13 @@ export class MemoryMeta implements MetaStore {
     return this.#answerLater(() => this.#transaction(() => this.#write(writes)));
   }
 
+  /** A store of its own with the same rows, as they are now. */
+  copy(): MemoryMeta {
+    const copy = new MemoryMeta(this.abilities);
+    for (const [name, rows] of this.#rows) copy.#rows.set(name, rows.copy());
+    return copy;
+  }
+
   #write(writes: Iterable<RowWrite>): void {
     for (const { table: name, key, row, isNew } of writes) {
       if (row === undefined) this.#set(name, key, undefined);

@@ -18,7 +18,7 @@ export interface KeySpan {
 }
 
 export class SortedRows<T> {
-  readonly #leaves: Leaf<T>[] = [{ keys: [], rows: [] }];
+  #leaves: Leaf<T>[] = [{ keys: [], rows: [] }];
   #count = 0;
 
   get count(): number {
@@ -29,6 +29,14 @@ export class SortedRows<T> {
     const leaf = this.#leafOf(key);
     const at = lowerBound(leaf.keys, key);
     return leaf.keys[at] === key ? leaf.rows[at] : undefined;
+  }
+
+  /** The same rows, in an order of its own that goes on apart from this one. */
+  copy(): SortedRows<T> {
+    const copy = new SortedRows<T>();
+    copy.#leaves = this.#leaves.map(({ keys, rows }) => ({ keys: [...keys], rows: [...rows] }));
+    copy.#count = this.#count;
+    return copy;
   }
 
   /** Puts or, for undefined, removes. Answers what was there. */

@@ -1,7 +1,8 @@
 /**
- * Every sequence of up to three operations out of twelve, on two folders and three names, with the power cut ahead of
- * every changing call of the disk that the last of them makes (and what goes on behind it), in every way: of the names
- * and of each file with bytes not synced, all is kept, nothing, or a part with a torn end. Enumerated, not sampled.
+ * Every sequence of up to three operations out of twelve, snapshots, older versions and collection among them, on two
+ * folders and three names, with the power cut ahead of every changing call of the disk that the last of them makes (and
+ * what goes on behind it), in every way: of the names and of each file with bytes not synced, all is kept, nothing, or a
+ * part with a torn end. Enumerated, not sampled.
  *
  * What sequences begin with alike runs once: the disk after it is kept, and each longer sequence starts the store on a
  * copy. An operation that changes nothing ends its sequence, as what could follow is another sequence; and of what power
@@ -13,7 +14,7 @@ import { SeededDisk } from '../../src/objects/index.ts';
 import { digestOfDisk } from './disk-digest.ts';
 import { drive, shownError, Wrong } from './drive.ts';
 import { lookBelow, problemAtRest } from './looking.ts';
-import { applyTo, differenceOf, EMPTY, isSame, marksOf, type Tree } from './model.ts';
+import { applyTo, differenceOf, EMPTY, isSame, marksOf, type Tree, withBytes } from './model.ts';
 import { type Operation, shown } from './operation.ts';
 import { isAdded, isMissing, perform } from './perform.ts';
 import { boot, type World } from './world.ts';
@@ -23,6 +24,8 @@ const BEFORE: readonly Operation[] = [
   { do: 'mkdir', path: '/p' },
   { do: 'mkdir', path: '/q' },
   { do: 'put', path: '/p/x', content: { id: 1, length: 9_000 }, mode: 'create' },
+  // In the same pack, which a collection then has to write anew when /p/x is gone.
+  { do: 'put', path: '/p/z', content: { id: 0, length: 6_000 }, mode: 'create' },
 ];
 
 export const OPERATIONS: readonly Operation[] = [
@@ -31,14 +34,14 @@ export const OPERATIONS: readonly Operation[] = [
   { do: 'put', path: '/q/y', content: { id: 1, length: 9_000 }, mode: 'put' },
   { do: 'put', path: '/q/x', content: { id: 4, length: 700 }, mode: 'put' },
   { do: 'move', from: '/p/x', to: '/q/y', overwrite: true },
-  { do: 'copy', from: '/p/x', to: '/q/z' },
   { do: 'remove', path: '/p/x', recursive: false },
-  { do: 'remove', path: '/q', recursive: true },
-  { do: 'mkdir', path: '/q' },
+  { do: 'copy', from: '/p', to: '/q/z' },
   { do: 'm.write', path: '/p/x', offset: 5_000, content: { id: 3, length: 4_097 } },
-  { do: 'm.create', path: '/p/y', content: { id: 1, length: 9_000 } },
   { do: 'm.rename', from: '/q/x', to: '/p/x' },
-  { do: 'tidy' },
+  { do: 'restore', path: '/p/x', back: 1 },
+  { do: 'snapshot', name: 'one' },
+  { do: 'unsnapshot', name: 'one' },
+  { do: 'collect', graceSeconds: 0, share: 0 },
 ];
 
 /** Of the clock, at each start. */
@@ -146,7 +149,7 @@ class Enumeration {
     const sequence = [...rest.sequence, operation];
     const name = sequence.map(shown).join(' ');
     const step = applyTo(rest.tree, operation);
-    const tree = step.tree ?? rest.tree;
+    let tree = step.tree ?? rest.tree;
     const disk = rest.disk.clone(SEED);
     const cuts: Cut[] = [];
     let possible: readonly Tree[] = [rest.tree];
@@ -155,7 +158,11 @@ class Enumeration {
       await this.#life(disk, sequence.length, async (world) => {
         await using mount = await world.files.openTree({ user: 'owner', diskSpace: ROOMY });
         if (tree !== rest.tree) possible = [rest.tree, tree];
-        const isDone = await outcomeOf(perform({ world, mount, home: '' }, operation));
+        const restores = (bytes: Uint8Array): void => {
+          if (operation.do === 'restore') tree = withBytes(rest.tree, operation.path, bytes);
+          possible = [rest.tree, tree];
+        };
+        const isDone = await outcomeOf(perform({ world, mount, home: '' }, operation, restores));
         if (isDone !== (step.tree !== undefined)) throw new Wrong(`${name}: the model says otherwise`);
         if (!isAdded(operation)) possible = [tree];
         await mount.syncFs();

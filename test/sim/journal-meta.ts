@@ -15,7 +15,7 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
-import { Fault, type Maybe, type Moment } from '../../src/base/index.ts';
+import { Fault, Lru, type Maybe, type Moment } from '../../src/base/index.ts';
 import { decideChanges } from '../../src/meta/commit-changes.ts';
 import { type Change, MemoryMeta, type MetaProblem, type MetaStore, type Outcome } from '../../src/meta/index.ts';
 import { leaseOf } from '../../src/meta/leases.ts';
@@ -23,10 +23,12 @@ import type { RowSource, RowWrite } from '../../src/meta/row-source.ts';
 import type { SeededDisk, SeededFile } from '../../src/objects/index.ts';
 
 const HEADER_BYTES = 8;
+/** Journals whose rows are kept; a run has some starts, and all of them begin with a template. */
+const REPLAYED_MAX = 64;
 
 export class JournalMeta implements MetaStore {
   readonly abilities = { synchronousReads: true } as const;
-  readonly #memory = new MemoryMeta({ synchronousReads: true });
+  #memory = new MemoryMeta({ synchronousReads: true });
   readonly #file: SeededFile;
   readonly get: MetaStore['get'] = (table, key) => this.#memory.get(table, key);
   readonly scan: MetaStore['scan'] = (name, range) => this.#memory.scan(name, range);
@@ -34,6 +36,8 @@ export class JournalMeta implements MetaStore {
   #endBytes = 0;
   #checksum = 0;
   #isClosed = false;
+  /** Rows are those of the frames, and nothing else. */
+  #isPlain = true;
   #lost: unknown;
 
   constructor(file: SeededFile) {
@@ -82,6 +86,7 @@ export class JournalMeta implements MetaStore {
 
   /** Not durable: what is wrong at the next opening is counted anew then. */
   recount(now: Moment): Maybe<number> {
+    this.#isPlain = false;
     return this.#memory.recount(now);
   }
 
@@ -90,6 +95,8 @@ export class JournalMeta implements MetaStore {
   }
 
   async close(): Promise<void> {
+    if (!this.#isClosed && this.#isPlain && this.#endBytes > 0)
+      replayed.set(keyOf({ endBytes: this.#endBytes, checksum: this.#checksum }), this.#memory);
     this.#isClosed = true;
     this.#file.closeSync();
     await this.#memory.close();
@@ -124,17 +131,44 @@ export class JournalMeta implements MetaStore {
   }
 
   #replay(bytes: Buffer): void {
-    for (;;) {
-      const start = this.#endBytes + HEADER_BYTES;
-      if (start > bytes.length) return;
-      const end = start + bytes.readUInt32LE(this.#endBytes);
-      const rows = bytes.subarray(start, end);
-      const checksum = crc32(rows, this.#checksum);
-      // Of nothing, zeros have the right checksum: a frame has rows.
-      if (end === start || end > bytes.length || checksum !== bytes.readUInt32LE(this.#endBytes + 4)) return;
-      this.#memory.write(deserialize(rows) as readonly RowWrite[]);
-      this.#endBytes = end;
-      this.#checksum = checksum;
-    }
+    const frames = [...goodFrames(bytes)];
+    const last = frames.at(-1);
+    if (last === undefined) return;
+    const known = frames.findLastIndex((frame) => replayed.has(keyOf(frame)));
+    const from = frames[known];
+    if (from !== undefined) this.#memory = replayed.get(keyOf(from))?.copy() ?? this.#memory;
+    for (const { rows } of frames.slice(known + 1)) this.#memory.write(deserialize(rows) as readonly RowWrite[]);
+    this.#endBytes = last.endBytes;
+    this.#checksum = last.checksum;
+    if (last !== from) replayed.set(keyOf(last), this.#memory.copy());
   }
 }
+
+interface Frame {
+  readonly rows: Buffer;
+  readonly endBytes: number;
+  readonly checksum: number;
+}
+
+/** Up to the first that is not whole. */
+function* goodFrames(bytes: Buffer): Generator<Frame> {
+  let [endBytes, checksum] = [0, 0];
+  for (;;) {
+    const start = endBytes + HEADER_BYTES;
+    if (start > bytes.length) return;
+    const end = start + bytes.readUInt32LE(endBytes);
+    const rows = bytes.subarray(start, end);
+    checksum = crc32(rows, checksum);
+    // Of nothing, zeros have the right checksum: a frame has rows.
+    if (end === start || end > bytes.length || checksum !== bytes.readUInt32LE(endBytes + 4)) return;
+    endBytes = end;
+    yield { rows, endBytes, checksum };
+  }
+}
+
+function keyOf({ endBytes, checksum }: Pick<Frame, 'endBytes' | 'checksum'>): string {
+  return `${endBytes} ${checksum}`;
+}
+
+/** Journals replayed lately, up to a frame: most starts find one of them again, and a little more. Never changed. */
+const replayed = new Lru<string, MemoryMeta>({ weightMax: REPLAYED_MAX });

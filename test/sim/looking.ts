@@ -70,7 +70,7 @@ async function nodeOf({ service, at }: View, record: FileRecord): Promise<ModelN
   return { kind: 'file', mode, tag, bytes };
 }
 
-/** A version that is listed below a folder and has bytes that nobody wrote, if there is one. */
+/** A version that is listed below a folder, not a current one, and has bytes that nobody wrote, if there is one. */
 export async function unknownVersion(
   service: FileService,
   home: string,
@@ -81,8 +81,8 @@ export async function unknownVersion(
     if (!mark.startsWith('file') || path.startsWith('@')) continue;
     const target = { path: home + path };
     const { versions } = await service.versions(target);
-    for (const { version, needs_file_id } of versions) {
-      if (needs_file_id === true) continue;
+    for (const { version, needs_file_id, is_current } of versions) {
+      if (needs_file_id === true || is_current) continue;
       const bytes = await gathered((await service.read(target, { version })).bytes);
       if (!digests.has(digestOf(bytes)))
         return `version ${version} of ${path} has ${bytes.length} bytes that nobody wrote`;

@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto';
 import type { FaultCode } from '../../src/base/index.ts';
-import { bytesOf, type Operation } from './operation.ts';
+import { bytesOf, isLate, type Operation } from './operation.ts';
 
 export interface ModelNode {
   readonly kind: 'file' | 'folder' | 'symlink';
@@ -36,7 +36,7 @@ export type Step =
 const UNKNOWN: Step = { isUnknown: true };
 const FOLDER: ModelNode = { kind: 'folder', mode: 0o755 };
 
-/** The tree behind an operation that is not `restore`, which depends on what versions are kept. */
+/** The tree behind an operation that is not `restore` or `undo`, which depend on what is kept and on what came before. */
 export function applyTo(tree: Tree, operation: Operation): Step {
   switch (operation.do) {
     case 'mkdir':
@@ -54,6 +54,13 @@ export function applyTo(tree: Tree, operation: Operation): Step {
       return copy(tree, operation.from, operation.to);
     case 'remove':
       return remove(tree, operation.path, operation.recursive);
+    case 'batch':
+      return all(tree, operation.operations);
+    case 'fence':
+      if (!hasWay(tree, operation.path)) return UNKNOWN;
+      return isLate(operation) ? { tree } : put(tree, operation.path, bytesOf(operation.content), 'put');
+    case 'return':
+      return returnTo(tree, operation.name);
     case 'snapshot':
       return keep(tree, operation.name);
     case 'unsnapshot':
@@ -78,6 +85,7 @@ export function applyTo(tree: Tree, operation: Operation): Step {
     case 'm.tag':
       return change(tree, operation.path, { tag: operation.tag });
     case 'restore':
+    case 'read':
     case 'm.fsync':
       return nodeAt(tree, operation.path) === undefined ? missing : { tree };
     default:
@@ -149,13 +157,23 @@ export function partsOf(operation: Extract<Operation, { do: 'many' }>): readonly
 
 /** Files x, y, z of a folder, in one commit. */
 function many(tree: Tree, operation: Extract<Operation, { do: 'many' }>): Step {
+  return all(tree, partsOf(operation));
+}
+
+/** All of them, each on what those before it left, or nothing. */
+function all(tree: Tree, operations: readonly Operation[]): Step {
   let after = tree;
-  for (const part of partsOf(operation)) {
+  for (const part of operations) {
     const step = applyTo(after, part);
     if (step.tree === undefined) return step;
     after = step.tree;
   }
   return { tree: after };
+}
+
+function returnTo(tree: Tree, name: string): Step {
+  const then = tree.snapshots.get(name);
+  return then === undefined ? missing : { tree: { ...then, snapshots: tree.snapshots } };
 }
 
 function change(tree: Tree, path: string, what: Partial<ModelNode>): Step {

@@ -31,6 +31,17 @@ export type Operation =
   /** Of the actor's whole folder. */
   | { readonly do: 'snapshot'; readonly name: string }
   | { readonly do: 'unsnapshot'; readonly name: string }
+  /** Operations of the plain kinds as one commit. */
+  | { readonly do: 'batch'; readonly operations: readonly BatchPart[] }
+  /** Makes the actor's folder what it was when the snapshot was made. */
+  | { readonly do: 'return'; readonly name: string }
+  /** Takes back what the actor did last, when that was durable and changed something. */
+  | { readonly do: 'undo' }
+  /**
+   * A lock, refused to others; then, when it may be over, a write that presents it: it happens before the lease ends,
+   * and never after.
+   */
+  | { readonly do: 'fence'; readonly path: string; readonly content: Content; readonly waitMs: number }
   // Through a mount: seen at once, durable later.
   | { readonly do: 'm.create'; readonly path: string; readonly content: Content }
   | { readonly do: 'm.write'; readonly path: string; readonly offset: number; readonly content: Content }
@@ -46,11 +57,17 @@ export type Operation =
   | { readonly do: 'm.fsync'; readonly path: string }
   | { readonly do: 'm.sync' }
   // What changes nothing that can be seen.
+  /** Begins to read a file, so many parts of it; whatever happens to it, `read.end` gets the bytes of the beginning. */
+  | { readonly do: 'read'; readonly path: string; readonly parts: number }
+  | { readonly do: 'read.end' }
   | { readonly do: 'wait'; readonly ms: number }
   /** Thins versions and takes apart what is unreachable. */
   | { readonly do: 'tidy' }
-  /** After a sweep: gives back what nobody names since so long, from packs of which at least this share comes back. */
-  | { readonly do: 'collect'; readonly graceSeconds: number; readonly share: number }
+  /**
+   * After a sweep: gives back what nobody names since so long, from packs of which at least this share comes back; given
+   * up after so many packs, where that is said.
+   */
+  | { readonly do: 'collect'; readonly graceSeconds: number; readonly share: number; readonly packsMax?: number }
   // What happens to the store.
   | { readonly do: 'restart' }
   /**
@@ -62,7 +79,17 @@ export type Operation =
   | { readonly do: 'shrink'; readonly bytes: number }
   | { readonly do: 'room' };
 
+export type BatchPart = Extract<Operation, { do: 'mkdir' | 'put' | 'move' | 'copy' | 'remove' }>;
+
 export type FaultKind = 'cut' | 'kill' | 'io' | 'full';
+
+/** Of the lock that a `fence` takes. */
+export const LEASE_MS = 60_000;
+
+/** Whether the lease of a `fence` ends before it writes. */
+export function isLate({ waitMs }: Extract<Operation, { do: 'fence' }>): boolean {
+  return waitMs > LEASE_MS;
+}
 
 /** How a store is set up. */
 export interface Setting {
@@ -148,6 +175,70 @@ function comingAndGoing(random: Random): readonly Operation[] {
   ];
 }
 
+/** A file is changed in place while somebody reads it, and what it was is collected: he goes on reading. */
+function readingBesideBy(random: Random): readonly Operation[] {
+  const path = `/${one(FILES, random)}`;
+  const length = one([9_000, 16_000, 16_000], random);
+  return [
+    // Three has a hole: what is behind it is read apart.
+    { do: 'put', path, content: { id: one([1, 3, 3], random), length }, mode: 'put' },
+    { do: 'read', path, parts: 1 + random.below(3) },
+    random.below(4) > 0
+      ? { do: 'm.write', path, offset: 0, content: { id: 2, length } }
+      : { do: 'remove', path, recursive: false },
+    { do: 'm.sync' },
+    // Until nothing of the past is kept, but not as long as nobody reads.
+    { do: 'wait', ms: one([1, 1_000_000], random) },
+    { do: 'collect', graceSeconds: one([0, 0, 600], random), share: 0 },
+    { do: 'read.end' },
+  ];
+}
+
+function batchBy(random: Random): Operation {
+  const part = (): BatchPart => {
+    const put = (): BatchPart => {
+      const mode = one(['put', 'put', 'put', 'create'] as const, random);
+      return { do: 'put', path: `/${one(FILES, random)}`, content: contentBy(random), mode };
+    };
+    const kinds: readonly (() => BatchPart)[] = [
+      ...[put, put, put, put, put],
+      () => ({ do: 'mkdir', path: folderBy(random) }),
+      () => ({ do: 'move', from: fileBy(random), to: fileBy(random), overwrite: random.below(3) > 0 }),
+      () => ({ do: 'copy', from: fileBy(random), to: fileBy(random) }),
+      () => ({ do: 'remove', path: fileBy(random), recursive: false }),
+    ];
+    return one(kinds, random)();
+  };
+  return { do: 'batch', operations: Array.from({ length: 2 + random.below(3) }, part) };
+}
+
+/** A change that is taken back by itself, or with all since a snapshot. */
+function thereAndBack(random: Random): readonly Operation[] {
+  const change = plainBy(random);
+  if (random.below(2) === 0) return [change, ...(random.below(3) === 0 ? [faultBy(random)] : []), { do: 'undo' }];
+  const name = one(SNAPSHOTS, random);
+  return [
+    { do: 'snapshot', name },
+    change,
+    plainBy(random),
+    ...(random.below(3) === 0 ? [faultBy(random)] : []),
+    { do: 'return', name },
+  ];
+}
+
+function plainBy(random: Random): Operation {
+  const kinds: readonly (() => Operation)[] = [
+    () => ({ do: 'put', path: `/${one(FILES, random)}`, content: contentBy(random), mode: 'put' }),
+    () => ({ do: 'remove', path: one(['/x', '/p', '/p/y'], random), recursive: true }),
+    () => ({ do: 'move', from: one(['/x', '/p/y'], random), to: fileBy(random), overwrite: true }),
+    () => ({ do: 'move', from: '/p', to: '/q', overwrite: false }),
+    () => ({ do: 'set', path: '/x', mode: one(MODES, random), tag: tagBy(random) }),
+    () => ({ do: 'copy', from: '/p', to: '/q' }),
+    () => batchBy(random),
+  ];
+  return one(kinds, random)();
+}
+
 function faultBy(random: Random): Operation {
   const kind = one(['cut', 'cut', 'cut', 'kill', 'io', 'full'] as const, random);
   return { do: 'fault', kind, call: 1 + random.below(CALLS_MAX), chance: random.below(2 ** 31) };
@@ -187,8 +278,17 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   [2, () => ({ do: 'm.sync' })],
   [3, (r) => ({ do: 'wait', ms: one([1, 600, 700_000, 4_000_000], r) })],
   [3, () => ({ do: 'tidy' })],
-  [6, (r) => ({ do: 'collect', graceSeconds: one([0, 0, 1, 600], r), share: one([0, 0.3], r) })],
+  [5, (r) => ({ do: 'collect', graceSeconds: one([0, 0, 1, 600], r), share: one([0, 0.3], r) })],
+  [2, (r) => ({ do: 'collect', graceSeconds: 0, share: 0, packsMax: 1 + r.below(2) })],
   [14, comingAndGoing],
+  [6, readingBesideBy],
+  [1, (r) => ({ do: 'read', path: fileBy(r), parts: 1 })],
+  [1, () => ({ do: 'read.end' })],
+  [5, batchBy],
+  [9, thereAndBack],
+  [2, () => ({ do: 'undo' })],
+  [1, (r) => ({ do: 'return', name: one(SNAPSHOTS, r) })],
+  [2, (r) => ({ do: 'fence', path: fileBy(r), content: contentBy(r), waitMs: one([0, 1_000, 70_000], r) })],
   [5, (r) => ({ do: 'snapshot', name: one(SNAPSHOTS, r) })],
   [3, (r) => ({ do: 'unsnapshot', name: one(SNAPSHOTS, r) })],
   [2, () => ({ do: 'restart' })],
@@ -198,9 +298,10 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
 ];
 const SHARES = MAKERS.reduce((sum, [share]) => sum + share, 0);
 
-/** Operations in a run, over all who act. */
-const OPERATIONS_MIN = 6;
-const OPERATIONS_SPREAD = 10;
+/** Operations in a run, over all who act: few as a rule, so that many runs are started; in one of four, many. */
+const FEW = { min: 3, spread: 6 };
+const MANY = { min: 8, spread: 16 };
+const MANY_EVERY = 4;
 /** Calls of the disk that making a store takes, and a few more. */
 const MAKING_CALLS = 40;
 /** One run in so many works on SQLite itself. */
@@ -217,7 +318,8 @@ export const BEGINNING: readonly Operation[] = [
 export function scriptOf(seed: number): Script {
   const random = seededRandom(seed);
   const actorCount = one([1, 1, 1, 2, 3], random);
-  const count = OPERATIONS_MIN + random.below(OPERATIONS_SPREAD);
+  const { min, spread } = random.below(MANY_EVERY) === 0 ? MANY : FEW;
+  const count = min + random.below(spread);
   const setting: Setting = {
     engine: random.below(SQLITE_EVERY) === 0 ? 'sqlite' : 'journal',
     idAlgorithm: random.below(3) === 0 ? 'xxh3-128' : 'blake3',

@@ -1,8 +1,11 @@
 /** Operations as calls of a store: through the file service, or through a tree as a mount has it. */
-import { assert, Fault, utf8 } from '../../src/base/index.ts';
+import type { BatchOperation } from '../../src/api/index.ts';
+import { assert, Fault, type FaultCode, utf8 } from '../../src/base/index.ts';
+import { READING_SECONDS_MAX } from '../../src/chunks/readings.ts';
 import type { PosixNode, PosixTree } from '../../src/files/index.ts';
 import { NODE_KIND } from '../../src/meta/index.ts';
-import { bytesOf, type Operation } from './operation.ts';
+import { Wrong } from './drive.ts';
+import { type BatchPart, bytesOf, isLate, LEASE_MS, type Operation } from './operation.ts';
 import { turn } from './slow-disk.ts';
 import type { World } from './world.ts';
 
@@ -11,6 +14,14 @@ const OPEN = { read: true, write: true, append: false, truncate: false, sync: fa
 
 const SWEEPS_MAX = 5;
 const SECOND_MS = 1_000;
+
+/** What a `read` began. */
+interface Reading {
+  readonly expected: Uint8Array;
+  readonly begunMs: number;
+  readonly parts: Uint8Array[];
+  readonly source: AsyncIterator<Uint8Array>;
+}
 
 export interface Place {
   readonly world: World;
@@ -60,6 +71,20 @@ export async function perform(
       return;
     case 'restore':
       return restore(place, operation, restores);
+    case 'batch':
+      await service.batch({ operations: operation.operations.map((part) => batchPartOf(home, part)) });
+      return;
+    case 'return':
+      await service.restoreTree(home === '' ? '/' : home, nameOf(place, operation.name));
+      return;
+    case 'undo':
+      return undo(place);
+    case 'fence':
+      return fence(place, operation);
+    case 'read':
+      return beginReading(place, operation);
+    case 'read.end':
+      return endReading(place);
     case 'snapshot':
       await service.createSnapshot(nameOf(place, operation.name), { path: home === '' ? '/' : home });
       return;
@@ -90,10 +115,114 @@ export function snapshotPrefix(home: string): string {
   return home === '' ? '' : `${home.slice(1)}-`;
 }
 
+function batchPartOf(home: string, part: BatchPart): BatchOperation {
+  switch (part.do) {
+    case 'mkdir':
+      return { op: 'mkdir', path: home + part.path };
+    case 'put': {
+      const content = Buffer.from(bytesOf(part.content)).toString('base64');
+      return { op: 'put', path: home + part.path, content, create: part.mode === 'create' };
+    }
+    case 'move':
+      return { op: 'move', from_path: home + part.from, to_path: home + part.to, overwrite: part.overwrite };
+    case 'copy':
+      return { op: 'copy', from_path: home + part.from, to_path: home + part.to };
+    default:
+      return { op: 'delete', path: home + part.path, recursive: part.recursive };
+  }
+}
+
+/** The newest commit of the actor's folder. */
+async function undo({ world: { service }, home }: Place): Promise<void> {
+  const { commits } = await service.log({ path: home === '' ? '/' : home, limit: 1 });
+  const [last] = commits;
+  if (last !== undefined) await service.undo(last.commit);
+}
+
+/** After so long no lock that was taken before is held any more. */
+export const LOCKS_OVER_MS = LEASE_MS + 10_000;
+
+/** What goes wrong on the way leaves no lock behind. */
+async function fence(place: Place, operation: Extract<Operation, { do: 'fence' }>): Promise<void> {
+  try {
+    await fenced(place, operation);
+  } catch (error) {
+    place.world.clock.advance(LOCKS_OVER_MS);
+    throw error;
+  }
+}
+
+async function fenced({ world, home }: Place, operation: Extract<Operation, { do: 'fence' }>): Promise<void> {
+  const { service, clock } = world;
+  const path = home + operation.path;
+  const write = (lockToken?: number): Promise<unknown> =>
+    service.write(path, inPieces(bytesOf(operation.content)), { mode: 'put', lockToken });
+  const { token } = await service.lock(path, { leaseMs: LEASE_MS });
+  await mustBeRefused(write(), 'locked', 'a write without the lock');
+  clock.advance(operation.waitMs);
+  if (isLate(operation)) return mustBeRefused(write(token), 'lock-lost', 'a write with a lock that is over');
+  await write(token);
+  await service.unlock(token);
+}
+
+/** @throws Wrong when it is not; whatever else stands in its way, too. */
+async function mustBeRefused(work: Promise<unknown>, code: FaultCode, what: string): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (Fault.is(error, code)) return;
+    throw error;
+  }
+  throw new Wrong(`${what} was taken`);
+}
+
+const readings = new WeakMap<World, Map<string, Reading>>();
+
+async function beginReading(
+  { world, home }: Place,
+  { path, parts: partCount }: Extract<Operation, { do: 'read' }>,
+): Promise<void> {
+  const target = { path: home + path };
+  const expected = await gathered((await world.service.read(target)).bytes);
+  const source = (await world.service.read(target)).bytes[Symbol.asyncIterator]();
+  const mine = readings.get(world) ?? new Map<string, Reading>();
+  readings.set(world, mine);
+  await mine.get(home)?.source.return?.();
+  const parts: Uint8Array[] = [];
+  while (parts.length < partCount) {
+    const { done, value } = await source.next();
+    if (done === true) break;
+    parts.push(value.slice());
+  }
+  mine.set(home, { expected, begunMs: world.clock.monotonicMs(), parts, source });
+}
+
+async function endReading({ world, home }: Place): Promise<void> {
+  const reading = readings.get(world)?.get(home);
+  if (reading === undefined) return;
+  readings.get(world)?.delete(home);
+  const { expected, begunMs, parts, source } = reading;
+  try {
+    for (let next = await source.next(); next.done !== true; next = await source.next()) parts.push(next.value.slice());
+  } catch (error) {
+    // Nobody waits for who reads for so long.
+    if (Fault.is(error) && world.clock.monotonicMs() - begunMs > READING_SECONDS_MAX * SECOND_MS) return;
+    throw error;
+  }
+  if (!Buffer.concat(parts).equals(expected)) throw new Wrong('who began to read before a change gets other bytes');
+}
+
+/** Gives up what was not read to its end. */
+export async function endReadings(world: World): Promise<void> {
+  for (const { source } of readings.get(world)?.values() ?? []) await source.return?.();
+  readings.delete(world);
+}
+
 const collecting = new WeakSet<World>();
 
 /** One at a time. */
-async function collect(world: World, { graceSeconds, share }: Extract<Operation, { do: 'collect' }>): Promise<void> {
+async function collect(world: World, operation: Extract<Operation, { do: 'collect' }>): Promise<void> {
+  const { graceSeconds, share, packsMax = Number.POSITIVE_INFINITY } = operation;
   if (collecting.has(world)) return;
   collecting.add(world);
   try {
@@ -101,9 +230,20 @@ async function collect(world: World, { graceSeconds, share }: Extract<Operation,
     await world.files.reapNow();
     // What died in this very second waits.
     world.clock.advance(SECOND_MS);
-    const { problems } = await world.chunks.collect({ graceSeconds, freedShareMin: share, pause: turn });
+    const stop = new AbortController();
+    let packs = 0;
+    const pause = async (): Promise<void> => {
+      await turn();
+      if (++packs >= packsMax) stop.abort();
+    };
+    const { problems } = await world.chunks.collect({
+      ...{ graceSeconds, freedShareMin: share, pause },
+      signal: stop.signal,
+    });
     const [problem] = problems;
     if (problem !== undefined) throw new Fault(problem.code, problem.sentence);
+  } catch (error) {
+    if (!Fault.is(error, 'aborted') || packsMax === Number.POSITIVE_INFINITY) throw error;
   } finally {
     collecting.delete(world);
   }

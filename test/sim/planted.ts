@@ -2,6 +2,7 @@
  * Bugs planted on purpose between the parts of a simulated store, each of a kind that a simulation must find: the order
  * of what is made durable, what belongs into one transaction, what must wait. None of them needs a line in the product.
  */
+import { momentOfMs, msOfMoment } from '../../src/base/index.ts';
 import type { MetaStore } from '../../src/meta/index.ts';
 import type { RowWrite } from '../../src/meta/row-source.ts';
 import type { Disk, DiskFile } from '../../src/objects/index.ts';
@@ -9,6 +10,7 @@ import { turn } from './slow-disk.ts';
 import type { Wraps } from './world.ts';
 
 const LATE_TURNS = 8;
+const DAY_MS = 86_400_000;
 
 /** A commit does not wait for the sync of the records it names: that comes some turns later. */
 export const COMMIT_BEFORE_SYNC: Wraps = {
@@ -49,13 +51,18 @@ export const COUNTS_OUTSIDE: Wraps = {
 };
 
 /**
- * A collection without grace: it goes on before what it changed is durable, and so deletes the object that a pack was
- * switched away from, or dropped with, while the next start may still need it.
+ * A collection without the grace epoch: nobody is waited for, neither who reads what just died nor the time that was
+ * asked for. The chunk store's clock is a day ahead of that by which chunks die, so everything that is dead is so for
+ * long; what a collection changes carries the right time.
  */
 export const COLLECT_WITHOUT_GRACE: Wraps = {
-  commit: (commit) => async (change) => {
-    void commit(change).catch(() => {});
-  },
+  chunksClock: (clock) => ({
+    now: () => momentOfMs(msOfMoment(clock.now()) + DAY_MS),
+    monotonicMs: () => clock.monotonicMs(),
+    after: (delayMs, fire) => clock.after(delayMs, fire),
+    sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
+  }),
+  commit: (commit, clock) => (change) => commit({ ...change, now: clock.now() }),
 };
 
 function callsOf(disk: Disk): Disk {

@@ -27,12 +27,13 @@ import {
   type Marks,
   marksOf,
   partsOf,
+  type Step,
   type Tree,
   withBytes,
   withLosses,
 } from './model.ts';
-import { BEGINNING, type Operation, type Script, type Setting, shown } from './operation.ts';
-import { isAdded, isMissing, perform } from './perform.ts';
+import { BEGINNING, bytesOf, type Operation, type Script, type Setting, shown } from './operation.ts';
+import { endReadings, isAdded, isMissing, LOCKS_OVER_MS, perform } from './perform.ts';
 import { slowDisk } from './slow-disk.ts';
 import { type BootOptions, boot, type World, type Wraps } from './world.ts';
 
@@ -71,6 +72,8 @@ interface Actor {
   /** What the next start may find, `current` last. */
   possible: readonly Tree[];
   underWay: Operation | undefined;
+  /** What was there before the operation that can be undone: the last one, when it was durable and changed something. */
+  undoable: Tree | undefined;
   /** Something was found that may not be durable: only what is acknowledged next settles it. */
   isDoubtful: boolean;
   /** Some call failed, and the actor has not had anything acknowledged since. */
@@ -120,6 +123,7 @@ class Run {
     this.#clock = new ManualClock(START_MS);
     this.#random = seededRandom(script.seed + 1);
     const tree = script.setting.makingCut > 0 ? EMPTY : BEGUN;
+    this.#wrote(BEGUN);
     this.#actors = script.actors.map((operations, index) => ({
       home: homeOf(script.actors.length, index),
       operations,
@@ -127,6 +131,7 @@ class Run {
       current: tree,
       possible: [tree],
       underWay: undefined,
+      undoable: undefined,
       isDoubtful: false,
       isTroubled: false,
     }));
@@ -165,6 +170,10 @@ class Run {
     this.#failing = [];
     this.#isShrunk = false;
     this.#watch = disk.watch(() => this.#beforeCall());
+  }
+
+  #wrote({ nodes }: Tree): void {
+    for (const { bytes } of nodes.values()) if (bytes !== undefined) this.#digests.add(digestOf(bytes));
   }
 
   #beforeCall(): void {
@@ -207,7 +216,10 @@ class Run {
     for (let time = 1; ; time++) {
       try {
         const world = await this.#drive(boot(this.#disk, this.#bootOptions()), 'opening');
-        await this.#drive(this.#look(world), 'looking');
+        // What a template shows is known.
+        // Locks of those who died.
+        if (this.#starts > 1) this.#clock.advance(LOCKS_OVER_MS);
+        if (this.#starts > 1 || this.#script.setting.makingCut > 0) await this.#drive(this.#look(world), 'looking');
         return world;
       } catch (error) {
         const mayFail = Fault.is(error) && (this.#failing.length > 0 || this.#isShrunk) && time <= FAILED_STARTS_MAX;
@@ -234,7 +246,8 @@ class Run {
       idAlgorithm,
       groupsWait: true,
       keepsVersions,
-      chunkOptions: { packBytesMax: packBytes, batchesInFlight: 2 },
+      // Little is read ahead, so that who reads a file has read a part of it.
+      chunkOptions: { packBytesMax: packBytes, batchesInFlight: 2, readAheadBytes: 4_096, chunkCacheBytes: 4_096 },
       wraps: { ...wraps, packDisk },
     };
   }
@@ -313,15 +326,19 @@ class Run {
   }
 
   async #perform(place: Parameters<typeof perform>[0], actor: Actor, operation: Operation): Promise<void> {
-    const step = applyTo(actor.current, operation);
+    const before = actor.current;
+    const step = operation.do === 'undo' ? undone(actor) : applyTo(before, operation);
     if ('isUnknown' in step) return;
     this.#operations++;
     const calls = this.#disk.mutationCount;
     actor.underWay = operation;
     let next = step.tree;
+    // What one part of a batch wrote and the next replaced is a version too.
+    for (const part of operation.do === 'batch' ? operation.operations : [])
+      if (part.do === 'put') this.#digests.add(digestOf(bytesOf(part.content)));
     const expect = (tree: Tree): void => {
       next = tree;
-      for (const { bytes } of tree.nodes.values()) if (bytes !== undefined) this.#digests.add(digestOf(bytes));
+      this.#wrote(tree);
       if (tree !== actor.current) actor.possible = [...actor.possible, tree];
     };
     if (next !== undefined) expect(next);
@@ -332,15 +349,24 @@ class Run {
     );
     this.#tell(`${this.#nameOf(actor)}: ${shown(operation)} → ${outcome}`);
     if (this.#left !== undefined) return;
+    if (!changesNothing(operation)) actor.undoable = undefined;
     if (actor.isTroubled) return this.#settle(place.world, actor, operation, { outcome, calls });
     const expected = step.tree === undefined ? ('fault' in step ? step.fault : '') : 'ok';
     const isMounted = operation.do.startsWith('m.');
+    // What was replaced may not be kept any more.
+    if (operation.do === 'undo' && outcome === 'not-kept') return this.#giveUp(actor);
     const isAsExpected = isMounted ? (outcome === 'ok') === (expected === 'ok') : outcome === expected;
     if (!isAsExpected)
       throw new Wrong(`${this.#nameOf(actor)}: ${shown(operation)} answers ${outcome}, the model ${expected}`);
     if (outcome !== 'ok' || next === undefined) return;
     actor.current = next;
+    if (UNDOABLE.includes(operation.do) && !isSame(marksOf(before), marksOf(next))) actor.undoable = before;
     if (isDurable(operation)) acknowledge(actor, this.#disk.mutationCount > calls);
+  }
+
+  /** The operation under way was refused, and so will not be found. */
+  #giveUp(actor: Actor): void {
+    actor.possible = actor.possible.slice(0, -1);
   }
 
   /** After a failing call: whatever came of the operation, what is seen now was possible. */
@@ -372,7 +398,9 @@ class Run {
   }
 
   async #stop(world: World, mount: PosixTree): Promise<void> {
+    for (const actor of this.#actors) actor.undoable = undefined;
     try {
+      await this.#drive(endReadings(world), 'giving up what is being read');
       await this.#drive(closeAll(world, mount), 'closing');
     } catch (error) {
       if (!this.#isLossy || !Fault.is(error)) throw error;
@@ -482,7 +510,17 @@ function acknowledge(actor: Actor, isWritten: boolean): void {
 }
 
 function isDurable(operation: Operation): boolean {
-  return !isAdded(operation) && !['wait', 'tidy', 'collect'].includes(operation.do);
+  return !isAdded(operation) && !changesNothing(operation);
+}
+
+function changesNothing(operation: Operation): boolean {
+  return ['wait', 'tidy', 'collect', 'read', 'read.end'].includes(operation.do);
+}
+
+const UNDOABLE: readonly Operation['do'][] = ['mkdir', 'put', 'set', 'move', 'copy', 'remove', 'batch', 'return'];
+
+function undone({ undoable }: Actor): Step {
+  return undoable === undefined ? { isUnknown: true } : { tree: undoable };
 }
 
 function among(trees: readonly Tree[], found: Marks): Tree | undefined {

@@ -18,8 +18,8 @@ export interface Told {
   readonly failures: readonly { readonly seed: number; readonly problem: string }[];
 }
 
-// Deep stacks cost more than the faults that are refused by the thousand are worth; a failing seed is run again anyway.
-Error.stackTraceLimit = 6;
+/** Stacks cost more than the faults that are refused by the thousand are worth; a seed that fails is run again with them. */
+const SHOWN_FRAMES = 10;
 
 let seed = 0;
 process.on('unhandledRejection', (error) => {
@@ -30,10 +30,13 @@ parentPort?.on('message', async ({ from, count }: Ask) => {
   const failures: { readonly seed: number; readonly problem: string }[] = [];
   let [operations, starts] = [0, 0];
   for (seed = from; seed < from + count; seed++) {
+    Error.stackTraceLimit = 0;
     const report = await run(scriptOf(seed));
     operations += report.operations;
     starts += report.starts;
-    if (report.problem !== undefined) failures.push({ seed, problem: report.problem });
+    if (report.problem === undefined) continue;
+    Error.stackTraceLimit = SHOWN_FRAMES;
+    failures.push({ seed, problem: (await run(scriptOf(seed))).problem ?? report.problem });
   }
   parentPort?.postMessage({ runs: count, operations, starts, failures } satisfies Told);
 });

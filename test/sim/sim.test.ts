@@ -6,14 +6,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { enumerate } from './enumerate.ts';
 import { minimise } from './minimise.ts';
-import { type Script, scriptOf } from './operation.ts';
+import { type Operation, type Script, scriptOf } from './operation.ts';
 import { COLLECT_WITHOUT_GRACE, COMMIT_BEFORE_SYNC, COUNTS_OUTSIDE } from './planted.ts';
 import { run } from './run.ts';
 import type { Wraps } from './world.ts';
 
-const SEEDS = 50;
+const SEEDS = 100;
 /** Seeds in which a planted bug is looked for. */
-const PLANTED_SEEDS = 400;
+const PLANTED_SEEDS = 100;
 
 describe('a simulated store', () => {
   test('keeps what was acknowledged, whatever the seed does to it', async () => {
@@ -30,10 +30,23 @@ describe('a simulated store', () => {
     }
   });
 
+  test('gives who reads a file with a hole the bytes he began with, whatever happens to them meanwhile', async () => {
+    const operations: readonly Operation[] = [
+      { do: 'put', path: '/x', content: { id: 3, length: 16_000 }, mode: 'put' },
+      { do: 'read', path: '/x', parts: 3 },
+      { do: 'm.write', path: '/x', offset: 0, content: { id: 2, length: 16_000 } },
+      { do: 'm.sync' },
+      { do: 'collect', graceSeconds: 0, share: 0 },
+      { do: 'read.end' },
+    ];
+    const setting = { ...scriptOf(1).setting, keepsVersions: false, makingCut: 0 };
+    assert.equal((await run({ seed: 1, setting, actors: [operations] })).problem, undefined);
+  });
+
   test('keeps it wherever the power goes in each short sequence of operations', async () => {
-    const { problems, sequences } = await enumerate({ lengthMax: 1 });
+    const { problems, sequences } = await enumerate({ lengthMax: 2 });
     assert.deepEqual(problems, []);
-    assert.ok(sequences >= 12);
+    assert.ok(sequences >= 100, `${sequences} sequences`);
   });
 });
 
@@ -47,16 +60,15 @@ describe('the simulator', () => {
     assert.equal((await run(script)).digest, (await run(script)).digest);
   });
 
-  // The first seed is near one that shows it, which saves time: from any other it is found as well, a little later.
-  const planted: readonly (readonly [string, Wraps, number])[] = [
-    ['a commit before the sync of its records', COMMIT_BEFORE_SYNC, 1],
-    ['counts of references outside the transaction', COUNTS_OUTSIDE, 1],
-    ['a collection without grace', COLLECT_WITHOUT_GRACE, 205],
+  const planted: readonly (readonly [string, Wraps])[] = [
+    ['a commit before the sync of its records', COMMIT_BEFORE_SYNC],
+    ['counts of references outside the transaction', COUNTS_OUTSIDE],
+    ['a collection without the grace epoch', COLLECT_WITHOUT_GRACE],
   ];
-  for (const [name, wraps, from] of planted) {
+  for (const [name, wraps] of planted) {
     test(`finds ${name}, and makes the script smaller`, async () => {
       const fails = async (script: Script): Promise<boolean> => (await run(script, { wraps })).problem !== undefined;
-      const found = await firstOf(from, fails);
+      const found = await firstOf(fails);
       assert.ok(found !== undefined, `not found in ${PLANTED_SEEDS} seeds`);
       const small = await minimise(found, { fails, runsMax: 200 });
       assert.ok(await fails(small));
@@ -70,8 +82,8 @@ function onSqlite(script: Script): Script {
   return { ...script, setting: { ...script.setting, engine: 'sqlite' } };
 }
 
-async function firstOf(from: number, fails: (script: Script) => Promise<boolean>): Promise<Script | undefined> {
-  for (let seed = from; seed < from + PLANTED_SEEDS; seed++) if (await fails(scriptOf(seed))) return scriptOf(seed);
+async function firstOf(fails: (script: Script) => Promise<boolean>): Promise<Script | undefined> {
+  for (let seed = 1; seed <= PLANTED_SEEDS; seed++) if (await fails(scriptOf(seed))) return scriptOf(seed);
   return undefined;
 }
 

@@ -8,7 +8,7 @@
  * A start draws other random numbers than the one before it, as in life (owners of hidden builds are told apart by them).
  */
 import type { FileService } from '../../src/api/index.ts';
-import { type LogEvent, logTo, type ManualClock, type Random, seededRandom } from '../../src/base/index.ts';
+import { type Clock, type LogEvent, logTo, type ManualClock, type Random, seededRandom } from '../../src/base/index.ts';
 import { type ChunkStore, type ChunkStoreOptions, type IdAlgorithm, openChunkStore } from '../../src/chunks/index.ts';
 import {
   CompressionRules,
@@ -39,9 +39,9 @@ const CHUNK_OPTIONS: ChunkStoreOptions = {
   verifyAfterSeconds: 3_600,
 };
 const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
-/** Few and short, so that older versions are dropped within a script. */
-const VERSIONS = { versionsKept: keepRulesOf('last 2, all within 10 minutes') };
-const NO_VERSIONS = { versionsKept: [] };
+/** Few and short, so that older versions and history are dropped within a script. */
+const VERSIONS = { versionsKept: keepRulesOf('last 2, all within 10 minutes'), historyKeptSeconds: 900 };
+const NO_VERSIONS = { versionsKept: [], historyKeptSeconds: 0 };
 const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
 
 export interface BootOptions {
@@ -69,8 +69,10 @@ export interface BootOptions {
 export interface Wraps {
   readonly packDisk?: (disk: Disk) => Disk;
   readonly meta?: (meta: MetaStore) => MetaStore;
+  /** What the chunk store takes for the time. */
+  readonly chunksClock?: (clock: ManualClock) => Clock;
   /** Of what a collection changes. */
-  readonly commit?: (commit: ChunksCommit) => ChunksCommit;
+  readonly commit?: (commit: ChunksCommit, clock: ManualClock) => ChunksCommit;
   /** Stands for `chunks.sync`, which makes durable what a group names. */
   readonly prepare?: (sync: ChunkStore['sync']) => ChunkStore['sync'];
 }
@@ -109,12 +111,12 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
       objects,
       format: { ...format.chunks, ...CHUNK_BYTES },
       secret,
-      clock,
+      clock: wraps.chunksClock?.(clock) ?? clock,
       random,
       log,
       options: { ...CHUNK_OPTIONS, ...options.chunkOptions },
       index: { get: (table, key) => groups.pending.get(table, key) },
-      commit: wraps.commit?.((change) => groups.commit(change)) ?? ((change) => groups.commit(change)),
+      commit: wraps.commit?.((change) => groups.commit(change), clock) ?? ((change) => groups.commit(change)),
     }),
   );
   const sync: ChunkStore['sync'] = () => chunks.sync();

@@ -57,6 +57,8 @@ export async function* readContent(
   found: Pick<Found, 'path'>,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
+  // The list of chunks is older than the run that is being read, and somebody may pause at a hole between two runs.
+  using _reading = context.chunks.beginReading();
   let left = range.length;
   const segments = new Segments(context, space, content, range);
   try {
