@@ -1485,6 +1485,16 @@ function many(check: Check): void {
     assert.equal((await service.stat({ path: '/f' })).mode, 0o700);
   });
 
+  check('a folder that is made with a time keeps it while what goes into it follows', async (service) => {
+    const modified = '2020-02-03T04:05:06.789Z';
+    const folder = (path: string): BulkItem => ({ path, kind: 'folder', modified });
+    // More than go into one commit.
+    const below = Array.from({ length: 600 }, (_, index) => file(`/f/a/n${index}`, `text ${index}`));
+    const items = [folder('/f'), folder('/f/a'), ...below, file('/f/last', 'last'), folder('/g')];
+    assert.ok((await all(service.writeMany(items))).every(({ ok }) => ok));
+    for (const path of ['/f', '/f/a', '/g']) assert.equal((await service.stat({ path })).modified, modified, path);
+  });
+
   check('each item fails alone', async (service) => {
     await put(service, '/file', 'x');
     const broken = { ...file('/broken', 'x'), source: (): ByteSource => throwing() };

@@ -307,7 +307,10 @@ export interface FileService {
     },
   ): Promise<FileRecord>;
   write(path: string, source: ByteSource, options: WriteOptions): Promise<FileRecord>;
-  /** Many small things in few commits: results in the order of the items, each item standing or failing alone. */
+  /**
+   * Many small things in few commits: results in the order of the items, each item standing or failing alone. A folder
+   * that is made with a time keeps it as long as the items that go into it follow it, as they do in a walk.
+   */
   writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>, options?: Changing): AsyncIterable<BulkResult>;
   read(target: Target, options?: ReadOptions): Promise<FileRead>;
   /**

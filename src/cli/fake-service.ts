@@ -316,12 +316,23 @@ export class FakeService implements FileService {
 
   async *writeMany(items: AsyncIterable<BulkItem> | Iterable<BulkItem>): AsyncGenerator<BulkResult, void> {
     const batch: BulkItem[] = [];
+    /** Folders that came with a time, which they keep. */
+    const timed = new Map<string, string>();
     for await (const item of items) {
       batch.push(item);
       // Results lag behind, as they do where commits are shared.
-      if (batch.length > 3) yield await this.#bulk(batch.shift() as BulkItem);
+      if (batch.length > 3) yield await this.#bulkTimed(batch.shift() as BulkItem, timed);
     }
-    for (const item of batch) yield await this.#bulk(item);
+    for (const item of batch) yield await this.#bulkTimed(item, timed);
+  }
+
+  async #bulkTimed(item: BulkItem, timed: Map<string, string>): Promise<BulkResult> {
+    const isNew = !this.nodes.has(item.path);
+    const result = await this.#bulk(item);
+    const folder = this.nodes.get(storedFolderOf(item.path));
+    if (result.ok && folder !== undefined) folder.modified = timed.get(storedFolderOf(item.path)) ?? folder.modified;
+    if (isNew && item.kind === 'folder' && item.modified !== undefined) timed.set(item.path, item.modified);
+    return result;
   }
 
   async #bulk(item: BulkItem): Promise<BulkResult> {

@@ -31,7 +31,7 @@ import { localHash } from './local-hash.ts';
 import { type WalkEntry, type WalkOptions, walkLocal } from './local-walk.ts';
 import { mergeSorted } from './merge.ts';
 import { isoOfNs } from './moments.ts';
-import { type PutStep, planPut } from './put-plan.ts';
+import { changeOf, type PutStep, planPut } from './put-plan.ts';
 import { comparePaths, liesUnder, textOfRaw } from './raw.ts';
 import { joinStored, manifestOf, statOrNothing, storedFolderOf } from './stored.ts';
 import type { Item, Tally } from './tally.ts';
@@ -80,11 +80,17 @@ interface FolderWork {
   isTouched: boolean;
   /** It could not be made, and has been named. */
   isFailed: boolean;
+  /** The stream of many has made it with its attributes, and what that puts into it leaves them. */
+  isWhole: boolean;
+  /** Something was put into it another way. */
+  isTouchedApart: boolean;
 }
 
 interface Sent {
   readonly piece: Piece;
   readonly done: Done;
+  /** The folder around it. */
+  readonly parent: FolderWork | undefined;
   /** Of a folder that is being made. */
   readonly work: FolderWork | undefined;
 }
@@ -99,7 +105,8 @@ export class Putting {
   readonly #large = new Gang(LARGE_AT_ONCE);
   readonly #attributes = new Gang(ATTRIBUTES_AT_ONCE);
   readonly #ledger = new FolderLedger<FolderWork>((folder) => {
-    if (folder.isTouched && !folder.isFailed) this.#finished.push(folder.piece);
+    const isAsItShouldBe = !folder.isTouched || (folder.isWhole && !folder.isTouchedApart);
+    if (!isAsItShouldBe && !folder.isFailed) this.#finished.push(folder.piece);
   });
   /** Folders whose attributes can be set now. */
   #finished: Piece[] = [];
@@ -257,7 +264,8 @@ export class Putting {
     if (isMaking && parent !== undefined) parent.isTouched = true;
     if (isMaking && !this.#flags.dry_run) {
       const isLarge = step.step === 'store' && piece.stat.size > SMALL_BYTES_MAX;
-      return isLarge ? then(this.#startLarge(piece, done), () => undefined) : this.#send({ piece, done, work });
+      if (!isLarge) return this.#send({ piece, done, parent, work });
+      return then(this.#startLarge({ piece, done, parent }), () => undefined);
     }
     const settled = isMaking ? this.#tallyMade(piece, piece.stat.size) : this.#settleUnmade(piece, step);
     return then(settled, () => {
@@ -312,7 +320,8 @@ export class Putting {
   #workOf(piece: Piece, step: PutStep): FolderWork | undefined {
     // The root's own attributes belong to the store, not to whatever was put into it.
     const isEntered = piece.stat.kind === 'folder' && step.step !== 'refuse' && piece.goal !== '/';
-    return isEntered ? { piece, isTouched: step.step !== 'keep', isFailed: false } : undefined;
+    if (!isEntered) return undefined;
+    return { piece, isTouched: step.step !== 'keep', isFailed: false, isWhole: false, isTouchedApart: false };
   }
 
   #settleUnmade(piece: Piece, step: PutStep): Maybe<void> {
@@ -356,14 +365,16 @@ export class Putting {
     const sent = this.#sent.shift();
     if (sent === undefined) throw new Error(`Broken invariant: a result for ${result.path}, which was not sent`);
     if (!result.ok) return this.#settleFailed(result, sent);
+    if (sent.work !== undefined) sent.work.isWhole = changeOf(sent.piece.stat, result.record) === undefined;
     return then(this.#tallyMade(sent.piece, sent.piece.stat.size), () => {
       sent.done();
       return this.#finished.length > 0 ? this.#finishFolders() : undefined;
     });
   }
 
-  async #settleFailed(result: Extract<BulkResult, { ok: false }>, { piece, done, work }: Sent): Promise<void> {
-    if (Fault.is(result.fault) && result.fault.about.changed === true) await this.#startLarge(piece, done);
+  async #settleFailed(result: Extract<BulkResult, { ok: false }>, sent: Sent): Promise<void> {
+    const { piece, done, work } = sent;
+    if (Fault.is(result.fault) && result.fault.about.changed === true) await this.#startLarge(sent);
     else {
       if (work !== undefined) work.isFailed = true;
       await this.#failed(piece, result.fault);
@@ -386,7 +397,8 @@ export class Putting {
     else await this.#tally.fail(itemOf(piece), error);
   }
 
-  async #startLarge(piece: Piece, done: Done): Promise<void> {
+  async #startLarge({ piece, done, parent }: Omit<Sent, 'work'>): Promise<void> {
+    if (parent !== undefined) parent.isTouchedApart = true;
     await this.#large.start(async () => {
       try {
         await this.#storeLarge(piece);

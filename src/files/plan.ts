@@ -63,9 +63,14 @@ function joinTouches(touches: readonly Touch[]): readonly Touch[] {
   const byFolder = new Map<NodeId, Touch>();
   for (const touch of touches) {
     const before = byFolder.get(touch.folder);
-    byFolder.set(touch.folder, before === undefined ? touch : { ...touch, links: before.links + touch.links });
+    byFolder.set(touch.folder, before === undefined ? touch : joinedTouch(before, touch));
   }
   return [...byFolder.values()];
+}
+
+function joinedTouch(one: Touch, other: Touch): Touch {
+  const keepsModified = one.keepsModified === true && other.keepsModified === true;
+  return { ...one, links: one.links + other.links, keepsModified };
 }
 
 /** The change of one operation, recorded as one commit. */
@@ -129,8 +134,13 @@ export function newNode(space: Space, parent: NodeId, now: Moment, fields: NewNo
   };
 }
 
-/** A node appears at a free place. */
-export function planCreate(space: Space, place: Pick<Place, 'parent' | 'name'>, node: NodeRow): Partial<Parts> {
+/** A node appears at a free place. Whoever made the folder with a time may have it keep that. */
+export function planCreate(
+  space: Space,
+  place: Pick<Place, 'parent' | 'name'>,
+  node: NodeRow,
+  keepsModified = false,
+): Partial<Parts> {
   const parent = place.parent.node;
   const entry: EntryRow = { space: space.space, parent, name: place.name, node: node.node, kind: node.kind, born: 0 };
   const isFolder = node.kind === NODE_KIND.folder;
@@ -139,7 +149,7 @@ export function planCreate(space: Space, place: Pick<Place, 'parent' | 'name'>, 
       { kind: 'absent', table: 'entries', key: [space.space, parent, place.name] },
       { kind: 'reachable', space: space.space, folder: parent },
     ],
-    touches: [{ space: space.space, folder: parent, links: isFolder ? 1 : 0 }],
+    touches: [{ space: space.space, folder: parent, links: isFolder ? 1 : 0, keepsModified }],
     puts: [
       { table: 'nodes', mode: 'insert', row: node },
       { table: 'entries', mode: 'insert', row: entry },

@@ -106,7 +106,8 @@ function applyTouch(run: Run, touch: Touch): void {
   const row = slot.after as NodeRow | undefined;
   if (row?.kind !== NODE_KIND.folder) throw staleFault('touch', 'nodes', [touch.space, touch.folder], null);
   const { now } = run.change;
-  const modified = laterOf(now, { seconds: row.modifiedSeconds, nanoseconds: row.modifiedNanoseconds });
+  const before = { seconds: row.modifiedSeconds, nanoseconds: row.modifiedNanoseconds };
+  const modified = touch.keepsModified === true ? before : laterOf(now, before);
   const changed = laterOf(now, { seconds: row.changedSeconds, nanoseconds: row.changedNanoseconds });
   const touched = {
     ...row,

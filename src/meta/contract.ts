@@ -543,6 +543,10 @@ function testExpectations(open: OpenMeta): void {
       [root?.links, root?.modifiedSeconds, root?.changedSeconds, root?.changedNanoseconds, root?.born],
       [3, 300, 300, 5, 3],
     );
+    const quiet = { space: 1, folder: 1, links: 0, keepsModified: true };
+    await mustCommit(meta, change({ now: at(400, 5), touches: [quiet] }));
+    const left = await meta.get('nodes', [1, 1]);
+    assert.deepEqual([left?.links, left?.modifiedSeconds, left?.changedSeconds, left?.born], [3, 300, 400, 4]);
     const two = change({
       touches: [
         { space: 1, folder: 1, links: 1 },

@@ -126,6 +126,8 @@ export interface Touch {
   readonly space: SpaceId;
   readonly folder: NodeId;
   readonly links: number;
+  /** Its modification time is left as it is. */
+  readonly keepsModified?: boolean;
 }
 
 /**

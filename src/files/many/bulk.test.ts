@@ -147,3 +147,21 @@ test('one file under two names gets the bytes that come last, and keeps those th
   const { versions } = await service.versions({ path: '/a' });
   assert.equal(versions.length, 3);
 });
+
+test('a folder of a stream keeps its time over many commits, also when one is refused, and gets a new one from the next stream', async () => {
+  await using stand = await openStand();
+  const modified = '2020-02-03T04:05:06.789Z';
+  const folder = (path: string): BulkItem => ({ path, kind: 'folder', modified });
+  const file = (path: string): BulkItem => ({ path, kind: 'file', size: 1, source: () => [utf8('x')] });
+  const files = (below: string): BulkItem[] => Array.from({ length: 520 }, (_, at) => file(`${below}/f${at}`));
+  const timesOf = async (...paths: string[]): Promise<string[]> =>
+    Promise.all(paths.map(async (path) => (await stand.service.stat({ path })).modified));
+  // One path twice in a batch: all of it is done one by one, after it was planned to its end.
+  const items = [folder('/a'), ...files('/a'), folder('/a/b'), file('/a/b/x'), file('/a/b/x'), folder('/c')];
+  for await (const result of stand.service.writeMany([...items, ...files('/c'), file('/a/late')])) assert.ok(result.ok);
+  assert.deepEqual(await timesOf('/a/b', '/c'), [modified, modified]);
+  assert.notDeepEqual(await timesOf('/a'), [modified], 'what comes out of order counts as any other');
+  for await (const result of stand.service.writeMany([file('/c/more')])) assert.ok(result.ok);
+  assert.notDeepEqual(await timesOf('/c'), [modified]);
+  assert.deepEqual((await stand.service.check({})).problems, []);
+});

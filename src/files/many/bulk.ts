@@ -17,7 +17,6 @@ import {
 import { Fault, hexOf, type Moment } from '../../base/index.ts';
 import type { TakenFile } from '../../chunks/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../../meta/index.ts';
-import { makeFolder } from '../attributes.ts';
 import { type Built, builtOf } from '../content/build-content.ts';
 import { type Caller, type Context, commit, type Space } from '../context.ts';
 import { decide } from '../decide.ts';
@@ -25,7 +24,7 @@ import { planThinning } from '../past/retention.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from '../plan.ts';
 import { recordOf } from '../record.ts';
 import { findPath, type Place } from '../tree.ts';
-import { buildAnnounced, checkHash, existsFault, momentOf, placeFor, withContent, withoutUnmade } from '../write.ts';
+import { buildAnnounced, checkHash, existsFault, momentOf, withContent, withoutUnmade } from '../write.ts';
 
 /**
  * Contents that are built side by side, and their bytes as announced: with enough of them every thread has a batch and
@@ -64,6 +63,7 @@ export async function* writeMany(
 ): AsyncGenerator<BulkResult> {
   let batch: Prepared[] = [];
   let [bytes, rows] = [0, 0];
+  const timed = new TimedFolders();
   // The commit of one batch runs while the next is built.
   let committing: Promise<readonly BulkResult[]> = Promise.resolve([]);
   try {
@@ -75,7 +75,7 @@ export async function* writeMany(
       }
       if (batch.length < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX && rows < BATCH_ROWS_MAX) continue;
       const results = await committing;
-      committing = commitBatch(context, space, caller, batch, signal);
+      committing = commitBatch(context, space, caller, { batch, timed }, signal);
       // Failures surface where the results are awaited, not as an unhandled rejection before.
       committing.catch(() => undefined);
       [batch, bytes, rows] = [[], 0, 0];
@@ -84,7 +84,7 @@ export async function* writeMany(
     yield* await committing;
     const last = batch;
     batch = [];
-    yield* await commitBatch(context, space, caller, last, signal);
+    yield* await commitBatch(context, space, caller, { batch: last, timed }, signal);
   } finally {
     await committing.catch(() => undefined);
     for (const prepared of batch) if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
@@ -239,13 +239,14 @@ async function commitBatch(
   context: Context,
   space: Space,
   caller: Caller,
-  batch: readonly Prepared[],
+  { batch, timed }: { readonly batch: readonly Prepared[]; readonly timed: TimedFolders },
   signal?: AbortSignal,
 ): Promise<readonly BulkResult[]> {
   const ready = batch.flatMap((prepared) => ('ready' in prepared ? [prepared.ready] : []));
   try {
     const results =
-      (await tryTogether(context, space, caller, ready)) ?? (await oneByOne(context, space, caller, ready, signal));
+      (await tryTogether(context, space, caller, { ready, timed })) ??
+      (await oneByOne(context, space, caller, { ready, timed }, signal));
     const rest = results.values();
     return batch.map((prepared): BulkResult => {
       if ('ready' in prepared) return rest.next().value as BulkResult;
@@ -261,17 +262,19 @@ async function tryTogether(
   context: Context,
   space: Space,
   caller: Caller,
-  ready: readonly Ready[],
+  { ready, timed }: { readonly ready: readonly Ready[]; readonly timed: TimedFolders },
 ): Promise<readonly BulkResult[] | undefined> {
   if (ready.length === 0) return [];
   const now = context.clock.now();
-  const plan = new BatchPlan(context, space, now);
+  const before = timed.mark();
+  const refused = (): undefined => timed.backTo(before);
+  const plan = new BatchPlan(context, space, now, timed);
   const results: BulkResult[] = [];
   for (const item of ready) {
     try {
       results.push(doneOf(item.item.path, await plan.add(item)));
     } catch (error) {
-      if (error === SAME_TWICE) return undefined;
+      if (error === SAME_TWICE) return refused();
       if (!Fault.is(error)) throw error;
       results.push({ path: item.item.path, ok: false, fault: error });
     }
@@ -281,7 +284,7 @@ async function tryTogether(
   try {
     await commit(context, await context.locks.withNeeds(changeOf(space, caller, 'bulk-write', now, parts)));
   } catch (error) {
-    if (Fault.is(error, 'conflict', 'quota', 'gone', 'locked', 'lock-lost')) return undefined;
+    if (Fault.is(error, 'conflict', 'quota', 'gone', 'locked', 'lock-lost')) return refused();
     throw error;
   }
   for (const [index, result] of results.entries()) if (result.ok) ready[index]?.built?.linked();
@@ -303,6 +306,37 @@ function doneOf(path: string, make: NewRecord): BulkResult {
 
 const SAME_TWICE = new Error('one path, or one file under two names, twice in a batch');
 
+type FolderChain = readonly { readonly path: string; readonly node: NodeId }[];
+
+/**
+ * The folders around the next item that this stream has made with a time, from the outermost on: what goes into them
+ * leaves it to them. So they need not be given it again when all is in them, which costs more than to make them.
+ */
+class TimedFolders {
+  #chain: FolderChain = [];
+
+  /** Whether what comes to `path`, in the folder that is `parent` now, leaves that its time. */
+  holds(path: string, parent: NodeId): boolean {
+    let { length } = this.#chain;
+    while (length > 0 && !path.startsWith(`${this.#chain[length - 1]?.path}/`)) length--;
+    if (length < this.#chain.length) this.#chain = this.#chain.slice(0, length);
+    return this.#chain.at(-1)?.node === parent;
+  }
+
+  enter(path: string, node: NodeId): void {
+    this.#chain = [...this.#chain, { path, node }];
+  }
+
+  mark(): FolderChain {
+    return this.#chain;
+  }
+
+  /** What was planned since is not done. */
+  backTo(mark: FolderChain): undefined {
+    this.#chain = mark;
+  }
+}
+
 /** The plan of one commit for many items, which see the folders that came before them. */
 class BatchPlan {
   readonly #context: Context;
@@ -313,11 +347,13 @@ class BatchPlan {
   readonly #seen = new Set<string>();
   /** Files that get new bytes; one with several names may come again under another. */
   readonly #replaced = new Set<number>();
+  readonly #timed: TimedFolders;
 
-  constructor(context: Context, space: Space, now: Moment) {
+  constructor(context: Context, space: Space, now: Moment, timed: TimedFolders) {
     this.#context = context;
     this.#space = space;
     this.#now = now;
+    this.#timed = timed;
   }
 
   parts(): Parts {
@@ -393,9 +429,14 @@ class BatchPlan {
       target,
       modified: ready.modified,
     });
-    const parts = joinParts([planCreate(this.#space, place, row)]);
+    const text = textOfPath(place.path);
+    const keepsModified = this.#timed.holds(text, place.parent.node);
+    const parts = joinParts([planCreate(this.#space, place, row, keepsModified)]);
     this.#parts.push(built === undefined ? parts : withContent(parts, built));
-    if (item.kind === 'folder') this.#folders.set(textOfPath(place.path), row);
+    if (item.kind === 'folder') {
+      this.#folders.set(text, row);
+      if (ready.modified !== undefined) this.#timed.enter(text, node);
+    }
     return () => recordOf(place.path, row, built === undefined ? null : hexOf(built.hash));
   }
 }
@@ -404,34 +445,40 @@ async function oneByOne(
   context: Context,
   space: Space,
   caller: Caller,
-  ready: readonly Ready[],
+  { ready, timed }: { readonly ready: readonly Ready[]; readonly timed: TimedFolders },
   signal?: AbortSignal,
 ): Promise<readonly BulkResult[]> {
   const results: BulkResult[] = [];
   for (const one of ready) {
     if (signal?.aborted) throw Fault.aborted(signal, 'Writing many files');
-    results.push(await alone(context, space, caller, one));
+    results.push(await alone(context, space, caller, { ready: one, timed }));
   }
   return results;
 }
 
-async function alone(context: Context, space: Space, caller: Caller, ready: Ready): Promise<BulkResult> {
+async function alone(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  { ready, timed }: { readonly ready: Ready; readonly timed: TimedFolders },
+): Promise<BulkResult> {
   const { path } = ready.item;
+  const before = timed.mark();
   try {
-    if (ready.item.kind === 'folder') {
-      const options = { parents: true, permissions: ready.item.permissions };
-      await placeFor(context, space, ready.path, false, context.clock.now());
-      return { path, ok: true, record: await makeFolder(context, space, caller, ready.path, options) };
-    }
     const record = await decide(context, `Writing ${path}`, async () => {
+      timed.backTo(before);
       const now = context.clock.now();
-      const plan = new BatchPlan(context, space, now);
+      const plan = new BatchPlan(context, space, now, timed);
       const answer = await plan.add(ready);
-      const change = changeOf(space, caller, 'write', now, plan.parts());
+      const parts = plan.parts();
+      // A folder that is there already.
+      if (parts.items.length === 0) return { answer };
+      const change = changeOf(space, caller, ready.item.kind === 'folder' ? 'make-folder' : 'write', now, parts);
       return { change, answer, onCommitted: () => ready.built?.linked() };
     });
     return doneOf(path, record);
   } catch (error) {
+    timed.backTo(before);
     if (!Fault.is(error)) throw error;
     return { path, ok: false, fault: error };
   }
