@@ -275,7 +275,7 @@ function leavesBody({ message, options }: Sending): boolean {
   if (message.complete) return false;
   const arrival = arrivalOf(message);
   // A client that waits for 100 and gets an answer instead may send its body or not: only a new connection is clear.
-  if (arrival.goOn !== undefined) return true;
+  if (arrival.goOn !== undefined || arrival.isBroken === true) return true;
   const length = message.headers['content-length'];
   const left =
     length === undefined ? (message.headers['transfer-encoding'] === undefined ? 0 : Infinity) : Number(length);

@@ -34,6 +34,10 @@ export interface Arrival {
   bodyBytes: number;
   /** Those of them that nobody has taken yet. */
   waitingBytes: number;
+  /** Has whoever reads the body meet this fault; absent while nobody reads it. */
+  breakBody?: (fault: Fault) => void;
+  /** Nobody waits for the rest of it any more. */
+  isBroken?: boolean;
   /** Ends the reading of the body; absent while nobody reads it. */
   leaveBody?: () => void;
 }

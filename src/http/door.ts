@@ -13,8 +13,16 @@ import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { type FileService, type HttpMethod, problemOfFault, ROUTE_IDS, type RouteId, routeOf } from '../api/index.ts';
-import { type Clock, Fault, hexOf, type Log, type Random } from '../base/index.ts';
+import {
+  type FileService,
+  type HttpMethod,
+  problemOfFault,
+  ROUTE_IDS,
+  type Route,
+  type RouteId,
+  routeOf,
+} from '../api/index.ts';
+import { type Clock, Fault, hexOf, type Limit, type Log, limit, type Random } from '../base/index.ts';
 import { problemAnswer, type Sending, send } from './answer.ts';
 import { answeredFault, headersOfFault } from './answered-fault.ts';
 import { type Arrival, arrivalOf, checkSender, type Entrance, ownHosts, partsOfUrl, setArrival } from './arrival.ts';
@@ -32,6 +40,7 @@ import { fileHandlers, present } from './file-handlers.ts';
 import { listenOnLoopback, listenPrivately } from './listening.ts';
 import { lockHandlers } from './lock-handlers.ts';
 import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
+import { Pace } from './pace.ts';
 import { refuseRaw } from './raw-refusal.ts';
 import { SIGNING_KEY_BYTES, UrlSigner } from './signed-urls.ts';
 import { snapshotHandlers } from './snapshot-handlers.ts';
@@ -122,6 +131,8 @@ interface Running {
   readonly message: IncomingMessage;
   readonly response: ServerResponse;
   readonly controller: AbortController;
+  /** It waits for its turn among the transfers. */
+  isInLine: boolean;
 }
 
 class Door implements HttpDoor {
@@ -138,6 +149,8 @@ class Door implements HttpDoor {
   readonly #running = new Map<ServerResponse, Running>();
   /** The latest request of a connection, for the look at idle ones. */
   readonly #latest = new WeakMap<Socket, Running>();
+  readonly #pace: Pace<Running>;
+  readonly #transfers: Limit;
   readonly #requestPrefix: string;
   #requestCount = 0;
   #handle: Handle = () => {};
@@ -161,6 +174,15 @@ class Door implements HttpDoor {
       isDraining,
     };
     this.#app = this.#createApp();
+    const { transfersMax, transfersWaitingMax, idleTimeoutMs, bytesPerSecondMin } = this.#options;
+    this.#transfers = limit({ running: transfersMax, waiting: transfersWaitingMax, what: 'bringing or taking files' });
+    this.#pace = new Pace(this.#running, {
+      clock: parts.clock,
+      windowMs: idleTimeoutMs,
+      bytesPerSecondMin,
+      isClientsTurn: waitsForClient,
+      onSlow: (running) => this.#endSlow(running),
+    });
   }
 
   async prepare(): Promise<void> {
@@ -203,10 +225,11 @@ class Door implements HttpDoor {
     const known = this.#methods.get(route.path) ?? new Set();
     for (const method of methods) known.add(method);
     this.#methods.set(route.path, known);
+    const kind = kindOf(route);
     const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
       reply.hijack();
       const names = request.params as UrlNames;
-      await this.#serve(request.raw, reply.raw, (message, signal) => {
+      await this.#serve(kind, request.raw, reply.raw, (message, signal) => {
         const service = this.#serviceFor(message);
         const rules = rulesOf(id);
         return handler(new Exchange<Id>({ message, service, signal, door: this.#doorParts, rules, names }));
@@ -255,9 +278,10 @@ class Door implements HttpDoor {
     const arrival: Arrival = { ...parts, entrance, request, goOn, bodyBytes: 0, waitingBytes: 0 };
     setArrival(message, arrival);
     message.url = route;
-    const running: Running = { message, response, controller: new AbortController() };
+    const running: Running = { message, response, controller: new AbortController(), isInLine: false };
     this.#running.set(response, running);
     this.#latest.set(message.socket, running);
+    this.#pace.start();
     if (this.#draining !== undefined) response.shouldKeepAlive = false;
     response.once('close', () => this.#leave(running));
     // The connection reports what happens to it; without a listener its errors would end the process.
@@ -274,14 +298,18 @@ class Door implements HttpDoor {
   }
 
   async #serve(
+    kind: RequestKind,
     message: IncomingMessage,
     response: ServerResponse,
     handle: (message: IncomingMessage, signal: AbortSignal) => ReturnType<Handler<RouteId>>,
   ): Promise<void> {
     const sending = this.#sendingOf(message, response);
+    using _timer = kind === 'quick' ? this.#endLate(sending) : undefined;
     try {
       checkSender(arrivalOf(message), message.headers);
-      await send(await handle(message, sending.signal), sending);
+      const act = async (): Promise<void> => send(await handle(message, sending.signal), sending);
+      if (kind === 'transfer') await this.#inTurn(sending, act);
+      else await act();
     } catch (error) {
       await this.#sendFault(error, sending);
     } finally {
@@ -294,7 +322,72 @@ class Door implements HttpDoor {
     const refuse = (): never => {
       throw error;
     };
-    void this.#serve(message, reply.raw, refuse);
+    void this.#serve('other', message, reply.raw, refuse);
+  }
+
+  /** When its turn comes, which it keeps until its answer is with the kernel. @throws Fault `busy` when there is no room in line. */
+  async #inTurn({ response, signal }: Sending, act: () => Promise<void>): Promise<void> {
+    const { transfersMax, transfersWaitingMax, transferWaitMs } = this.#options;
+    if (this.#transfers.load.running < transfersMax) return this.#transfers.run(act);
+    const running = this.#running.get(response);
+    const tooMany = (why: string): Fault => {
+      const sentence = `${transfersMax} requests bring or take files already, ${why}. Try again in a moment.`;
+      return new Fault('busy', sentence, { transfers: transfersMax });
+    };
+    const late = new AbortController();
+    const timer = this.#parts.clock.after(transferWaitMs, () =>
+      late.abort(tooMany(`and none of them ended for ${transferWaitMs / 1_000} s`)),
+    );
+    if (running !== undefined) running.isInLine = true;
+    const begin = (): Promise<void> => {
+      timer[Symbol.dispose]();
+      if (running !== undefined) running.isInLine = false;
+      return act();
+    };
+    const refuse = (error: unknown): never => {
+      throw Fault.is(error, 'busy') && Object.hasOwn(error.about, 'waiting')
+        ? tooMany(`and ${transfersWaitingMax} wait`)
+        : error;
+    };
+    let hasBegun = false;
+    try {
+      await this.#transfers.run(
+        () => {
+          hasBegun = true;
+          return begin();
+        },
+        AbortSignal.any([signal, late.signal]),
+      );
+    } catch (error) {
+      if (hasBegun) throw error;
+      refuse(error);
+    } finally {
+      timer[Symbol.dispose]();
+    }
+  }
+
+  /** What is neither sent nor asked in time is given up. */
+  #endLate({ message, response }: Sending): Disposable | undefined {
+    // Events go on for as long as somebody listens.
+    if (/\btext\/event-stream\b/i.test(message.headers.accept ?? '')) return undefined;
+    const { requestTimeoutMs } = this.#options;
+    return this.#parts.clock.after(requestTimeoutMs, () => {
+      const sentence = `The request took longer than ${requestTimeoutMs / 1_000} s and was given up. What it had done by then may stay.`;
+      const fault = new Fault('timeout', sentence, { seconds: requestTimeoutMs / 1_000 });
+      this.#running.get(response)?.controller.abort(fault);
+      arrivalOf(message).breakBody?.(fault);
+    });
+  }
+
+  #endSlow({ message, response }: Running): void {
+    const { bytesPerSecondMin } = this.#options;
+    const { breakBody } = arrivalOf(message);
+    if (response.headersSent || breakBody === undefined) {
+      message.socket.destroy();
+      return;
+    }
+    const sentence = `The body came with less than ${bytesPerSecondMin} bytes a second and was given up.`;
+    breakBody(new Fault('timeout', sentence, { bytes_per_second: bytesPerSecondMin }));
   }
 
   #sendingOf(message: IncomingMessage, response: ServerResponse): Sending {
@@ -432,6 +525,7 @@ class Door implements HttpDoor {
     }
     for (const server of this.#servers) server.closeAllConnections();
     await Promise.all(closed);
+    this.#pace[Symbol.dispose]();
     await this.#app.close();
     this.#parts.log.info('http.drained', { ended });
     return { ended };
@@ -469,8 +563,22 @@ class Door implements HttpDoor {
   }
 }
 
+/**
+ * transfer: it brings or takes files, and its turn is waited for. quick: it has a time. other: neither, such as a list
+ * that is streamed.
+ */
+type RequestKind = 'transfer' | 'quick' | 'other';
+
+function kindOf({ method, body, answers }: Route): RequestKind {
+  const types = Object.values(answers).map(({ type }) => type);
+  const takesFiles = method !== 'HEAD' && types.some((type) => type === 'bytes' || type === 'parts');
+  if (takesFiles || body?.type === 'bytes' || body?.type === 'multipart') return 'transfer';
+  return types.includes('ndjson') ? 'other' : 'quick';
+}
+
 /** True when nothing can go on before the client sends or takes more. */
-function waitsForClient({ message, response }: Running): boolean {
+function waitsForClient({ message, response, isInLine }: Running): boolean {
+  if (isInLine) return false;
   if (response.writableLength > 0) return true;
   return !message.complete && message.readableLength + arrivalOf(message).waitingBytes === 0;
 }

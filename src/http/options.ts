@@ -26,6 +26,14 @@ export interface HttpOptions {
   readonly headersTimeoutMs: number;
   /** How long a body or an answer may stand still because of the client. There is no limit for the whole of it. */
   readonly idleTimeoutMs: number;
+  /** Bytes a second that a body, or an answer, has to move while it is the client's turn; 0 for any. */
+  readonly bytesPerSecondMin: number;
+  /** How long a request may take that neither brings nor takes files. */
+  readonly requestTimeoutMs: number;
+  /** Requests that bring or take files: so many at once, so many in line, and for so long. */
+  readonly transfersMax: number;
+  readonly transfersWaitingMax: number;
+  readonly transferWaitMs: number;
   /** How long a connection stays open without a request. */
   readonly keepAliveTimeoutMs: number;
   /** Bytes of a refused body that are read and dropped so that the connection can go on. */
@@ -54,6 +62,11 @@ export const HTTP_OPTIONS_DEFAULT: HttpOptions = {
   connectionsMax: 4_096,
   headersTimeoutMs: 15_000,
   idleTimeoutMs: 60_000,
+  bytesPerSecondMin: 16,
+  requestTimeoutMs: 15 * 60_000,
+  transfersMax: 100,
+  transfersWaitingMax: 400,
+  transferWaitMs: 30_000,
   keepAliveTimeoutMs: 72_000,
   dropBytesMax: 64 * 1024,
   lingerMs: 5_000,

@@ -104,6 +104,10 @@ class UploadPieces implements AsyncIterator<Uint8Array> {
     arrival.goOn?.();
     arrival.goOn = undefined;
     arrival.leaveBody = () => this.#leave();
+    arrival.breakBody = (fault) => {
+      arrival.isBroken = true;
+      this.#onOver(fault);
+    };
     this.#isOver = this.#message.readableEnded || this.#message.destroyed;
     this.#message.on('data', this.#onData).on('end', this.#onOver).on('close', this.#onOver);
     this.#message.on('error', this.#onOver);
@@ -175,6 +179,7 @@ class UploadPieces implements AsyncIterator<Uint8Array> {
   #end(): IteratorResult<Uint8Array> {
     this.#leave();
     if (this.#message.complete && this.#message.readableEnded) return { done: true, value: undefined };
+    if (Fault.is(this.#cause)) throw this.#cause;
     const { bodyBytes } = arrivalOf(this.#message);
     const sentence = `The upload broke off after ${bodyBytes} bytes. Nothing of it was kept.`;
     throw new Fault('aborted', sentence, { received: bodyBytes }, this.#cause);

@@ -141,6 +141,31 @@ export const SERVER_OPTIONS = {
     default: MINUTE,
     doc: 'How long a body or an answer may stand still because of the client. The whole of it may take as long as it likes.',
   },
+  'http.rate_min': {
+    type: { kind: 'bytes', min: 0, max: MIB },
+    default: 16,
+    doc: 'Bytes a second that a body or an answer has to move while it is the client’s turn, for `http.stall_timeout` in all; 0 for any.',
+  },
+  'http.request_timeout': {
+    type: { kind: 'duration', minMs: SECOND, maxMs: DAY },
+    default: 15 * MINUTE,
+    doc: 'How long a request may take that neither brings nor takes files nor streams a list.',
+  },
+  'http.transfers_max': {
+    type: { kind: 'integer', min: 1, max: 100_000 },
+    default: 100,
+    doc: 'Requests that bring or take files at once; more of them wait in line.',
+  },
+  'http.transfers_waiting_max': {
+    type: { kind: 'integer', min: 0, max: 100_000 },
+    default: 400,
+    doc: 'Requests that bring or take files and wait for their turn; more are answered 429 at once.',
+  },
+  'http.transfer_wait': {
+    type: { kind: 'duration', minMs: SECOND, maxMs: DAY },
+    default: 30 * SECOND,
+    doc: 'How long they wait for their turn, until they are answered 429 too.',
+  },
   'http.keep_alive': {
     type: { kind: 'duration', minMs: SECOND, maxMs: DAY },
     default: 72 * SECOND,
