@@ -9,12 +9,14 @@ import { globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } fr
 import { dirname, join, resolve } from 'node:path';
 import { type Random, seededRandom } from '../../src/base/index.ts';
 import { COLLECT_STEPS, type CollectStep } from '../../src/chunks/index.ts';
+import { RECUT_STEPS, type RecutStep } from '../../src/files/index.ts';
 import { sha256 } from './data.ts';
 import { holdfast, run, temporaryFolder } from './holdfast.ts';
 import { HOLDFAST, startServer } from './server.ts';
 
 const FILE_BYTES_MAX = 400_000;
 const CHILD = resolve(import.meta.dirname, 'gc-child.ts');
+const OVERWRITE_CHILD = resolve(import.meta.dirname, 'overwrite-child.ts');
 /** Nothing is kept of what is removed, so all of it is to come back. */
 export const KEEP_NOTHING: Readonly<Record<string, string>> = {
   HOLDFAST_VERSIONS_KEEP: 'none',
@@ -38,6 +40,13 @@ export function objectBytes(store: string): number {
   return globSync('objects/{packs,discards}/**', { cwd: store })
     .map((path) => statSync(join(store, path)))
     .reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0);
+}
+
+interface Collected {
+  readonly freed_bytes: number;
+  readonly kept_bytes: number;
+  readonly partial_chunks: number;
+  readonly recut_chunks: number;
 }
 
 class Stand {
@@ -96,6 +105,20 @@ class Stand {
     for (const path of gone) this.hashes.delete(path);
   }
 
+  /** Writes over most of what is in the newest folder, in place; islands of the old chunks stay. */
+  async overwrite(): Promise<void> {
+    const folder = dirname([...this.hashes.keys()].at(-1) ?? '/');
+    const words = [OVERWRITE_CHILD, this.store, String(this.random.below(2 ** 30)), folder];
+    const ran = await run(process.execPath, [...process.execArgv, ...words], { environment: this.environment });
+    assert.equal(ran.code, 0, ran.stderr);
+    // A child of the test runner says a few words of its own.
+    for (const line of ran.stdout.toString().split('\n')) {
+      if (!line.startsWith('{')) continue;
+      const changed = JSON.parse(line) as { path: string; sha256: string };
+      this.hashes.set(changed.path, changed.sha256);
+    }
+  }
+
   async verify(): Promise<void> {
     const to = join(this.folder, 'out');
     await this.ok('get', '/', to);
@@ -126,7 +149,7 @@ class Stand {
     return code === null;
   }
 
-  async collect(...flags: readonly string[]): Promise<{ readonly freed_bytes: number; readonly kept_bytes: number }> {
+  async collect(...flags: readonly string[]): Promise<Collected> {
     const lines = (await this.ok('gc', '--json', ...flags)).trim().split('\n');
     return JSON.parse(lines.at(-1) ?? '');
   }
@@ -168,6 +191,33 @@ export async function gcRounds(options: GcRounds): Promise<void> {
     timeoutMs: 900_000,
   });
   assert.equal(check.code, 0, check.stdout.toString());
+}
+
+/** Re-cuts that are killed: files are written over in place, and a process is killed at each step of a re-cut. */
+export async function recutRounds(
+  options: Omit<GcRounds, 'randomKills' | 'steps'> & { readonly recutSteps?: readonly RecutStep[] },
+): Promise<void> {
+  using folder = temporaryFolder();
+  const stand = new Stand(folder.path, { ...options, randomKills: 0 });
+  await stand.ok('init');
+  for (const step of options.recutSteps ?? RECUT_STEPS) {
+    await stand.fill(options.bytes);
+    await stand.overwrite();
+    const { partial_chunks: before } = await stand.collect('--dry-run');
+    assert.ok(before > 3, `${before} chunks are mostly unused`);
+    assert.ok(await stand.killAt(step, 2), `a collection gets to ${step}`);
+    await stand.verify();
+    const { partial_chunks: after } = await stand.collect('--dry-run');
+    assert.ok(after < before && after > 0, `${after} of ${before} are left`);
+    const { recut_chunks: recut } = await stand.collect();
+    assert.equal(recut, after);
+    await stand.verify();
+    options.onRound?.(`killed at ${step}: ${after} of ${before} chunks left, then none`);
+  }
+  await collectExactly(stand, options.onRound ?? (() => undefined));
+  const { partial_chunks: left } = await stand.collect('--dry-run');
+  assert.equal(left, 0);
+  await stand.ok('check');
 }
 
 /** The preview is right to the byte, and what is left is what is needed. */
