@@ -5,6 +5,7 @@
  *   npm run sim -- --seeds 1000000 --minutes 30   whichever comes first
  *   npm run sim -- --seed 4711                one seed, told step by step, twice; a failing one is made smaller
  *   npm run sim -- --script FILE              a script that was made smaller, told step by step
+ *   npm run sim -- --race 10000               rounds of uploaders who send again what was just deleted, beside a collection
  *   npm run sim -- --enumerate                every short sequence of operations, with a crash after every write
  *
  * Ends with 1 when something failed, and says how each failure is run again.
@@ -17,6 +18,7 @@ import { Worker } from 'node:worker_threads';
 import { enumerate } from '../test/sim/enumerate.ts';
 import { minimise } from '../test/sim/minimise.ts';
 import { type Script, scriptOf, shown } from '../test/sim/operation.ts';
+import { race } from '../test/sim/race.ts';
 import { run } from '../test/sim/run.ts';
 import type { Ask, Told } from '../test/sim/sim-worker.ts';
 
@@ -33,11 +35,20 @@ async function main(words: readonly string[]): Promise<number> {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
     args: [...words],
-    options: { seeds: text, minutes: text, seed: text, from: text, script: text, enumerate: { type: 'boolean' } },
+    options: {
+      seeds: text,
+      minutes: text,
+      seed: text,
+      from: text,
+      script: text,
+      enumerate: { type: 'boolean' },
+      race: text,
+    },
   });
   if (values.seed !== undefined) return one(scriptOf(wholeOf(values.seed, 'seed')));
   if (values.script !== undefined) return one(JSON.parse(readFileSync(values.script, 'utf8')) as Script);
   if (values.enumerate === true) return enumerateAll(values.minutes);
+  if (values.race !== undefined) return raceAll(wholeOf(values.race, 'race'), wholeOf(values.from ?? '1', 'from'));
   return many({
     from: wholeOf(values.from ?? '1', 'from'),
     seeds: wholeOf(values.seeds ?? '10000', 'seeds'),
@@ -81,6 +92,20 @@ async function enumerateAll(minutes: string | undefined): Promise<number> {
   for (const problem of report.problems.slice(0, FAILURES_MAX)) say(problem);
   say(report.summary);
   return report.problems.length === 0 && report.isComplete ? 0 : 1;
+}
+
+async function raceAll(rounds: number, seed: number): Promise<number> {
+  let saidMs = performance.now();
+  const tell = (line: string): void => {
+    if (performance.now() - saidMs < SAY_MS) return;
+    saidMs = performance.now();
+    say(line);
+  };
+  const report = await race({ rounds, seed, tell });
+  for (const problem of report.problems.slice(0, FAILURES_MAX)) say(problem);
+  const { reads, freedBytes, problems } = report;
+  say(`${report.rounds} rounds, ${reads} files read back, ${freedBytes} bytes collected, ${problems.length} problems`);
+  return problems.length === 0 ? 0 : 1;
 }
 
 interface Wanted {

@@ -75,7 +75,7 @@ export async function perform(
       await service.batch({ operations: operation.operations.map((part) => batchPartOf(home, part)) });
       return;
     case 'return':
-      await service.restoreTree(home === '' ? '/' : home, nameOf(place, operation.name));
+      await service.restoreTree(home === '' ? '/' : home, nameOf(place, operation.name), FORCED);
       return;
     case 'undo':
       return undo(place);
@@ -132,11 +132,14 @@ function batchPartOf(home: string, part: BatchPart): BatchOperation {
   }
 }
 
+/** Also where nothing else keeps what goes by it. */
+const FORCED = { force: true };
+
 /** The newest commit of the actor's folder. */
 async function undo({ world: { service }, home }: Place): Promise<void> {
   const { commits } = await service.log({ path: home === '' ? '/' : home, limit: 1 });
   const [last] = commits;
-  if (last !== undefined) await service.undo(last.commit);
+  if (last !== undefined) await service.undo(last.commit, FORCED);
 }
 
 /** After so long no lock that was taken before is held any more. */

@@ -4,10 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Holds } from '../../src/chunks/holds.ts';
 import { enumerate } from './enumerate.ts';
 import { minimise } from './minimise.ts';
 import { type Operation, type Script, scriptOf } from './operation.ts';
 import { COLLECT_WITHOUT_GRACE, COMMIT_BEFORE_SYNC, COUNTS_OUTSIDE } from './planted.ts';
+import { race } from './race.ts';
 import { run } from './run.ts';
 import type { Wraps } from './world.ts';
 
@@ -47,6 +49,22 @@ describe('a simulated store', () => {
     const { problems, sequences } = await enumerate({ lengthMax: 2 });
     assert.deepEqual(problems, []);
     assert.ok(sequences >= 100, `${sequences} sequences`);
+  });
+});
+
+describe('the dedup race', () => {
+  const wanted = { rounds: 40, seed: 1 };
+
+  test('gives every file back that was acknowledged, though what it shares was just being collected', async () => {
+    const { problems, reads, freedBytes } = await race(wanted);
+    assert.deepEqual(problems, []);
+    assert.equal(reads, 320);
+    assert.ok(freedBytes > 100_000, `${freedBytes} bytes were collected`);
+  });
+
+  test('shows it when uploads are not waited for', async (t) => {
+    t.mock.method(Holds.prototype, 'has', () => false);
+    assert.notDeepEqual((await race(wanted)).problems, []);
   });
 });
 
