@@ -66,6 +66,8 @@ async function uploadWatched(gib: number, atOnce: number, memory: 'normal' | 'sm
         const file = parts.write(part, worker);
         await promisify(execFile)('curl', ['-fsS', '-T', file, await urlOf(server, upload.upload_id, part)]);
         if (part === PARTS_A_GIB) afterFirstMib = mostMibOf(server);
+        if (part % (PARTS_A_GIB / 4) === 0)
+          process.stdout.write(`${part / PARTS_A_GIB} GiB: ${mostMibOf(server)} MiB, ${cpuSecondsOf(server)} s\n`);
       }
     };
     await Promise.all(Array.from({ length: atOnce }, (_, worker) => work(worker)));

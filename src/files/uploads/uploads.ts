@@ -59,6 +59,11 @@ import {
 const ID_BYTES = 18;
 /** Rows that one step takes away. */
 const STEP_ROWS = 1_000;
+/**
+ * Bytes of an upload that are read at once for its hash: so little that no threads are started for it, whose memory would
+ * come on top of what receiving takes.
+ */
+const READ_BYTES = 8 * 1024 * 1024;
 /** Drafts of one step of a part; of one that grows, so that what is durable stays close behind what has come. */
 const PART_STEP_DRAFTS = 1_000;
 const APPEND_STEP_DRAFTS = 256;
@@ -630,8 +635,13 @@ export class Uploads {
   ): AsyncGenerator<Uint8Array> {
     const context = this.#context();
     const content = contentOf(row);
+    const file = { path: pathOfText(row.path) };
     using _mark = markReading(context, space, content);
-    yield* readContent(context, space, content, { offset, length }, { path: pathOfText(row.path) }, signal);
+    const end = offset + length;
+    for (let at = offset; at < end; at += READ_BYTES) {
+      const range = { offset: at, length: Math.min(READ_BYTES, end - at) };
+      yield* readContent(context, space, content, range, file, signal);
+    }
   }
 
   /** Parts that came out of order are hashed while others still come, as far as there is no gap. */
