@@ -1015,6 +1015,16 @@ function versions(check: Check, { door }: ContractOptions): void {
     await fault(service.versions({ path: '/a' }, { limit: 0 }), 'invalid');
   });
 
+  check('why versions stay is said where it is asked for', async (service) => {
+    for (const text of ['one', 'two', 'three']) await put(service, '/f', text);
+    const reasons = async (options: object): Promise<unknown> =>
+      (await service.versions({ path: '/f' }, options)).versions.map((version) => version.reasons?.length);
+    assert.deepEqual(await reasons({}), [undefined, undefined, undefined]);
+    assert.deepEqual((await service.versions({ path: '/f' }, { why: true })).versions[0]?.reasons, ['current']);
+    assert.deepEqual(await reasons({ keep: 'all' }), [1, 1, 1]);
+    await fault(service.versions({ path: '/f' }, { keep: 'nonsense' }), 'invalid');
+  });
+
   check('a restored version becomes a new one', async (service) => {
     const one = await put(service, '/a', 'one');
     const two = await put(service, '/a', 'two');

@@ -151,6 +151,16 @@ export interface RestoreOptions extends Expecting {
   readonly idempotencyKey?: string;
 }
 
+export interface VersionsOptions extends AtOptions {
+  readonly cursor?: string | undefined;
+  /** 1–1,000; 1,000 when absent. */
+  readonly limit?: number | undefined;
+  /** With the reasons for which the rules keep each. */
+  readonly why?: boolean | undefined;
+  /** With the reasons for which these rules would, such as `daily 30, last 5`. */
+  readonly keep?: string | undefined;
+}
+
 export interface DeletedOptions extends CallOptions {
   readonly cursor?: string | undefined;
   /** 1–1,000; 1,000 when absent. */
@@ -332,10 +342,7 @@ export interface FileService {
   remove(path: string, options?: RemoveOptions): Promise<Removed>;
   search(query: SearchQuery): Promise<ListPage>;
   /** Newest first. Of a file that is gone too, as long as a version of it is kept: by a path the one removed last. */
-  versions(
-    target: Target,
-    options?: AtOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined },
-  ): Promise<VersionPage>;
+  versions(target: Target, options?: VersionsOptions): Promise<VersionPage>;
   /**
    * What was removed from a folder (with `recursive` below it, too), or what had this path, and can be had again; what was
    * removed last comes first.

@@ -67,6 +67,11 @@ export const VersionRecord = Type.Object(
     actor: Type.String(),
     door: Type.String(),
     is_current: Type.Boolean(),
+    reasons: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Where asked for: why the rules keep it; empty for one that they let go.',
+      }),
+    ),
     needs_file_id: Type.Optional(
       Type.Boolean({
         description: 'Another version of the path, of a newer file, has this number: say `file_id` with it.',

@@ -132,6 +132,10 @@ const parents = flag('Make the folders above when they are missing.');
 const recursive = flag('A folder with all that is in it.');
 const dryRun = flag('Say what would be done, and do nothing.');
 const withAttributes = flag('With the named attributes.');
+const reasoned = {
+  why: flag('With the reasons for which the rules keep each.'),
+  keep: text('With the reasons for which these rules would, such as `daily 30, last 5`.'),
+};
 const pages = { cursor: Cursor, limit: Limit };
 const at = Type.Optional(
   Type.String({
@@ -783,7 +787,7 @@ export const ROUTES = {
     path: '/v1/versions/{path}',
     tag: 'Versions',
     summary: 'The kept versions of a file, newest first',
-    query: Type.Object({ ...pages, at }, closed),
+    query: Type.Object({ ...pages, at, ...reasoned }, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
     faults: ['not-kept', 'not-found', 'is-folder', 'not-folder'],
   },
@@ -793,7 +797,7 @@ export const ROUTES = {
     tag: 'Versions',
     summary: 'The kept versions of a file by its id, newest first',
     description: 'Also of a file that is gone, as long as a version of it is kept.',
-    query: Type.Object({ ...pages, at }, closed),
+    query: Type.Object({ ...pages, at, ...reasoned }, closed),
     answers: { 200: { description: 'A page.', type: 'json', schema: VersionPage } },
     faults: ['not-kept', 'not-found', 'is-folder'],
   },

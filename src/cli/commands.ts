@@ -281,6 +281,12 @@ export const FIND_FLAGS = {
 
 export const VERSIONS_FLAGS = {
   at: AT,
+  why: { type: SWITCH, default: false, doc: 'Say why the rules (versions.keep) keep each, and which they let go.' },
+  keep: {
+    type: { kind: 'text', shown: 'RULES' },
+    default: undefined,
+    doc: 'Say which these rules would keep, and why, such as "daily 30, last 5"; nothing is done.',
+  },
   limit: {
     type: { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER },
     default: undefined,

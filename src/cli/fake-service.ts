@@ -52,6 +52,7 @@ import type {
   Usage,
   UsageQuery,
   VersionPage,
+  VersionsOptions,
   WriteOptions,
 } from '../api/index.ts';
 import { batchOrder, FakeLocks, FakeUploads } from '../api/index.ts';
@@ -435,7 +436,7 @@ export class FakeService implements FileService {
     return { path, entries: found.slice(start, end), ...(end < found.length ? { next: String(end) } : {}) };
   }
 
-  async versions(target: Target, options: AtOptions = {}): Promise<VersionPage> {
+  async versions(target: Target, options: VersionsOptions = {}): Promise<VersionPage> {
     if (options.at !== undefined) return this.#at(options).versions(target);
     const path = this.#path(target);
     const node = this.#node(path);
@@ -453,6 +454,7 @@ export class FakeService implements FileService {
         actor: 'owner',
         door: 'cli',
         is_current: version === node.version,
+        ...(options.why === true ? { reasons: version === 1 ? [] : ['last 1 of 1'] } : {}),
       })),
     };
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DeletedRecord } from '../api/index.ts';
-import { ManualClock } from '../base/index.ts';
+import { ManualClock, utf8 } from '../base/index.ts';
 import { momentOfWords, placeOf } from './past.ts';
 import { Stage } from './stage.ts';
 
@@ -69,6 +69,14 @@ test('what was removed is listed with how it is had again, and comes back by its
   assert.equal(await stage.run('restore', '/never'), 3);
   stage.service.seed('/here', 'x');
   assert.equal(await stage.run('restore', '/here'), 2);
+});
+
+test('versions are listed with why they stay, where it is asked for', async () => {
+  using stage = new Stage();
+  for (const text of ['one', 'two', 'three']) await stage.service.write('/f', [utf8(text)], { mode: 'put' });
+  assert.equal(await stage.run('versions', '--why', '/f'), 0);
+  const ends = stage.stdout.lines.slice(1).map((line) => line.split('–').at(-1)?.trim());
+  assert.deepEqual(ends, ['current', 'last 1 of 1', 'goes']);
 });
 
 test('pruning prints its plan before anything is deleted', async () => {

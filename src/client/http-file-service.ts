@@ -70,6 +70,7 @@ import {
   urlOfPath,
   urlOfRoute,
   type VersionPage,
+  type VersionsOptions,
   type WriteOptions,
 } from '../api/index.ts';
 import {
@@ -276,10 +277,7 @@ export class HttpFileService implements FileService {
     return this.#json('search', { query: { ...plain, ...renamed }, signal });
   }
 
-  async versions(
-    target: Target,
-    options: AtOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
-  ): Promise<VersionPage> {
+  async versions(target: Target, options: VersionsOptions = {}): Promise<VersionPage> {
     const { signal, ...query } = options;
     return this.#json('path' in target ? 'versionList' : 'versionListById', { ...target, query, signal });
   }

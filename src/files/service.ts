@@ -147,7 +147,7 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
         return there;
       };
       const limit = limitOf(options.limit, VERSIONS_PAGE_MAX);
-      return await listVersions(scope.view, space, target, found, { cursor: options.cursor, limit });
+      return await listVersions(scope.view, space, target, found, { ...options, limit });
     },
     restoreTree: async (path, at, options = {}) => {
       using scope = await open(at);

@@ -69,6 +69,7 @@ import {
   type UsageQuery,
   urlOfPath,
   type VersionPage,
+  type VersionsOptions,
   type WriteOptions,
 } from '../api/index.ts';
 import {
@@ -638,13 +639,11 @@ class FakeFileService implements FileService {
     return pageOf(start, found, query);
   }
 
-  async versions(
-    target: Target,
-    options: AtOptions & { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
-  ): Promise<VersionPage> {
+  async versions(target: Target, options: VersionsOptions = {}): Promise<VersionPage> {
     if (options.at !== undefined) return this.#at(options.at).versions(target, { ...options, at: undefined });
     const node = this.#get(target);
     const path = textOfPath(pathOf(node));
+    if (options.keep === 'nonsense') throw new Fault('invalid', 'That does not say what is kept.');
     if (node.kind !== 'file') throw new Fault('is-folder', `${path} has no versions.`, { path });
     const all = node.versions.toReversed().map((one) => ({
       file_id: node.id,
@@ -657,6 +656,7 @@ class FakeFileService implements FileService {
       actor: one.user,
       door: one.door,
       is_current: one.version === node.version,
+      ...(options.why || options.keep ? { reasons: one.version === node.version ? ['current'] : ['all'] } : {}),
     }));
     const { part, next } = cut(all, options);
     return { path, versions: part, ...next };

@@ -15,11 +15,13 @@ export async function run(given: Given<typeof VERSIONS_FLAGS>, context: Context)
   const { path, at } = placeOf(given.words[0] ?? '', context, given.flags.at);
   const service = pastService(await context.reach(), at);
   const target = { path };
+  const { keep, why } = given.flags;
+  const plan = why || keep !== undefined ? { keep, why } : {};
   let left = given.flags.limit ?? Number.POSITIVE_INFINITY;
   let cursor: string | undefined;
   let head: string[][] = [HEAD];
   do {
-    const page = await service.versions(target, { cursor, limit: Math.min(left, PAGE_MAX), signal });
+    const page = await service.versions(target, { ...plan, cursor, limit: Math.min(left, PAGE_MAX), signal });
     for (const version of page.versions) await say.record(version);
     const rows = [...head, ...page.versions.map(rowOf)];
     for (const line of inTable(rows, new Set([0, 1]))) await say.line(line);
@@ -28,6 +30,12 @@ export async function run(given: Given<typeof VERSIONS_FLAGS>, context: Context)
     cursor = page.next;
   } while (cursor !== undefined && left > 0);
   return EXIT.ok;
+}
+
+function reasonOf({ is_current, reasons }: VersionRecord): string {
+  if (is_current) return 'current';
+  if (reasons === undefined) return '';
+  return reasons.length === 0 ? 'goes' : reasons.join(', ');
 }
 
 function rowOf(version: VersionRecord): string[] {
@@ -39,6 +47,6 @@ function rowOf(version: VersionRecord): string[] {
     shownMoment(version.committed),
     `${version.actor} (${version.door})`,
     version.xxhash3 ?? '–',
-    version.is_current ? 'current' : '',
+    reasonOf(version),
   ];
 }

@@ -158,5 +158,5 @@ test('what says nothing of the kind is refused, with an example', () => {
 
 test('of what is gone only what an age bounds is kept', () => {
   const read = keepRulesOf('last 20, daily within 60 days, all within 1 day');
-  assert.equal(textOfKeepRules(boundedByAge(read)), 'daily within 60 days, all within 1 days');
+  assert.equal(textOfKeepRules(boundedByAge(read)), 'daily within 60 days, all within 1 day');
 });

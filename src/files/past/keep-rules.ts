@@ -82,7 +82,8 @@ function textOfRule(rule: KeepRule): string {
   if ('withinSeconds' in rule) {
     const { withinSeconds: seconds } = rule;
     const unit = UNITS_WRITTEN.find((name) => seconds % (UNIT_SECONDS[name] ?? 1) === 0) ?? 'seconds';
-    return `${rule.of === 'last' ? 'all' : rule.of} within ${seconds / (UNIT_SECONDS[unit] ?? 1)} ${unit}`;
+    const count = seconds / (UNIT_SECONDS[unit] ?? 1);
+    return `${rule.of === 'last' ? 'all' : rule.of} within ${count} ${count === 1 ? unit.slice(0, -1) : unit}`;
   }
   if (rule.count === Number.POSITIVE_INFINITY) return rule.of === 'last' ? 'all' : `${rule.of} all`;
   return `${rule.of} ${rule.count}`;

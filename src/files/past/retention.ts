@@ -5,9 +5,9 @@
  */
 import { Fault, type Moment } from '../../base/index.ts';
 import type { Change, NodeId, NodeRow, VersionRow } from '../../meta/index.ts';
-import { type Context, commit, type Space } from '../context.ts';
+import { type Context, commit, type Space, type View } from '../context.ts';
 import type { Parts } from '../plan.ts';
-import { boundedByAge, itemsToDrop, type KeepRules } from './keep-rules.ts';
+import { boundedByAge, itemsToDrop, type KeepRules, planKeep } from './keep-rules.ts';
 
 /** Versions of one node that one plan looks at; the rest waits for the next. */
 const PLAN_VERSIONS_MAX = 2_000;
@@ -31,6 +31,26 @@ export async function planThinning(
 ): Promise<Partial<Parts>> {
   const versions = await context.meta.scan('versions', { prefix: [space.space, node.node], limit: PLAN_VERSIONS_MAX });
   return dropParts(versionsToDrop(versions, context.options.versionsKept, now));
+}
+
+/** Why each of a node's kept versions stays, by the store's rules or by others; none for one that goes. */
+export async function reasonsToKeep(
+  context: View,
+  space: Space,
+  node: NodeId,
+  others?: KeepRules,
+): Promise<ReadonlyMap<number, readonly string[]>> {
+  const range = { prefix: [space.space, node] as const, limit: PLAN_VERSIONS_MAX, reverse: true };
+  const items: readonly VersionRow[] = await context.meta.scan('versions', range);
+  const isLive = await hasLiveHeir(context, space, node, items.toReversed());
+  const rules = others ?? context.options.versionsKept;
+  const plan = planKeep({
+    items,
+    secondsOf: ({ replacedSeconds }) => replacedSeconds,
+    rules: isLive ? rules : boundedByAge(rules),
+    asOfSeconds: context.clock.now().seconds,
+  });
+  return new Map(plan.kept.map(({ item, reasons }) => [item.version, reasons]));
 }
 
 function dropParts(drop: readonly VersionRow[]): Pick<Parts, 'expects' | 'deletes' | 'historyBytes'> {
@@ -65,7 +85,7 @@ export async function sweepVersions(context: Context, space: Space, signal?: Abo
 
 /** The file lives, or one that took its place by rename does, and so on. */
 async function hasLiveHeir(
-  context: Context,
+  context: View,
   space: Space,
   node: NodeId,
   versions: readonly VersionRow[],

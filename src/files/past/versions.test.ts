@@ -136,3 +136,34 @@ test('a file of which nothing is kept is not found by its id', async () => {
   await assert.rejects(stand.service.restore({ id: gone }, 1), (error) => Fault.is(error, 'not-found'));
   await assert.rejects(stand.service.versions({ id: 999_999 }), (error) => Fault.is(error, 'not-found'));
 });
+
+test('a plan says which versions rules keep, and why, and what of a removed file goes', async () => {
+  await using stand = await openStand();
+  for (const text of ['1', '2', '3', '4']) {
+    await write(stand, '/f', text);
+    stand.clock.advance(24 * 3_600_000);
+  }
+  const plan = async (options: object): Promise<unknown> =>
+    (await stand.service.versions({ path: '/f' }, options)).versions.map(({ version, reasons }) => [version, reasons]);
+  assert.deepEqual(await plan({ why: true }), [
+    [4, ['current']],
+    [3, ['last 1 of 20']],
+    [2, ['last 2 of 20']],
+    [1, ['last 3 of 20']],
+  ]);
+  assert.deepEqual(await plan({ keep: 'daily 1, all within 50 hours' }), [
+    [4, ['current']],
+    [3, ['daily 1 of 1', 'all within 50 hours']],
+    [2, ['all within 50 hours']],
+    [1, []],
+  ]);
+  await stand.service.remove('/f');
+  assert.deepEqual(await plan({ why: true }), [
+    [4, ['all within 1 day']],
+    [3, []],
+    [2, []],
+    [1, []],
+  ]);
+  await stand.files.sweepNow();
+  assert.deepEqual(await plan({}), [[4, undefined]]);
+});

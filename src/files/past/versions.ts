@@ -35,7 +35,8 @@ import { hashOf, recordOf } from '../record.ts';
 import { type Found, findPath, getPlace, nodeRow, type Place, pathOfNode } from '../tree.ts';
 import { existsFault } from '../write.ts';
 import { lastFileAt } from './deleted.ts';
-import { planThinning } from './retention.ts';
+import { type KeepRules, keepRulesOf } from './keep-rules.ts';
+import { planThinning, reasonsToKeep } from './retention.ts';
 
 /** Lines of a commit's change list that are looked through for where a file stood. */
 const CHANGES_MAX = 10_000;
@@ -97,8 +98,15 @@ export async function listVersions(
   space: Space,
   target: Target,
   find: (target: Target) => Promise<Found>,
-  options: { readonly cursor?: string | undefined; readonly limit: number },
+  options: {
+    readonly cursor?: string | undefined;
+    readonly limit: number;
+    readonly why?: boolean | undefined;
+    readonly keep?: string | undefined;
+  },
 ): Promise<VersionPage> {
+  const rules = options.keep === undefined ? undefined : keepRulesOf(options.keep);
+  const why = options.why === true || rules !== undefined ? new Reasons(context, space, rules) : undefined;
   const start = await startOf(context, space, target, find);
   const path = textOfGone(await goalOf(context, space, start));
   const after = positionOf(options.cursor);
@@ -106,10 +114,32 @@ export async function listVersions(
   let last: Position | undefined;
   for await (const version of versionsOf(context, space, start, after)) {
     if (versions.length === options.limit) return { path, versions, next: cursorOf(last ?? []) };
-    versions.push(await versionRecord(context, space, version));
+    const record = await versionRecord(context, space, version);
+    versions.push(why === undefined ? record : { ...record, reasons: [...(await why.of(version))] });
     last = [version.node, version.version];
   }
   return { path, versions };
+}
+
+/** Why versions stay, file by file. */
+class Reasons {
+  readonly #context: View;
+  readonly #space: Space;
+  readonly #rules: KeepRules | undefined;
+  readonly #known = new Map<NodeId, ReadonlyMap<number, readonly string[]>>();
+
+  constructor(context: View, space: Space, rules: KeepRules | undefined) {
+    this.#context = context;
+    this.#space = space;
+    this.#rules = rules;
+  }
+
+  async of({ node, version, isCurrent }: Versioned): Promise<readonly string[]> {
+    if (isCurrent) return ['current'];
+    const known = this.#known.get(node) ?? (await reasonsToKeep(this.#context, this.#space, node, this.#rules));
+    this.#known.set(node, known);
+    return known.get(version) ?? [];
+  }
 }
 
 function textOfGone(goal: Found | Place | undefined): string {
