@@ -19,6 +19,7 @@
 
 import { assert, type Clock, Fault, isPromise, type Maybe } from '../base/index.ts';
 import type { Applied, Joint } from './apply.ts';
+import type { NodeId } from './ids.ts';
 import type { Layer } from './layer.ts';
 import type { Change, ChangeItem, CommitRecord, MetaStore, Outcome, SyncReader } from './meta-store.ts';
 import { Pending } from './pending.ts';
@@ -111,9 +112,11 @@ interface OpenCommit extends Joint {
   readonly space: number;
   readonly layer: Layer;
   itemCount: number;
-  /** Lines that need not be said twice. */
-  readonly said: Set<string>;
+  readonly said: Said;
 }
+
+/** Lines that need not be said twice: for each node, the kinds of change as bits. */
+type Said = Map<NodeId, number>;
 
 export class Groups {
   readonly #options: GroupsOptions;
@@ -305,7 +308,7 @@ export class Groups {
       return applied;
     }
     assert(change.record !== undefined, 'what joins has a record');
-    const items = change.record.items.filter((item) => !open.said.has(lineOf(item)));
+    const items = change.record.items.filter((item) => !isSaid(open.said, item));
     const applied = this.#pending.apply({ ...change, record: { ...change.record, items } }, open);
     for (const item of items) say(open.said, item);
     open.itemCount += items.length;
@@ -504,22 +507,23 @@ function closedFault(): Fault {
 
 function openCommitOf(record: CommitRecord, change: Change, applied: Applied, layer: Layer): OpenCommit | undefined {
   if (record.joint === undefined || change.space === undefined) return undefined;
-  const said = new Set<string>();
+  const said: Said = new Map();
   for (const item of record.items) say(said, item);
   const { commit } = applied;
   return { joint: record.joint, space: change.space, layer, commit, itemCount: record.items.length, said };
 }
 
 /** Writes and attributes of a node are said once a commit, and not at all of one that the commit itself made. */
-function say(said: Set<string>, item: ChangeItem): void {
+function say(said: Said, item: ChangeItem): void {
   if (item.kind !== CHANGE_KIND.create && item.kind !== CHANGE_KIND.write && item.kind !== CHANGE_KIND.attributes)
     return;
-  said.add(`${item.node}:${CHANGE_KIND.attributes}`);
-  if (item.kind !== CHANGE_KIND.attributes) said.add(`${item.node}:${CHANGE_KIND.write}`);
+  const isAttributes = item.kind === CHANGE_KIND.attributes;
+  const kinds = (1 << CHANGE_KIND.attributes) | (isAttributes ? 0 : 1 << CHANGE_KIND.write);
+  said.set(item.node, (said.get(item.node) ?? 0) | kinds);
 }
 
-function lineOf(item: ChangeItem): string {
-  return `${item.node}:${item.kind}`;
+function isSaid(said: Said, item: ChangeItem): boolean {
+  return ((said.get(item.node) ?? 0) & (1 << item.kind)) !== 0;
 }
 
 function turn(): Promise<void> {

@@ -15,6 +15,9 @@ import type { AnyRange, KeyedSource } from './row-source.ts';
 import type { IndexName, Keys, Rows, TableName } from './rows.ts';
 import { type Key, keyOf, type Row, type Table, table } from './tables.ts';
 
+/** Rows of a change up to which they are looked through one by one. */
+const SLOTS_LOOKED_THROUGH_MAX = 16;
+
 export interface Slot {
   readonly of: Table;
   readonly key: Key;
@@ -30,9 +33,9 @@ export interface Slot {
 
 export class Overlay {
   readonly #below: KeyedSource;
-  /** By table number. */
-  readonly #tables: (Map<string, Slot> | undefined)[] = [];
   readonly #slots: Slot[] = [];
+  /** By table number and key, once there are too many slots to look through. */
+  #tables: (Map<string, Slot> | undefined)[] | undefined;
 
   /** `below`: what was before the change. */
   constructor(below: KeyedSource) {
@@ -52,16 +55,21 @@ export class Overlay {
   slot<T extends TableName>(name: T, key: Keys[T]): Slot {
     const of = table(name);
     const id = keyString(key);
-    return this.#slotsOf(of).get(id) ?? this.#fetch(of, key, id);
+    return this.#find(of, id) ?? this.#fetch(of, key, id);
   }
 
-  #slotsOf(of: Table): Map<string, Slot> {
-    let slots = this.#tables[of.number];
-    if (slots === undefined) {
-      slots = new Map();
-      this.#tables[of.number] = slots;
-    }
-    return slots;
+  /** Most changes have few rows: maps of them would cost more to make than looking through. */
+  #find(of: Table, id: string): Slot | undefined {
+    if (this.#tables !== undefined) return this.#tables[of.number]?.get(id);
+    for (const slot of this.#slots) if (slot.of === of && slot.id === id) return slot;
+    return undefined;
+  }
+
+  #keep(tables: (Map<string, Slot> | undefined)[], slot: Slot): void {
+    const { number } = slot.of;
+    const slots = tables[number] ?? new Map<string, Slot>();
+    tables[number] = slots;
+    slots.set(slot.id, slot);
   }
 
   #fetch(of: Table, key: Key, id: string): Slot {
@@ -70,15 +78,19 @@ export class Overlay {
   }
 
   #add(slot: Slot): Slot {
-    this.#slotsOf(slot.of).set(slot.id, slot);
     this.#slots.push(slot);
+    if (this.#tables !== undefined) this.#keep(this.#tables, slot);
+    else if (this.#slots.length > SLOTS_LOOKED_THROUGH_MAX) {
+      this.#tables = [];
+      for (const each of this.#slots) this.#keep(this.#tables, each);
+    }
     return slot;
   }
 
   put(of: Table, row: Row, mode: PutMode): void {
     const key = keyOf(of, row);
     const id = keyString(key);
-    let slot = this.#slotsOf(of).get(id);
+    let slot = this.#find(of, id);
     const isRead = mode === 'keep' || (mode === 'replace' && of.minds);
     if (slot === undefined && isRead) slot = this.#fetch(of, key, id);
     if (slot === undefined) {
@@ -94,7 +106,7 @@ export class Overlay {
 
   delete(of: Table, key: Key): void {
     const id = keyString(key);
-    let slot = this.#slotsOf(of).get(id);
+    let slot = this.#find(of, id);
     if (slot === undefined && of.minds) slot = this.#fetch(of, key, id);
     if (slot !== undefined) this.set(slot, undefined);
     else this.#add({ of, key, id, before: undefined, isKnown: false, after: undefined, isChanged: true });
