@@ -156,6 +156,7 @@ class Run {
     const candidates = await this.#candidates(log);
     const total = candidates.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
     let done = 0;
+    this.#options.onProgress?.(done, total);
     for (const { pack, lengthBytes } of candidates) {
       this.#checkSignal();
       await this.#collectPack(pack, log);
