@@ -56,3 +56,30 @@ test('a pause lasts over a restart', async () => {
   assert.equal((await second.service.gcStatus()).is_paused, true);
   assert.equal((await second.service.gcStatus()).next, undefined);
 });
+
+test('behind collections chunks are re-cut once a day', async () => {
+  await using stand = await openStand({ options });
+  const random = seededRandom(4);
+  const isOwed = async (): Promise<boolean> => (await stand.service.gc({ dryRun: true })).partial_chunks > 0;
+  const change = async (path: string): Promise<void> => {
+    await stand.service.write(path, [random.bytes(500_000)], { mode: 'put' });
+    const diskSpace = () => ({ totalBytes: 2 ** 40, freeBytes: 2 ** 40 });
+    await using tree = await stand.files.openTree({ user: 'owner', diskSpace });
+    const flags = { read: true, write: true, append: false, truncate: false, sync: false };
+    const handle = await tree.open((await stand.service.stat({ path })).file_id, flags);
+    await tree.write(handle, 2_000, random.bytes(450_000));
+    await tree.fsync(handle, false);
+    await tree.release(handle);
+  };
+  await change('/a');
+  assert.equal(await isOwed(), true);
+  await interval(stand);
+  assert.equal(await isOwed(), false);
+  await change('/b');
+  await interval(stand);
+  assert.equal(await isOwed(), true, 'not so soon again');
+  stand.clock.advance(24 * 3600 * 1_000);
+  await interval(stand);
+  await interval(stand);
+  assert.equal(await isOwed(), false);
+});

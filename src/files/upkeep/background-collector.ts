@@ -6,11 +6,13 @@
 import { Fault, type Moment } from '../../base/index.ts';
 import type { Context, Space } from '../context.ts';
 import type { CollectStanding } from './collect-standing.ts';
-import { recut } from './recut.ts';
+import { NOTHING_RECUT, type Recut, recut } from './recut.ts';
 
 /** How long it rests at once at most, and how much longer while others wait. */
 const REST_MS_MAX = 2_000;
 const BUSY_REST = 4;
+/** Re-cutting looks at every extent, so it is not done behind each collection. */
+const RECUT_MS = 24 * 3600 * 1000;
 
 export class BackgroundCollector {
   readonly #context: () => Context;
@@ -20,6 +22,8 @@ export class BackgroundCollector {
   #timer: Disposable | undefined;
   #running: Promise<void> = Promise.resolve();
   #pausing = new AbortController();
+  /** When every extent was last looked at. */
+  #recutAtMs = Number.NEGATIVE_INFINITY;
 
   /** Ends when the signal fires; wait for `close` then. */
   constructor(context: () => Context, spaces: () => readonly Space[], standing: CollectStanding, signal: AbortSignal) {
@@ -65,7 +69,7 @@ export class BackgroundCollector {
       const pause = this.#pacing(signal);
       const done = await this.#standing.follow(async (onProgress) => ({
         collection: await chunks.collect({ graceSeconds, freedShareMin, pause, onProgress, signal }),
-        recut: await recut(this.#context(), this.#spaces(), { isPreview: false, pause, signal }),
+        recut: await this.#recut(pause, signal),
       }));
       const { freedBytes: bytes, packs, problems } = done.collection;
       const { recutCount } = done.recut;
@@ -74,6 +78,14 @@ export class BackgroundCollector {
     } catch (error) {
       if (!signal.aborted) log.warn('files.collect-failed', { error: String(error) });
     }
+  }
+
+  async #recut(pause: () => Promise<void>, signal: AbortSignal): Promise<Recut> {
+    const nowMs = this.#context().clock.monotonicMs();
+    if (nowMs - this.#recutAtMs < RECUT_MS) return NOTHING_RECUT;
+    const done = await recut(this.#context(), this.#spaces(), { isPreview: false, pause, signal });
+    this.#recutAtMs = nowMs;
+    return done;
   }
 
   #pacing(signal: AbortSignal): () => Promise<void> {

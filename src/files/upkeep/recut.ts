@@ -56,6 +56,8 @@ export interface Recut {
   readonly recutBytes: number;
 }
 
+export const NOTHING_RECUT: Recut = { count: 0, storedBytes: 0, usedBytes: 0, recutCount: 0, recutBytes: 0 };
+
 /** An extent, of a content as it is or of what it was. */
 type Reference =
   | { readonly table: 'extents'; readonly row: ExtentRow }
@@ -78,7 +80,7 @@ interface Run {
 }
 
 export async function recut(context: Context, spaces: readonly Space[], options: RecutOptions): Promise<Recut> {
-  const sum = { count: 0, storedBytes: 0, usedBytes: 0, recutCount: 0, recutBytes: 0 };
+  const sum = { ...NOTHING_RECUT };
   const found = fullyNamed(() => partsOf(context, spaces, options), { openMax: OPEN_MAX, join: joinNamed });
   for await (const { chunk, parts } of found) {
     const runs = runsOf(parts);
