@@ -1,6 +1,7 @@
 /** Batches over a store: one commit, seen at once and whole, in turn with others; what the contract cannot see. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { overlap } from '../../../test/soak/batches.ts';
 import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
 import type { BatchOperation } from '../../api/index.ts';
 import { Fault, seededRandom } from '../../base/index.ts';
@@ -146,6 +147,11 @@ test('batches of the same names from many clients: one order of all explains wha
   assert.equal(texts.size, 1, 'all files are of the batch that came last');
   assert.equal((await stand.service.versions({ path: '/f/7' })).versions.length, 20);
   await sound(stand);
+});
+
+test('overlapping batches of mixed operations: done one after the other, in the order of the log, they leave the same', async () => {
+  const { done } = await overlap(1, { clients: 6, batches: 2, operations: 60 });
+  assert.equal(done, 13);
 });
 
 test('a batch beside single operations on the same files ends, and loses nothing', async () => {
