@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { overlap } from '../../../test/soak/batches.ts';
 import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
-import type { BatchOperation } from '../../api/index.ts';
+import type { BatchOperation, FileRecord } from '../../api/index.ts';
 import { Fault, seededRandom } from '../../base/index.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -190,5 +190,25 @@ test('a batch stops at a lock that lasts, and what it would be is told without d
   assert.deepEqual(await pathsOf(stand), ['/f']);
   const tried = await stand.service.batch({ operations, dry_run: true });
   assert.deepEqual([tried.done, tried.dry_run], [2, true]);
+  // Also of large contents, and of what is done with them, nothing is left in a pack.
+  const large = Buffer.from(Array.from({ length: 9_000 }, (_, i) => `${i} `).join(''));
+  const before = (await stand.service.stats()).pack_bytes;
+  const looked = await stand.service.batch({
+    operations: [
+      { op: 'put', path: '/large', content: large.toString('base64') },
+      { op: 'copy', from_path: '/large', to_path: '/copy' },
+    ],
+    dry_run: true,
+  });
+  const records = looked.results.map(({ record }) => record as FileRecord);
+  assert.deepEqual(
+    records.map(({ path, size }) => `${path} ${size}`),
+    [`/large ${large.length}`, `/copy ${large.length}`],
+  );
+  assert.equal((await stand.service.stats()).pack_bytes, before);
+  const { xxhash3 } = await stand.service.write('/g', [large], { mode: 'put' });
+  assert.equal(records[0]?.xxhash3, xxhash3);
+  assert.ok((await stand.service.stats()).pack_bytes > before);
+  await stand.service.remove('/g');
   assert.deepEqual(await pathsOf(stand), ['/f']);
 });

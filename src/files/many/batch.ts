@@ -8,7 +8,8 @@
  * in, so that two batches that meet take turns instead of beating each other. Whoever had to wait plans again. Operations
  * that are no batch hold no locks; where one of them was faster, the batch is planned again, a bounded number of times.
  *
- * Nothing of a batch is visible before its commit. Bytes that were put and then not needed are orphans in their pack.
+ * Nothing of a batch is visible before its commit. Bytes that were put and then not needed are orphans in their pack; a
+ * dry run keeps none.
  */
 import {
   BATCH_CONTENT_BYTES_MAX,
@@ -49,6 +50,7 @@ import { remove } from '../remove.ts';
 import { type Found, getNode, getPath } from '../tree.ts';
 import type { HeldUpload, Uploads } from '../uploads/uploads.ts';
 import { writeFile } from '../write.ts';
+import { keepingNothing } from './sizing-writer.ts';
 
 /** How long a batch waits for others that are in its way. */
 const WAIT_MS = 30_000;
@@ -119,7 +121,11 @@ class Batch implements AsyncDisposable {
   async decide(): Promise<Decision<BatchAnswer>> {
     for (;;) {
       this.#begin();
-      const plan = new BatchPlan(this.#context, this.#uploads, this.#space, this.#caller, this.#signal);
+      const context =
+        this.#request.dry_run === true
+          ? { ...this.#context, chunks: keepingNothing(this.#context.chunks) }
+          : this.#context;
+      const plan = new BatchPlan(context, this.#uploads, this.#space, this.#caller, this.#signal);
       const answer = await plan.run(this.#request);
       if (this.#request.dry_run === true || plan.changes.length === 0) return { answer };
       const { needs, expects } = await this.#locks.needsOf(plan.rows, this.#space, plan.changes);

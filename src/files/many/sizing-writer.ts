@@ -1,0 +1,53 @@
+/**
+ * A writer that keeps nothing: for a batch that only says what it would do, and must leave no bytes behind. It answers the
+ * size and the hash that the content would have; there are no chunks to it.
+ */
+import {
+  type ChunkStore,
+  type ContentSummary,
+  type ContentWriter,
+  type Drafts,
+  newContentHash,
+} from '../../chunks/index.ts';
+
+/** The same store, whose writers keep nothing. */
+export function keepingNothing(chunks: ChunkStore): ChunkStore {
+  return new Proxy(chunks, {
+    get(target, name) {
+      if (name === 'newWriter') return (): ContentWriter => new SizingWriter();
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value as (...words: unknown[]) => unknown).bind(target) : value;
+    },
+  });
+}
+
+class SizingWriter implements ContentWriter {
+  readonly #hash = newContentHash();
+  #size = 0;
+  readonly readyCount = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get cutBytes(): number {
+    return this.#size;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#hash.update(bytes);
+    this.#size += bytes.length;
+  }
+
+  async settle(): Promise<void> {}
+
+  async finish(): Promise<ContentSummary> {
+    return { size: this.#size, hash: this.#hash.digest() };
+  }
+
+  take(): Drafts {
+    return { drafts: [], puts: [] };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
