@@ -7,7 +7,9 @@ import type {
   AtOptions,
   AttributeChange,
   BatchAnswer,
+  BatchOperation,
   BatchRequest,
+  BatchResult,
   BulkItem,
   BulkResult,
   ByteSource,
@@ -535,16 +537,30 @@ export class FakeService implements FileService {
   async batch(request: BatchRequest): Promise<BatchAnswer> {
     const { operations, mode = 'atomic', dry_run = false } = request;
     batchOrder(operations);
-    const results = operations.map(({ op, path = '/', id }, index) => {
+    const results: BatchResult[] = [];
+    for (const [index, operation] of operations.entries()) {
+      const { op, path = '/', id } = operation;
       this.calls.push(`batch ${op} ${path}`);
-      const isThere = op !== 'delete' || this.nodes.has(path);
       const named = { index, ...(id === undefined ? {} : { id }) };
-      if (isThere) return { ...named, ok: true, record: {} };
-      if (mode === 'atomic') throw new Fault('not-found', `There is nothing at ${path}.`, { path, operation: index });
-      return { ...named, ok: false, code: 'not-found', error: `There is nothing at ${path}.` };
-    });
+      try {
+        results.push({ ...named, ok: true, record: await this.#one(operation, dry_run) });
+      } catch (error) {
+        if (!Fault.is(error)) throw error;
+        if (mode === 'atomic') throw new Fault(error.code, error.message, { ...error.about, operation: index });
+        results.push({ ...named, ok: false, code: error.code, error: error.message });
+      }
+    }
     const done = results.filter(({ ok }) => ok).length;
     return { mode, dry_run, done, failed: results.length - done, results };
+  }
+
+  async #one(operation: BatchOperation, dryRun: boolean): Promise<unknown> {
+    const { op, path = '/', from_path = '', to_path = '', overwrite, recursive } = operation;
+    if (op === 'move') return this.move(from_path, to_path, { overwrite });
+    if (op === 'copy') return this.copy(from_path, to_path, { overwrite });
+    if (op !== 'delete') return {};
+    if (!this.nodes.has(path)) throw new Fault('not-found', `There is nothing at ${path}.`, { path });
+    return this.remove(path, { recursive, dryRun });
   }
 
   async lock(path: string, options?: LockOptions): Promise<LockRecord> {

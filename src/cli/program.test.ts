@@ -144,6 +144,25 @@ test('mkdir, mv, cp and rm change the store and refuse what they should', async 
   assert.equal(await stage.run('rm', '-f', '/x'), EXIT.ok);
 });
 
+test('mv, cp and rm of several words are one batch, in which each stands or fails alone', async () => {
+  using stage = seeded();
+  const batches = (): number => stage.service.calls.filter((call) => call.startsWith('batch')).length;
+  assert.equal(await stage.run('mkdir', '/x'), EXIT.ok);
+  assert.equal(await stage.run('cp', '/docs/a.txt', '/none', '/docs/sub/d.jpg', '/x'), EXIT.partly);
+  assert.equal(batches(), 3);
+  assert.match(stage.stderr.text, /none/);
+  assert.equal(stage.service.text('/x/a.txt'), 'alpha');
+  assert.ok(stage.service.nodes.has('/x/d.jpg'));
+  // A word that is refused before anything is asked fails alone too.
+  assert.equal(await stage.run('rm', '/x/a.txt', '/docs', '/x/none'), EXIT.partly);
+  // What is not there, or a folder, is seen first.
+  assert.equal(batches(), 4);
+  assert.match(stage.stderr.text, /is a folder. Say `rm -r`/);
+  assert.ok(!stage.service.nodes.has('/x/a.txt') && stage.service.nodes.has('/docs'));
+  assert.equal(await stage.run('rm', '-f', '/x/none', '/x/d.jpg'), EXIT.ok);
+  assert.ok(!stage.service.nodes.has('/x/d.jpg'));
+});
+
 test('find passes its filters on, turns pages, and stops at the limit', async () => {
   using stage = seeded();
   await stage.run('find', '--kind', 'file');

@@ -6,5 +6,5 @@ import type { ExitCode } from '../exit-codes.ts';
 import { transfer } from './transfer.ts';
 
 export function run(given: Given<typeof MOVE_FLAGS>, context: Context): Promise<ExitCode> {
-  return transfer(given, context, (service, from, to, options) => service.move(from, to, options));
+  return transfer('move', given, context, (service, from, to, options) => service.move(from, to, options));
 }

@@ -1,11 +1,11 @@
 /** `rm`: removes files, and with -r folders. --dry-run counts what would go. */
-import type { Removed } from '../../api/index.ts';
+import type { BatchOperation, Removed } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
 import type { Given } from '../command.ts';
 import type { RM_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { counted, shownBytes } from '../display.ts';
-import { eachWord } from '../each.ts';
+import { eachTogether, eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { shownName } from '../show-record.ts';
 import { storedPath } from '../stored.ts';
@@ -14,17 +14,33 @@ type RmFlags = Given<typeof RM_FLAGS>['flags'];
 
 export async function run(given: Given<typeof RM_FLAGS>, context: Context): Promise<ExitCode> {
   const service = await context.reach();
+  const { recursive, force, dry_run: dryRun } = given.flags;
+  const alone = async (word: string): Promise<Removed> => {
+    const path = await pathOf(word);
+    return service.remove(path, { recursive, dryRun, signal: context.signal });
+  };
+  const operationOf = async (word: string): Promise<BatchOperation> => ({
+    op: 'delete',
+    path: await pathOf(word),
+    recursive,
+  });
+  const done = (_word: string, removed: Removed): Promise<void> => sayRemoved(removed, given.flags, context);
+  const isFine = (error: unknown): boolean => force === true && Fault.is(error, 'not-found');
+  if (!dryRun) return eachTogether(given.words, context, { service, operationOf, alone }, done, isFine);
   return eachWord(given.words, context, async (word) => {
-    const path = storedPath(word);
     try {
-      // Also an empty folder needs -r: a word that names a folder by mistake must not lose it.
-      if (!given.flags.recursive) await refuseFolder(path);
-      const options = { recursive: given.flags.recursive, dryRun: given.flags.dry_run, signal: context.signal };
-      await sayRemoved(await service.remove(path, options), given.flags, context);
+      await done(word, await alone(word));
     } catch (error) {
-      if (!given.flags.force || !Fault.is(error, 'not-found')) throw error;
+      if (!isFine(error)) throw error;
     }
   });
+
+  async function pathOf(word: string): Promise<string> {
+    const path = storedPath(word);
+    // Also an empty folder needs -r: a word that names a folder by mistake must not lose it.
+    if (!recursive) await refuseFolder(path);
+    return path;
+  }
 
   async function refuseFolder(path: string): Promise<void> {
     const record = await service.stat({ path }, { signal: context.signal });

@@ -252,6 +252,7 @@ class BatchPlan {
   /** In the order in which they were planned. */
   readonly changes: Change[] = [];
   readonly #planning: Planning;
+  #overflow: Fault | undefined;
   readonly #uploads: BatchUploads;
   readonly #context: Context;
   readonly #space: Space;
@@ -294,7 +295,8 @@ class BatchPlan {
     this.changes.push(change);
     if (this.#planning.rowCount > BATCH_ROWS_MAX) {
       const sentence = `The batch changes more than ${BATCH_ROWS_MAX} rows of metadata, which is too much for one commit. Send several.`;
-      throw new Fault('too-large', sentence, { rowsMax: BATCH_ROWS_MAX });
+      this.#overflow = new Fault('too-large', sentence, { rowsMax: BATCH_ROWS_MAX });
+      throw this.#overflow;
     }
     return { ok: true, ...applied };
   }
@@ -312,7 +314,8 @@ class BatchPlan {
         if (missing !== undefined) throw notTried(index, missing);
         results[index] = { ...base, ok: true, record: await this.#act(operation, index) };
       } catch (error) {
-        if (!Fault.is(error) || this.#signal?.aborted) throw error;
+        // What is too much for one commit is the fault of all.
+        if (!Fault.is(error) || this.#signal?.aborted || error === this.#overflow) throw error;
         if (mode === 'atomic') throw ofOperation(error, index, operation);
         results[index] = { ...base, ok: false, code: error.code, error: error.message, about: { ...error.about } };
       }
