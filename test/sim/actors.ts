@@ -26,6 +26,8 @@ export interface Question {
   readonly seed: number;
   readonly idAlgorithm?: IdAlgorithm;
   readonly isPowersafeOverwrite?: boolean;
+  /** See BootOptions. */
+  readonly engine?: 'sqlite' | 'journal';
   /** Each with a script and a folder of their own, all at once; one, at home in the root, when absent. */
   readonly actorCount?: number;
   /** What each actor does, in order; every kind once when absent. */

@@ -12,18 +12,22 @@ const HIDDEN_BYTES = 2_600_000;
 const LARGE_BYTES = 120_000;
 
 describe('a store on the seeded disk', () => {
-  test('a power cut keeps what was acknowledged, at any point of a script with every kind of step', async () => {
-    const report = await losePower({
-      seed: 11,
-      crashCount: 2,
-      share: 0.2,
-      goOnShare: 0.3,
-      cutAgainShare: 0.1,
-      largeBytes: LARGE_BYTES,
+  for (const [engine, share, startsMin] of [
+    ['journal', 0.75, 100],
+    ['sqlite', 0.03, 15],
+  ] as const) {
+    test(`a power cut keeps what was acknowledged, at any point of a script with every kind of step (${engine})`, async () => {
+      const report = await losePower({
+        ...{ seed: 11, engine, share },
+        crashCount: 2,
+        goOnShare: 0.3,
+        cutAgainShare: 0.1,
+        largeBytes: LARGE_BYTES,
+      });
+      assert.ok(report.starts > startsMin, `only ${report.starts} starts were tried`);
+      assert.deepEqual(report.problems, []);
     });
-    assert.ok(report.starts > 100, `only ${report.starts} starts were tried`);
-    assert.deepEqual(report.problems, []);
-  });
+  }
 
   test('a power cut keeps what was acknowledged to each of three who work at once', async () => {
     const report = await losePower({
@@ -31,11 +35,11 @@ describe('a store on the seeded disk', () => {
       actorCount: 3,
       stepCount: 14,
       crashCount: 1,
-      share: 0.035,
+      engine: 'journal',
+      share: 0.15,
       goOnShare: 0.3,
       largeBytes: LARGE_BYTES,
       idAlgorithm: 'xxh3-128',
-      isPowersafeOverwrite: true,
     });
     assert.ok(report.starts > 30, `only ${report.starts} starts were tried`);
     assert.deepEqual(report.problems, []);
@@ -46,8 +50,9 @@ describe('a store on the seeded disk', () => {
       seed: 13,
       kinds: ['write-large', 'give-up', 'idle', 'remove-file', 'idle'],
       crashCount: 1,
-      share: 0.015,
-      goOnShare: 0.5,
+      engine: 'journal',
+      share: 0.12,
+      goOnShare: 0.3,
       largeBytes: HIDDEN_BYTES,
     });
     assert.ok(report.starts > 8, `only ${report.starts} starts were tried`);
@@ -59,7 +64,8 @@ describe('a store on the seeded disk', () => {
       seed: 18,
       kinds: ['write-crowd', 'copy-folder', 'idle', 'move-folder', 'remove-folder', 'idle'],
       crashCount: 1,
-      share: 0.02,
+      engine: 'journal',
+      share: 0.15,
       goOnShare: 0.2,
       largeBytes: LARGE_BYTES,
     });
@@ -67,12 +73,16 @@ describe('a store on the seeded disk', () => {
     assert.deepEqual(report.problems, []);
   });
 
-  for (const forgets of ['packs', 'metadata'] as const) {
+  for (const [forgets, engine] of [
+    ['packs', 'journal'],
+    ['metadata', 'sqlite'],
+  ] as const) {
     test(`a store that does not sync its ${forgets} is found out`, async () => {
       const report = await losePower({
         seed: 14,
         crashCount: 4,
-        share: 0.06,
+        engine,
+        share: engine === 'journal' ? 0.1 : 0.03,
         goOnShare: 0,
         largeBytes: 20_000,
         forgets,
@@ -83,7 +93,7 @@ describe('a store on the seeded disk', () => {
 
   test('a batch is there whole or not at all, wherever the power is cut', async () => {
     const report = await losePower({
-      ...{ seed: 11, crashCount: 1, largeBytes: 1_000, share: 0.04, goOnShare: 0.3 },
+      ...{ seed: 11, engine: 'journal', crashCount: 1, largeBytes: 1_000, share: 0.3, goOnShare: 0.3 },
       kinds: ['write-small', 'write-chunks', 'batch', 'idle', 'batch', 'idle'],
     });
     assert.deepEqual(report.problems, []);
@@ -92,7 +102,15 @@ describe('a store on the seeded disk', () => {
 
   test('a file in parts is there whole or not at all, wherever the power is cut, and a check is clean', async () => {
     const report = await losePower({
-      ...{ seed: 21, crashCount: 1, largeBytes: 1_000, share: 0.05, goOnShare: 0.3, cutAgainShare: 0.1 },
+      ...{
+        seed: 21,
+        engine: 'journal',
+        crashCount: 1,
+        largeBytes: 1_000,
+        share: 0.3,
+        goOnShare: 0.3,
+        cutAgainShare: 0.1,
+      },
       kinds: ['write-small', 'upload', 'idle', 'upload', 'idle'],
     });
     assert.deepEqual(report.problems, []);
