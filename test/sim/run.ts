@@ -32,7 +32,7 @@ import {
   withBytes,
   withLosses,
 } from './model.ts';
-import { BEGINNING, bytesOf, type Operation, type Script, type Setting, shown } from './operation.ts';
+import { BEGINNING, bytesOf, isLate, type Operation, type Script, type Setting, shown } from './operation.ts';
 import { endReadings, isAdded, isMissing, LOCKS_OVER_MS, perform } from './perform.ts';
 import { slowDisk } from './slow-disk.ts';
 import { type BootOptions, boot, type World, type Wraps } from './world.ts';
@@ -514,6 +514,7 @@ function isDurable(operation: Operation): boolean {
 }
 
 function changesNothing(operation: Operation): boolean {
+  if (operation.do === 'fence') return isLate(operation);
   return ['wait', 'tidy', 'collect', 'read', 'read.end'].includes(operation.do);
 }
 
