@@ -111,6 +111,11 @@ async function fill(): Promise<void> {
   await service.remove('/gone');
   delete expected['/gone'];
 
+  // An upload that has one of its two parts.
+  const half = 1024 * 1024;
+  const { upload_id } = await service.uploads.create('/uploading', { size: 2 * half, partSize: half });
+  await service.uploads.putPart(upload_id, 2, [new Uint8Array(half).fill(9)]);
+
   await patchPack();
   await leftovers();
   await groups.close();

@@ -262,8 +262,10 @@ function anyRow(dice: Dice, model: Model, space: number, name: SeenTable): Put |
     }
     case 'locks': {
       const token = dice.oneOf(TOKENS);
-      const [key, session] = [dice.oneOf(LOCK_KEYS), dice.oneOf(['a', 'b'])];
-      const expiresMs = 1000 * (95 + dice.below(40));
+      // All rows of one lock have its session and its end.
+      const session = token % 2 === 0 ? 'a' : 'b';
+      const expiresMs = 1000 * (95 + ((token * 17) % 40));
+      const key = dice.oneOf(LOCK_KEYS);
       return {
         table: name,
         mode,
