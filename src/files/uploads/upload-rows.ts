@@ -181,3 +181,12 @@ export function expectUpload(row: UploadRow): Expect {
 export function expectOpen(row: UploadRow): Expect {
   return { kind: 'row', table: 'uploads', key: [row.space, row.upload], equals: { state: UPLOAD_STATE.open } };
 }
+
+export function keyOf(row: Pick<UploadRow, 'space' | 'upload'>): string {
+  return `${row.space} ${row.upload}`;
+}
+
+export function contentOf(row: UploadRow): number {
+  if (row.content !== null) return row.content;
+  throw new Error('Broken invariant: an open upload has a content.');
+}
