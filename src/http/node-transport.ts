@@ -74,7 +74,8 @@ async function exchange(request: TransportRequest, place: Place & { agent: Agent
   sent.once('close', () => signal?.removeEventListener('abort', onAbort));
   const failure = Promise.withResolvers<never>();
   const answered = new Promise<IncomingMessage>((resolve) => sent.once('response', resolve));
-  sent.on('error', (error) => failure.reject(faultOf(error, sent, place)));
+  const written = writtenBy(sent);
+  sent.on('error', (error) => failure.reject(faultOf(error, { sent, place, hasWritten: written() > 0 })));
   failure.promise.catch(() => {});
   void sendBody(sent, body, answered).catch((error: unknown) => {
     // The source failed, not the connection: its own error is what the caller must see.
@@ -87,6 +88,17 @@ async function exchange(request: TransportRequest, place: Place & { agent: Agent
     headers: headersOf(answer),
     body: bodyOf(answer, { sent, shown, signal }),
   };
+}
+
+/** Bytes that a request has written to its connection, whoever had it before; 0 while it has none. */
+function writtenBy(sent: ClientRequest): () => number {
+  let written = (): number => 0;
+  // Comes before anything of the request is written.
+  sent.once('socket', (socket) => {
+    const before = socket.bytesWritten;
+    written = () => socket.bytesWritten - before;
+  });
+  return () => written();
 }
 
 async function sendBody(
@@ -201,9 +213,17 @@ const NEVER_SENT = new Set([
   'EACCES',
 ]);
 
-function faultOf(error: NodeJS.ErrnoException, sent: ClientRequest, { shown, socketPath }: Place): Fault {
+interface Broken {
+  readonly sent: ClientRequest;
+  readonly place: Place;
+  readonly hasWritten: boolean;
+}
+
+function faultOf(error: NodeJS.ErrnoException, { sent, place, hasWritten }: Broken): Fault {
   if (Fault.is(error)) return error;
-  const wasSent = !NEVER_SENT.has(error.code ?? '') && !(socketPath !== undefined && isUnread(error));
+  const { shown, socketPath } = place;
+  const isUnsent = !hasWritten || NEVER_SENT.has(error.code ?? '') || (socketPath !== undefined && isUnread(error));
+  const wasSent = !isUnsent;
   const why = wasSent ? 'the connection broke before the answer came' : 'nothing answers there. Is the server running?';
   const about = { server: shown, was_sent: wasSent, was_reused: sent.reusedSocket, reason: error.code ?? '' };
   return new Fault('unavailable', `${shown} cannot be reached: ${why}`, about, error);

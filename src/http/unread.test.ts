@@ -1,6 +1,7 @@
 /** What a broken Unix socket proves about a request: told by the kernel itself. */
 import assert from 'node:assert/strict';
 import { mkdtempDisposable } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,4 +54,28 @@ test('a body that the other end stopped reading was not sent whole', async () =>
   };
   const fault = await faultOf(treat, { method: 'PUT', body: body() });
   assert.equal(fault.about.was_sent, false);
+});
+
+test('a request was not sent when its kept connection ended before its body had begun', async () => {
+  await using place = await mkdtempDisposable(join(tmpdir(), 'holdfast-'));
+  const socketPath = join(place.path, 'socket');
+  const server = createHttpServer((_, response) => response.end());
+  await new Promise<void>((done) => server.listen(socketPath, done));
+  using transport = nodeTransport({ socketPath });
+  const request: TransportRequest = { method: 'PUT', path: '/v1/files/a', headers: {} };
+  for await (const _ of (await transport.send(request)).body);
+  async function* body(): AsyncGenerator<Uint8Array> {
+    server.closeAllConnections();
+    await new Promise((done) => setTimeout(done, 50));
+    yield new Uint8Array(1);
+  }
+  try {
+    await assert.rejects(transport.send({ ...request, body: body() }), (error) => {
+      assert.ok(Fault.is(error, 'unavailable'), String(error));
+      assert.deepEqual([error.about.was_reused, error.about.was_sent], [true, false]);
+      return true;
+    });
+  } finally {
+    server.close();
+  }
 });
