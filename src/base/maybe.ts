@@ -1,6 +1,6 @@
 /**
  * A value now or a promise of it. Reads of metadata answer either, so that an embedded engine answers without a trip
- * through the event loop. `then` keeps that: it calls on at once when the value is there.
+ * through the event loop. `andThen` keeps that: it calls on at once when the value is there.
  */
 
 export type Maybe<T> = T | Promise<T>;
@@ -9,7 +9,7 @@ export function isPromise<T>(value: Maybe<T>): value is Promise<T> {
   return value instanceof Promise;
 }
 
-export function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
+export function andThen<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
   return isPromise(value) ? value.then(next) : next(value);
 }
 

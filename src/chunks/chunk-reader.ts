@@ -8,7 +8,7 @@
  * A damaged pack index costs speed, not data: the pack is walked record by record instead, and that is logged.
  * Concurrent reads of one chunk share the work. Bounds: decoded chunks and pack indexes in bytes, read-ahead per call.
  */
-import { assert, Fault, hexOf, isPromise, type Log, Lru, type Maybe, rescue, then } from '../base/index.ts';
+import { andThen, assert, Fault, hexOf, isPromise, type Log, Lru, type Maybe, rescue } from '../base/index.ts';
 import { type ChunkId, type ChunkRow, type MetaReader, PACK_STATE, type PackId, type RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import type { ChunkSlice, ReadAllOptions, SliceSource } from './chunk-store.ts';
@@ -282,7 +282,7 @@ export class ChunkReader {
   }
 
   #locate(id: ChunkId): Maybe<Located> {
-    return then(this.#context.index.get('chunks', [this.#context.realm, id]), (row) => {
+    return andThen(this.#context.index.get('chunks', [this.#context.realm, id]), (row) => {
       if (row === undefined) throw missingChunk(id);
       return rescue(
         () => this.#locateIn(row),
@@ -312,9 +312,11 @@ export class ChunkReader {
   #locateIn(row: ChunkRow): Maybe<Located> {
     const open = this.#context.packs.find(row.pack);
     if (open !== undefined)
-      return then(open.find(row.id), (place) => locatedAt(row, place, { open, object: open.row.object, packBytes: 0 }));
-    return then(this.#packOf(row.pack), (pack) =>
-      then(this.indexOf(pack), (index) =>
+      return andThen(open.find(row.id), (place) =>
+        locatedAt(row, place, { open, object: open.row.object, packBytes: 0 }),
+      );
+    return andThen(this.#packOf(row.pack), (pack) =>
+      andThen(this.indexOf(pack), (index) =>
         locatedAt(row, index.find(row.id), { open, object: pack.object, packBytes: pack.lengthBytes }),
       ),
     );
@@ -324,7 +326,7 @@ export class ChunkReader {
     const there = this.#packObjects.get(pack);
     if (there !== undefined) return there;
     const { index, realm, idBytes } = this.#context;
-    return then(index.get('packs', [realm, pack]), (row) => {
+    return andThen(index.get('packs', [realm, pack]), (row) => {
       if (row === undefined)
         throw new Fault('corrupt', `Pack ${pack} is named by chunks, but the metadata has no such pack.`, { pack });
       const { object, lengthBytes } = row;
@@ -409,7 +411,7 @@ export class ChunkReader {
     const plain = there === undefined ? this.#coming.get(key) : Promise.resolve(there);
     if (plain !== undefined) return { slice, plain };
     return rescue<Wanted | Met>(
-      () => then(this.#locate(slice.id), (located) => ({ slice, located })),
+      () => andThen(this.#locate(slice.id), (located) => ({ slice, located })),
       (error) => {
         if (error instanceof Fault) return { slice, plain: rejected(error) };
         throw error;

@@ -4,7 +4,7 @@
  * promise for each chunk costs more than finding it does.
  * Holds the slices of one request, and the one that did not fit any more.
  */
-import { isPromise, type Maybe, then } from '../base/index.ts';
+import { andThen, isPromise, type Maybe } from '../base/index.ts';
 import type { ChunkId, PackId } from '../meta/index.ts';
 import type { ChunkSlice, SliceSource } from './chunk-store.ts';
 import { ROOM_PLAIN_BYTES } from './decode-request.ts';
@@ -78,7 +78,7 @@ export class Gathering {
     const behind = this.#behind;
     this.#behind = undefined;
     if (behind !== undefined || this.#isEnd) return behind;
-    return then(this.#draw(), (slice) => {
+    return andThen(this.#draw(), (slice) => {
       if (slice === undefined) {
         this.#isEnd = true;
         return undefined;
@@ -134,5 +134,5 @@ export function sourceOf(slices: SliceSource | Iterable<ChunkSlice> | AsyncItera
   const iterator = Symbol.iterator in slices ? slices[Symbol.iterator]() : slices[Symbol.asyncIterator]();
   const sliceOfStep = (step: IteratorResult<ChunkSlice>): ChunkSlice | undefined =>
     step.done === true ? undefined : step.value;
-  return { draw: () => then(iterator.next(), sliceOfStep), end: () => iterator.return?.() };
+  return { draw: () => andThen(iterator.next(), sliceOfStep), end: () => iterator.return?.() };
 }

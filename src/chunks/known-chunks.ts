@@ -11,7 +11,7 @@
  *
  * Forgetting is always safe: at worst a chunk is stored twice, and the row that is committed first wins.
  */
-import { Lru, type Maybe, then } from '../base/index.ts';
+import { andThen, Lru, type Maybe } from '../base/index.ts';
 import type { ChunkId, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { NewChunk } from './encoder.ts';
 import { Holds } from './holds.ts';
@@ -63,9 +63,9 @@ export class KnownChunks {
     if (this.#doomed.has(key)) return undefined;
     const now = nowSeconds();
     if ((this.#committed.get(key) ?? 0) > now) return COMMITTED;
-    return then(meta.get('chunks', [realm, id]), (row) => {
+    return andThen(meta.get('chunks', [realm, id]), (row) => {
       if (row === undefined) return undefined;
-      return then(trust.trustedUntil(row.pack), (until): Maybe<Known> => {
+      return andThen(trust.trustedUntil(row.pack), (until): Maybe<Known> => {
         if (until <= now) return this.#verified(id, key, row.pack);
         this.#committed.set(key, until);
         return COMMITTED;

@@ -3,7 +3,7 @@
  * at the first write, indexes at the first read, threads start with the first batch worth one; so that a command that
  * reads one small file pays for nothing else.
  */
-import { assert, type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns, then } from '../base/index.ts';
+import { andThen, assert, type Clock, Fault, hexOf, type Log, type Maybe, type Random, Turns } from '../base/index.ts';
 import type { Change, ChunkId, MetaReader, MetaStore, PackId, RealmId } from '../meta/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { adoptPacks, forgetCollected } from './adopt-packs.ts';
@@ -219,7 +219,7 @@ export async function openChunkStore(wanted: OpenChunkStoreOptions): Promise<Chu
     },
     keepInline(plain, level) {
       if (closing !== undefined) throw closingFault();
-      return then(writerContext.requireRoom(plain.length, true), () => inlineDraft(writerContext, plain, level));
+      return andThen(writerContext.requireRoom(plain.length, true), () => inlineDraft(writerContext, plain, level));
     },
     ...(options.workerCount === 0
       ? {}

@@ -6,7 +6,7 @@
  * An append that fails may have torn the object's end: the appender is opened anew at the last good byte, and only the
  * records of that append are lost. A sync that fails leaves unknown what the disk has, so the pack takes no more.
  */
-import { assert, type Maybe, then } from '../base/index.ts';
+import { andThen, assert, type Maybe } from '../base/index.ts';
 import { type ChunkId, PACK_STATE, type PackRow } from '../meta/index.ts';
 import type { Appender, ObjectStore } from '../objects/index.ts';
 import { idOfKey, keyOfId } from './ids.ts';
@@ -148,7 +148,7 @@ export class OpenPack {
   /** Absent is an answer. */
   find(id: ChunkId): Maybe<Place | undefined> {
     const key = keyOfId(id);
-    return this.#places.get(key) ?? then(this.#earlierPlaces(), (earlier) => earlier.get(key));
+    return this.#places.get(key) ?? andThen(this.#earlierPlaces(), (earlier) => earlier.get(key));
   }
 
   /** Bytes of the pack, appended ones included. */

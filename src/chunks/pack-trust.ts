@@ -8,7 +8,7 @@
  * record of the pack whole takes the suspicion away. When the note cannot be written, memory alone has it; that is
  * logged, and reading goes on.
  */
-import { type Clock, type Log, Lru, type Maybe, then } from '../base/index.ts';
+import { andThen, type Clock, type Log, Lru, type Maybe } from '../base/index.ts';
 import type { Change, MetaStore, PackId, PackRow, RealmId } from '../meta/index.ts';
 import type { OpenPack } from './open-pack.ts';
 
@@ -63,7 +63,7 @@ export class PackTrust {
     const known = this.#trusted.get(pack);
     if (known !== undefined) return known;
     const { meta, realm, verifyAfterSeconds } = this.#context;
-    return then(meta.get('packs', [realm, pack]), (row) => {
+    return andThen(meta.get('packs', [realm, pack]), (row) => {
       if (row === undefined || row.verifiedSeconds === NEVER_WHOLE) return 0;
       const until = (row.verifiedSeconds ?? row.createdSeconds) + verifyAfterSeconds;
       this.#trusted.set(pack, until);

@@ -16,7 +16,7 @@ import type {
   FileRecord,
   FileService,
 } from '../api/index.ts';
-import { bytesOfHex, Fault, hexOf, isPromise, type Maybe, then } from '../base/index.ts';
+import { andThen, bytesOfHex, Fault, hexOf, isPromise, type Maybe } from '../base/index.ts';
 import type { ChunkerName, ContentHash, Cutter } from '../chunks/index.ts';
 import type { HashedRun, PartsSource } from '../client/index.ts';
 import type { Given } from './command.ts';
@@ -254,7 +254,7 @@ export class Putting {
    * be: of a tree that is known already nearly everything is kept.
    */
   #piece(relative: string, piece: Piece): Maybe<BulkItem | undefined> {
-    return then(this.#decide(piece), (step) => this.#take(relative, piece, step));
+    return andThen(this.#decide(piece), (step) => this.#take(relative, piece, step));
   }
 
   #take(relative: string, piece: Piece, step: PutStep): Maybe<BulkItem | undefined> {
@@ -265,10 +265,10 @@ export class Putting {
     if (isMaking && !this.#flags.dry_run) {
       const isLarge = step.step === 'store' && piece.stat.size > SMALL_BYTES_MAX;
       if (!isLarge) return this.#send({ piece, done, parent, work });
-      return then(this.#startLarge({ piece, done, parent }), () => undefined);
+      return andThen(this.#startLarge({ piece, done, parent }), () => undefined);
     }
     const settled = isMaking ? this.#tallyMade(piece, piece.stat.size) : this.#settleUnmade(piece, step);
-    return then(settled, () => {
+    return andThen(settled, () => {
       done();
       return undefined;
     });
@@ -366,7 +366,7 @@ export class Putting {
     if (sent === undefined) throw new Error(`Broken invariant: a result for ${result.path}, which was not sent`);
     if (!result.ok) return this.#settleFailed(result, sent);
     if (sent.work !== undefined) sent.work.isWhole = changeOf(sent.piece.stat, result.record) === undefined;
-    return then(this.#tallyMade(sent.piece, sent.piece.stat.size), () => {
+    return andThen(this.#tallyMade(sent.piece, sent.piece.stat.size), () => {
       sent.done();
       return this.#finished.length > 0 ? this.#finishFolders() : undefined;
     });

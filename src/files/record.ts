@@ -9,7 +9,7 @@ import {
   textOfPath,
   urlOfPath,
 } from '../api/index.ts';
-import { hexOf, isoOfMoment, type Maybe, type Moment, textOfUtf8, then } from '../base/index.ts';
+import { andThen, hexOf, isoOfMoment, type Maybe, type Moment, textOfUtf8 } from '../base/index.ts';
 import { type AttributeRow, NODE_KIND, type NodeKind, type NodeRow } from '../meta/index.ts';
 import type { Space, View } from './context.ts';
 import type { Found } from './tree.ts';
@@ -40,7 +40,7 @@ export function hashOf(context: View, space: Space, node: Pick<NodeRow, 'content
   if (node.content === null) return null;
   const content = context.meta.get('contents', [space.space, node.content]);
   // One that was changed in place since says its new size.
-  return then(content, (row) => (row?.hash == null || row.size !== node.size ? null : hexOf(row.hash)));
+  return andThen(content, (row) => (row?.hash == null || row.size !== node.size ? null : hexOf(row.hash)));
 }
 
 export function recordOf(

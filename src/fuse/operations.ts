@@ -9,7 +9,7 @@
  * INTERRUPT_GRACE_MS, so that Ctrl-C works on a slow fetch, and a passing SIGCHLD does not make read(2) of a file fail,
  * which no program expects. What changes something always ends by itself.
  */
-import { type Clock, Fault, isPromise, type Log, type Maybe, then } from '../base/index.ts';
+import { andThen, type Clock, Fault, isPromise, type Log, type Maybe } from '../base/index.ts';
 import type { Handle, OpenFlags, PosixCaller, PosixNode, PosixTree, SetAttributes } from '../files/index.ts';
 import { NODE_KIND, type NodeId } from '../meta/index.ts';
 import type { RequestBuffer } from './device.ts';
@@ -585,13 +585,15 @@ export class Operations {
     const leastBytes = DIRENT_BYTES + 8 + (isPlus ? ENTRY_BYTES : 0);
     const count = Math.min(LISTED_MAX, Math.max(1, Math.floor(room / leastBytes)));
     const parent = offset < DOT_DOT ? this.#tree.parentOf(folder) : folder;
-    const entries = then(parent, () => this.#tree.readFolder(handle, Math.max(0, offset - DOT_DOT), count));
+    const entries = andThen(parent, () => this.#tree.readFolder(handle, Math.max(0, offset - DOT_DOT), count));
     // Looked up by name, not by node: what was removed since the listing began must not come to life in the caches.
-    const nodes = then(entries, (found) =>
+    const nodes = andThen(entries, (found) =>
       isPlus ? all(found.map(({ name }) => this.#tree.lookup(folder, name))) : undefined,
     );
     this.#answer(
-      then(parent, (above) => then(entries, (found) => then(nodes, (attributes) => ({ above, found, attributes })))),
+      andThen(parent, (above) =>
+        andThen(entries, (found) => andThen(nodes, (attributes) => ({ above, found, attributes }))),
+      ),
       (to, { above, found, attributes }) => {
         const listing = this.#replies.beginListing(room);
         const dots: Listed[] = [

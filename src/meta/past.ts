@@ -10,7 +10,7 @@
  * One name may have been displaced any number of times; of such a run of history rows one page is read at most, and the
  * rest is jumped over.
  */
-import { assert, isPromise, type Maybe, then } from '../base/index.ts';
+import { andThen, assert, isPromise, type Maybe } from '../base/index.ts';
 import type { CommitNumber } from './ids.ts';
 import type { MetaReader, RowOf, ScanRange, SyncReader } from './meta-store.ts';
 import { keyString } from './row-key.ts';
@@ -58,7 +58,7 @@ function goOn<T>(rows: MetaReader, asking: Asking<T>, first: IteratorResult<Ask,
 function answerOf(rows: MetaReader, ask: Ask): Maybe<readonly Row[]> {
   if ('range' in ask) return rows.scan(ask.name, ask.range as never) as unknown as Maybe<readonly Row[]>;
   const row = rows.get(ask.name, ask.key as never) as unknown as Maybe<Row | undefined>;
-  return then(row, (found) => (found === undefined ? [] : [found]));
+  return andThen(row, (found) => (found === undefined ? [] : [found]));
 }
 
 function* getPast<T extends TableName>(name: T, key: Keys[T], at: CommitNumber): Asking<Rows[T] | undefined> {

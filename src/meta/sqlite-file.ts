@@ -12,7 +12,7 @@
  * and log, and every other process is refused. docs/decisions/sqlite-writer.md.
  */
 import { realpathSync, statSync } from 'node:fs';
-import { Fault, isPromise, type Maybe, type Moment, then } from '../base/index.ts';
+import { andThen, Fault, isPromise, type Maybe, type Moment } from '../base/index.ts';
 import { decideChanges } from './commit-changes.ts';
 import { leaseOf } from './leases.ts';
 import type { Change, MetaProblem, MetaStore, Outcome, RowOf, ScanRange } from './meta-store.ts';
@@ -122,14 +122,14 @@ export class SqliteFile implements MetaStore {
   commit(changes: readonly Change[], options: { readonly essential?: number } = {}): Maybe<readonly Outcome[]> {
     return this.#inOrder(() => {
       const { outcomes, writes } = deciding('commit', () => decideChanges(this.rows, changes, options.essential));
-      return then(this.#write(writes), () => outcomes);
+      return andThen(this.#write(writes), () => outcomes);
     });
   }
 
   leaseIds(kind: string, count: number): Maybe<number> {
     return this.#inOrder(() => {
       const { first, write } = deciding('lease', () => leaseOf(this.rows, kind, count));
-      return then(this.#write([write]), () => first);
+      return andThen(this.#write([write]), () => first);
     });
   }
 

@@ -4,7 +4,7 @@
  * byte of what they opened.
  */
 import { textOfPath } from '../../api/index.ts';
-import { Fault, hexOf, isPromise, type Maybe, then } from '../../base/index.ts';
+import { andThen, Fault, hexOf, isPromise, type Maybe } from '../../base/index.ts';
 import type { ChunkSlice, SliceSource } from '../../chunks/index.ts';
 import { type ContentId, EXTENT_KIND, type ExtentRow } from '../../meta/index.ts';
 import type { Sharing, Space, View } from '../context.ts';
@@ -153,7 +153,7 @@ function takeRun(segments: Segments, first: ChunkSlice): Run {
         isFirst = false;
         return first;
       }
-      return then(segments.next(), (segment) => {
+      return andThen(segments.next(), (segment) => {
         if (segment?.kind === 'chunk') return segment.slice;
         run.next = segment;
         return undefined;
@@ -247,14 +247,14 @@ class ExtentPages {
   /** Undefined behind the last one. */
   next(): Maybe<ExtentRow | undefined> {
     const extent = this.#page[this.#index];
-    if (extent === undefined && !this.#isLast) return then(this.#turn(), () => this.next());
+    if (extent === undefined && !this.#isLast) return andThen(this.#turn(), () => this.next());
     this.#index++;
     return extent;
   }
 
   #turn(): Maybe<void> {
     const range = { prefix: this.#prefix, ...this.#from, limit: PAGE_EXTENTS };
-    return then(this.#context.meta.scan('extents', range), (page) => {
+    return andThen(this.#context.meta.scan('extents', range), (page) => {
       this.#page = page;
       this.#index = 0;
       this.#isLast = page.length < PAGE_EXTENTS;

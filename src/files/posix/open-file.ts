@@ -11,7 +11,7 @@
  * A content is changed in place only while nobody else names it. The first change of a session decides: when the file
  * as it is must be kept as a version, or another file shares the content, the file gets a content of its own first.
  */
-import { Fault, isPromise, type Maybe, type Moment, then } from '../../base/index.ts';
+import { andThen, Fault, isPromise, type Maybe, type Moment } from '../../base/index.ts';
 import {
   type CompressionLevel,
   type ContentSummary,
@@ -231,7 +231,7 @@ export class OpenFile {
       this.#take(offset, bytes, flags);
       return bytes.length;
     }
-    return then(this.own(false), () => {
+    return andThen(this.own(false), () => {
       this.#cleanEnd();
       this.#take(offset, bytes, flags);
       return bytes.length;
@@ -309,7 +309,7 @@ export class OpenFile {
 
   #fork(isWhole: boolean, isKept: boolean): Maybe<void> {
     const { space } = this.#host;
-    return then(this.#host.newContent(), (content) => {
+    return andThen(this.#host.newContent(), (content) => {
       const from = this.#content;
       const size = isWhole ? 0 : this.row.size;
       const first = isWhole ? [] : this.#extents(0, this.row.size, STEP_EXTENTS);
@@ -619,7 +619,7 @@ export class OpenFile {
 
   /** Ends a session of changes: all bytes stored, the row saved. The next change decides anew what is kept. */
   publish(): Maybe<void> {
-    return then(this.drain(true), () => {
+    return andThen(this.drain(true), () => {
       if (this.isDirty) return;
       this.#isOwn = this.#isOwn && this.isUnlinked;
       this.isNew = this.isNew && this.isUnlinked;
@@ -628,8 +628,8 @@ export class OpenFile {
 
   truncate(size: number): Maybe<void> {
     this.#host.checkSize(size);
-    if (size === 0) return then(this.own(true), () => this.exclusive(() => this.#empty()));
-    return then(this.own(false), () => {
+    if (size === 0) return andThen(this.own(true), () => this.exclusive(() => this.#empty()));
+    return andThen(this.own(false), () => {
       this.#cleanEnd();
       if (size >= this.row.size) {
         this.#changed({ size });
@@ -648,7 +648,7 @@ export class OpenFile {
     this.#changed({ size: 0 });
     if (!hasExtents) return undefined;
     return dropped.then(() =>
-      then(this.#host.newContent(), (content) => {
+      andThen(this.#host.newContent(), (content) => {
         const row: ContentRow = { space: this.row.space, content, size: 0, refs: 0, base: null, hash: null };
         this.row = { ...this.row, content };
         this.save({ puts: [{ table: 'contents', mode: 'insert', row }] });
@@ -698,11 +698,11 @@ export class OpenFile {
   zero(offset: number, length: number, keepsSize: boolean): Maybe<void> {
     const end = offset + length;
     if (!keepsSize) this.#host.checkSize(end);
-    return then(this.own(false), () =>
+    return andThen(this.own(false), () =>
       this.#withStored(() => {
         this.#cleanEnd();
         this.buffer.forget(offset, length);
-        return then(this.#takeOut(offset, Math.min(end, this.row.size)), () => {
+        return andThen(this.#takeOut(offset, Math.min(end, this.row.size)), () => {
           this.#changed(keepsSize ? {} : { size: Math.max(this.row.size, end) });
         });
       }),
@@ -723,7 +723,7 @@ export class OpenFile {
 
   /** Room for a range: holds nothing back, the size grows unless it is to stay. */
   grow(end: number): Maybe<void> {
-    return then(end > this.row.size ? this.own(false) : undefined, () => {
+    return andThen(end > this.row.size ? this.own(false) : undefined, () => {
       this.#cleanEnd();
       if (end <= this.row.size) return;
       this.#host.checkSize(end);
@@ -770,11 +770,11 @@ export class OpenFile {
   adopt(offset: number, length: number, extents: readonly ExtentRow[]): Maybe<void> {
     const end = offset + length;
     this.#host.checkSize(end);
-    return then(this.own(false), () =>
+    return andThen(this.own(false), () =>
       this.#withStored(() => {
         this.#cleanEnd();
         this.buffer.forget(offset, length);
-        return then(this.#takeOut(offset, end), () => {
+        return andThen(this.#takeOut(offset, end), () => {
           const content = this.#content;
           const puts = extents.map((extent): Put => {
             const row = { ...extent, content, offset: offset + extent.offset, unsettled: 1, born: 0 };

@@ -9,7 +9,7 @@
  * else of it is stale at once.
  */
 import { createHash } from 'node:crypto';
-import { Fault, Lru, type Maybe, type Moment, textOfUtf8, then, utf8 } from '../../base/index.ts';
+import { andThen, Fault, Lru, type Maybe, type Moment, textOfUtf8, utf8 } from '../../base/index.ts';
 import {
   type CommitNumber,
   type Durable,
@@ -123,7 +123,7 @@ export class PastTree implements Disposable {
   // Looking
 
   lookup(parent: NodeId, name: Uint8Array): Maybe<PosixNode | undefined> {
-    if (parent === PAST_FIRST) return then(this.#pastNamed(name), (past) => past && this.#shownRoot(past));
+    if (parent === PAST_FIRST) return andThen(this.#pastNamed(name), (past) => past && this.#shownRoot(past));
     const { past, node } = this.#of(parent);
     this.#mustBeKept(past);
     const entry = past.rows.get('entries', [this.#space.space, node, name]);

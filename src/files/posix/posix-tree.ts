@@ -4,7 +4,7 @@
  *
  * Access times are not kept up by reading (as a mount with noatime): they change when somebody sets them.
  */
-import { equalBytes, isPromise, Lru, type Maybe, type Moment, then } from '../../base/index.ts';
+import { andThen, equalBytes, isPromise, Lru, type Maybe, type Moment } from '../../base/index.ts';
 import {
   CHANGE_KIND,
   type ContentId,
@@ -224,7 +224,7 @@ export class PendingPosixTree implements PosixTree {
     caller: PosixCaller,
   ): Maybe<{ readonly node: PosixNode; readonly handle: Handle }> {
     return this.#mutate(() =>
-      then(this.#make({ parent, name }, { ...options, kind: NODE_KIND.file }, caller), (row) => {
+      andThen(this.#make({ parent, name }, { ...options, kind: NODE_KIND.file }, caller), (row) => {
         const file = this.#files.take(row, { isNew: true });
         return { node: row, handle: this.#openHandle(file, flags) };
       }),
@@ -238,7 +238,7 @@ export class PendingPosixTree implements PosixTree {
     caller: PosixCaller,
   ): Maybe<{ readonly node: PosixNode; readonly handle: Handle }> {
     return this.#mutate(() =>
-      then(this.#make({ parent, name: undefined }, { ...options, kind: NODE_KIND.file }, caller), (row) => {
+      andThen(this.#make({ parent, name: undefined }, { ...options, kind: NODE_KIND.file }, caller), (row) => {
         const file = this.#files.take(row, { isNew: true });
         file.isUnlinked = true;
         return { node: row, handle: this.#openHandle(file, flags) };
@@ -440,7 +440,7 @@ export class PendingPosixTree implements PosixTree {
   #settled(node: NodeId, act: () => void): Maybe<void> {
     const file = this.#files.find(node);
     if (file === undefined || file.handleCount > 0 || file.isNew || !file.isDirty || file.row.links > 1) return act();
-    return then(file.publish(), act);
+    return andThen(file.publish(), act);
   }
 
   /** Takes a name away. A file that is open stays without a name until it is closed. */
@@ -613,7 +613,7 @@ export class PendingPosixTree implements PosixTree {
       }
       const file = set.handle === undefined ? this.#file(node) : this.#handle(set.handle).file;
       const faults = file.faultCount;
-      return then(file.truncate(set.size), () => {
+      return andThen(file.truncate(set.size), () => {
         if (file.faultCount !== faults) throw file.fault;
         this.#setAttributes(this.#row(node), set, caller);
         if (file.handleCount === 0) this.#files.publishSoon(file);
@@ -781,7 +781,7 @@ export class PendingPosixTree implements PosixTree {
       const handle = this.#openHandle(file, flags);
       if (!flags.truncate) return handle;
       const faults = file.faultCount;
-      return then(file.truncate(0), () => {
+      return andThen(file.truncate(0), () => {
         if (flags.killPrivileges === true) this.#killPrivileges(file, flags.caller);
         if (file.faultCount === faults) return handle;
         this.#close(handle);
@@ -806,15 +806,15 @@ export class PendingPosixTree implements PosixTree {
     const done = this.#mutate(() => {
       const { file } = open;
       this.#checkFaults(open);
-      return then(this.#files.roomFor(file), () => {
+      return andThen(this.#files.roomFor(file), () => {
         this.#checkFaults(open);
         const at = open.flags.append ? file.row.size : offset;
         return file.write(at, bytes, flags);
       });
     });
     const isSync = open.flags.sync || flags.sync === true;
-    if (isSync) return then(done, (count) => then(this.fsync(handle, true), () => count));
-    return this.#files.isTight ? then(done, (count) => then(this.#store(open, false), () => count)) : done;
+    if (isSync) return andThen(done, (count) => andThen(this.fsync(handle, true), () => count));
+    return this.#files.isTight ? andThen(done, (count) => andThen(this.#store(open, false), () => count)) : done;
   }
 
   /** @throws the fault of what was written before, once. */
@@ -826,7 +826,7 @@ export class PendingPosixTree implements PosixTree {
 
   /** What was written is stored, if not durable; `isLast`: up to the last byte. @throws the fault when it is not. */
   #store(open: OpenHandle, isLast: boolean): Maybe<void> {
-    return then(open.file.drain(isLast), () => this.#checkFaults(open));
+    return andThen(open.file.drain(isLast), () => this.#checkFaults(open));
   }
 
   flush(handle: Handle): Maybe<void> {
@@ -839,7 +839,7 @@ export class PendingPosixTree implements PosixTree {
   fsync(handle: Handle, _dataOnly: boolean): Maybe<void> {
     const open = this.#handle(handle);
     if (!this.#files.hasUnsettled) return this.#checkFaults(open);
-    return then(open.file.drain(true), () => {
+    return andThen(open.file.drain(true), () => {
       this.#checkFaults(open);
       return this.#options.context.groups.flush().then(() => this.#checkFaults(open));
     });
@@ -889,7 +889,7 @@ export class PendingPosixTree implements PosixTree {
   }
 
   seek(handle: Handle, offset: number, what: 'data' | 'hole'): Maybe<number> {
-    return then(this.#handle(handle).file.seek(offset, what), (found) => {
+    return andThen(this.#handle(handle).file.seek(offset, what), (found) => {
       if (found === undefined) throw posixFault('ENXIO', `There is no ${what} from there on.`, { offset });
       return found;
     });
@@ -904,8 +904,8 @@ export class PendingPosixTree implements PosixTree {
       const from = this.#handle(source.handle).file;
       const to = this.#handle(target.handle).file;
       if (source.offset >= from.row.size) return 0;
-      return then(from.share(source.offset, Math.min(length, COPY_BYTES_MAX)), (shared) =>
-        shared.length === 0 ? 0 : then(to.adopt(target.offset, shared.length, shared.extents), () => shared.length),
+      return andThen(from.share(source.offset, Math.min(length, COPY_BYTES_MAX)), (shared) =>
+        shared.length === 0 ? 0 : andThen(to.adopt(target.offset, shared.length, shared.extents), () => shared.length),
       );
     });
   }
@@ -948,7 +948,7 @@ export class PendingPosixTree implements PosixTree {
   // The whole
 
   space(): Maybe<FileSystemSpace> {
-    return then(this.#options.diskSpace(), ({ totalBytes, freeBytes }) => ({
+    return andThen(this.#options.diskSpace(), ({ totalBytes, freeBytes }) => ({
       totalBytes,
       freeBytes,
       nodeCount: NODES_SHOWN,
