@@ -157,6 +157,35 @@ test('a next group whose records fail does not harm the one that commits meanwhi
   assert.deepEqual(await names(meta), ['a', 'c']);
 });
 
+test('a next group that is ready when the one before fails is not written', async () => {
+  await using meta = await opened();
+  const fault = new Fault('full', 'No room.');
+  let failNow = (): void => {};
+  let count = 0;
+  const prepare = async (): Promise<readonly Change[]> => {
+    // The second is ready while the first is being written.
+    if (++count === 1) await new Promise((resolve) => setImmediate(resolve));
+    return [];
+  };
+  const write = meta.write.bind(meta);
+  meta.write = () => {
+    meta.write = write;
+    return new Promise((_, reject) => {
+      failNow = () => reject(fault);
+    });
+  };
+  const groups = new Groups({ meta, prepare });
+  const first = assert.rejects(groups.commit(put('a')), fault);
+  while (count === 0) await new Promise((resolve) => setImmediate(resolve));
+  const second = assert.rejects(groups.commit(put('b')), fault);
+  for (let n = 0; n < 10; n++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(count, 2);
+  failNow();
+  await Promise.all([first, second]);
+  await groups.commit(put('c'));
+  assert.deepEqual(await names(meta), ['c']);
+});
+
 /** Groups that take `groupMs` by a clock of their own, where nothing ever ends a wait. */
 function slowGroups(meta: MetaStore, groupMs: number): { readonly groups: Groups; readonly waits: number[] } {
   const waits: number[] = [];

@@ -361,6 +361,8 @@ export class Groups {
       if (ready !== undefined && next !== undefined) await turn();
       if (ready !== undefined) await this.#commitGroup(ready);
       ready = await next;
+      // It stands on the one before, which may have failed after it was prepared: then it is dropped already.
+      if (ready?.group.isFailed === true) ready = undefined;
     }
     this.#running = undefined;
   }
