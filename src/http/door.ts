@@ -89,6 +89,11 @@ export interface HttpDoor extends AsyncDisposable {
   /** @throws Fault `denied` for a host that others can reach, `exists` for a port in use, `io`. */
   listen(address: ListenAddress): Promise<ListenedAddress>;
   /**
+   * Serves a connection that somebody else accepted on a Unix socket before the door listened there, as if it had come
+   * to the door. Nothing of it may have been read: accept it with `pauseOnConnect`.
+   */
+  admit(connection: Socket): void;
+  /**
    * Stops accepting, lets running requests finish, and ends what still runs after `deadlineMs`. Safe twice; asked again
    * with 0 it ends at once what still runs. Clients that keep connections open are told with their next answer that it
    * was the last, and have a moment to ask for it, so that none is cut off while it is sending.
@@ -142,7 +147,8 @@ class Door implements HttpDoor {
   readonly #app: FastifyInstance;
   readonly #methods = new Map<string, Set<string>>();
   readonly #servers: Server[] = [];
-  readonly #socketPaths: string[] = [];
+  /** Those of them that listen on Unix sockets, by its path. */
+  readonly #socketServers = new Map<string, Server>();
   readonly #connections = new Set<Socket>();
   /** All there have been. */
   #connectionCount = 0;
@@ -450,9 +456,16 @@ class Door implements HttpDoor {
     const server = this.#createServer({ door });
     await listenPrivately(server, socketPath);
     this.#servers.push(server);
-    this.#socketPaths.push(socketPath);
+    this.#socketServers.set(socketPath, server);
     this.#parts.log.info('http.listening', { door, socketPath });
     return { socketPath };
+  }
+
+  admit(connection: Socket): void {
+    const [server] = this.#socketServers.values();
+    if (server === undefined) throw new Error('Broken invariant: a door that has no Unix socket admits nobody.');
+    server.emit('connection', connection);
+    connection.resume();
   }
 
   #createServer(entrance: Entrance): Server {
@@ -524,7 +537,8 @@ class Door implements HttpDoor {
       response.destroy();
     }
     for (const server of this.#servers) server.closeAllConnections();
-    await Promise.all(closed);
+    // Those that were admitted are of no server that could wait for them.
+    await Promise.all([...closed, ...[...this.#connections].map(whenClosed)]);
     this.#pace[Symbol.dispose]();
     await this.#app.close();
     this.#parts.log.info('http.drained', { ended });
@@ -534,7 +548,7 @@ class Door implements HttpDoor {
   /** Answers what resolves when every connection is gone too. */
   async #stopListening(): Promise<readonly Promise<void>[]> {
     // First the names go and then, when all who found one are let in, the sockets: who waits in line is cut off else.
-    for (const path of this.#socketPaths) rmSync(path, { force: true });
+    for (const path of this.#socketServers.keys()) rmSync(path, { force: true });
     for (let turn = 0, seen = -1; turn < LAST_TURNS_MAX && seen !== this.#connectionCount && !this.#isHurried; turn++) {
       seen = this.#connectionCount;
       await new Promise((resolve) => setTimeout(resolve, LAST_TURN_MS));
@@ -561,6 +575,10 @@ class Door implements HttpDoor {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.drain(0);
   }
+}
+
+function whenClosed(connection: Socket): Promise<void> {
+  return new Promise((resolve) => connection.once('close', () => resolve()));
 }
 
 /**

@@ -1,7 +1,9 @@
 /** Where the door listens, and how it ends. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -49,6 +51,31 @@ describe('listening', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  test('a connection that was accepted before the door listened is served, with what it had sent, and drained', async () => {
+    await using place = await mkdtempDisposable(join(tmpdir(), 'holdfast-listen-'));
+    const socketPath = join(place.path, 'control.sock');
+    const before = createServer({ pauseOnConnect: true }).listen(socketPath);
+    const accepted = once(before, 'connection');
+    const visitor = connect(socketPath);
+    visitor.write(HEALTH);
+    const [connection] = (await accepted) as [Socket];
+    before.close();
+    await pause(20);
+    await using door = await openFakeDoor();
+    assert.throws(() => door.door.admit(connection), /Broken invariant/);
+    await door.door.listen({ socketPath });
+    const told = ended(visitor);
+    door.door.admit(connection);
+    await once(visitor, 'data');
+    visitor.write('GET /v1/health HTTP/1.1\r\nX-Half: ');
+    await pause(20);
+    const drained = door.door.drain(5_000);
+    visitor.write('yes\r\n\r\n');
+    assert.match(await told, /"status":"ok".*connection: close.*"status":"draining"/is);
+    assert.deepEqual(await drained, { ended: 0 });
+    assert.ok(connection.destroyed);
   });
 
   test('a control socket with too long a path is a fault that says so', async () => {

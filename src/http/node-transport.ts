@@ -222,7 +222,9 @@ interface Broken {
 function faultOf(error: NodeJS.ErrnoException, { sent, place, hasWritten }: Broken): Fault {
   if (Fault.is(error)) return error;
   const { shown, socketPath } = place;
-  const isUnsent = !hasWritten || NEVER_SENT.has(error.code ?? '') || (socketPath !== undefined && isUnread(error));
+  // A listener that closes resets whoever waits to be let in: that is `connect` with a code that says less.
+  const hasConnected = !NEVER_SENT.has(error.code ?? '') && error.syscall !== 'connect';
+  const isUnsent = !hasWritten || !hasConnected || (socketPath !== undefined && isUnread(error));
   const wasSent = !isUnsent;
   const why = wasSent ? 'the connection broke before the answer came' : 'nothing answers there. Is the server running?';
   const about = { server: shown, was_sent: wasSent, was_reused: sent.reusedSocket, reason: error.code ?? '' };

@@ -36,6 +36,18 @@ test('a request that nobody read before the connection ended was not sent', asyn
   assert.equal(fault.about.was_sent, false);
 });
 
+test('a request whose connection was never let in was not sent', async () => {
+  await using place = await mkdtempDisposable(join(tmpdir(), 'holdfast-'));
+  const socketPath = join(place.path, 'socket');
+  const server = createServer(() => assert.fail('somebody was let in'));
+  await new Promise<void>((done) => server.listen(socketPath, done));
+  using transport = nodeTransport({ socketPath });
+  const answer = transport.send({ method: 'DELETE', path: '/v1/files/a', headers: {} });
+  // Before the loop turns: the connection stands in line, and the line ends.
+  server.close();
+  await assert.rejects(answer, (error) => Fault.is(error, 'unavailable') && error.about.was_sent === false);
+});
+
 test('a request that was read before the connection ended may have been acted on', async () => {
   const fault = await faultOf((socket) => {
     socket.on('data', () => setTimeout(() => socket.destroy(), 30));

@@ -3,36 +3,35 @@
  * loaded only when somebody connects. Most commands end without a visitor, and the HTTP room costs more to load than a
  * small command takes altogether.
  *
- * The first visitor rings: the bell gives up its socket, the door takes the same path, and whoever rang meanwhile is
- * passed on to it, byte for byte, for as long as that connection lasts. Whoever comes in the moment between finds
- * nobody, which a caller meets with every store that is just being opened or closed, and comes again.
+ * The first visitor rings: the bell gives up its socket, the door takes the same path, and the connections of whoever
+ * rang meanwhile are handed over to it as they are, unread. So a visitor talks to the door itself: nothing stands between
+ * them that could lose an answer, and what the kernel says about the end of the connection is true of the door. Whoever
+ * comes in the moment between finds nobody, which a caller meets with every store that is just being opened or closed,
+ * and comes again.
  */
 import { lstatSync, unlinkSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { type Clock, Fault } from '../base/index.ts';
+import { createServer, type Server, type Socket } from 'node:net';
+import { Fault } from '../base/index.ts';
 import { controlSocketOf, type SocketAddress } from './control-socket.ts';
-
-/** How long the last bytes to a visitor may take once the door behind it has closed. */
-const LAST_BYTES_MS = 1_000;
+import type { StoreDoors } from './store-doors.ts';
 
 export interface DoorbellParts {
   /** The store's. */
   readonly folder: string;
-  readonly clock: Clock;
   /** Opens the door on the same socket; called once. A failure leaves the visitors without an answer. */
-  readonly open: () => Promise<unknown>;
+  readonly open: () => Promise<Pick<StoreDoors, 'admit'>>;
 }
 
 export class Doorbell implements AsyncDisposable {
-  readonly #parts: DoorbellParts;
+  readonly #open: DoorbellParts['open'];
   readonly #address: SocketAddress;
   readonly #server: Server;
-  /** Who rang, until they are gone. */
+  /** Who rang, until the door has them. */
   readonly #visitors = new Set<Socket>();
   #opened: Promise<void> | undefined;
 
   private constructor(parts: DoorbellParts, address: SocketAddress) {
-    this.#parts = parts;
+    this.#open = parts.open;
     this.#address = address;
     // Paused: what a visitor says is for the door.
     this.#server = createServer({ pauseOnConnect: true }, (visitor) => this.#ring(visitor));
@@ -53,18 +52,15 @@ export class Doorbell implements AsyncDisposable {
     return this.#address.shown;
   }
 
-  /** Takes no more visitors; those who rang are passed on. Then resolves, and nothing stands in the door's way. */
+  /** Takes no more visitors; those who rang are handed over. Then resolves, and nothing stands in the door's way. */
   async stop(): Promise<void> {
     this.#closeServer();
     await this.#opened;
   }
 
-  /** Waits until whoever rang has everything that the door said. Dispose the door first. */
   async [Symbol.asyncDispose](): Promise<void> {
     using _address = this.#address;
     await this.stop();
-    const { clock } = this.#parts;
-    await Promise.all([...this.#visitors].map((visitor) => ended(visitor, clock)));
   }
 
   #listen({ path, shown }: SocketAddress): Promise<void> {
@@ -89,41 +85,23 @@ export class Doorbell implements AsyncDisposable {
     visitor.once('close', () => this.#visitors.delete(visitor));
     // A visitor that goes away is no matter of ours; without a listener it would end the process.
     visitor.on('error', () => {});
-    this.#opened ??= this.#open();
+    this.#opened ??= this.#openDoor();
   }
 
   /** Never rejects. */
-  async #open(): Promise<void> {
+  async #openDoor(): Promise<void> {
     // Before the door listens: closing takes the path's name away.
     this.#closeServer();
     try {
-      await this.#parts.open();
-      for (const visitor of this.#visitors) this.#passOn(visitor);
+      const doors = await this.#open();
+      for (const visitor of this.#visitors) doors.admit(visitor);
     } catch {
       for (const visitor of this.#visitors) visitor.destroy();
     }
+    this.#visitors.clear();
   }
 
   #closeServer(): void {
     if (this.#server.listening) this.#server.close();
   }
-
-  #passOn(visitor: Socket): void {
-    const inner = connect(this.#address.path);
-    inner.on('error', () => {});
-    // However one side ends, the other one ends too, after what it still has to say.
-    inner.once('close', () => visitor.destroySoon());
-    visitor.once('close', () => inner.destroy());
-    visitor.pipe(inner);
-    inner.pipe(visitor);
-  }
-}
-
-async function ended(visitor: Socket, clock: Clock): Promise<void> {
-  if (visitor.destroyed) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  visitor.once('close', () => resolve());
-  visitor.destroySoon();
-  using _late = clock.after(LAST_BYTES_MS, () => visitor.destroy());
-  await promise;
 }

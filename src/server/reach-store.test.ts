@@ -277,6 +277,29 @@ test('a command that nobody visits loads no door, and hangs its socket up for it
   assert.equal(code, 0);
 });
 
+test('requests on their way to a holder that closes are answered, by it or by the next, and done once', async () => {
+  await using place = await newStore();
+  for (let round = 0; round < 10; round++) {
+    const holder = await reach(place.path, { doorDelayMs: 0 });
+    while (!existsSync(join(place.path, 'control.sock'))) await new Promise((done) => setTimeout(done, 1));
+    // They come to the bell, and stay with the door behind it.
+    const visitors = await Promise.all([1, 2, 3].map(() => reach(place.path, { doorDelayMs: 60_000 })));
+    assert.ok(visitors.every(({ through }) => through === 'control'));
+    let isClosing = false;
+    const working = visitors.map(async ({ service }, visitor) => {
+      // Whatever is done twice is refused the second time: it is there already.
+      for (let file = 0; !isClosing || file < 3; file++)
+        await service.write(`/${round}-${visitor}-${file}`, [utf8('x')], { mode: 'create' });
+    });
+    await new Promise((done) => setTimeout(done, round));
+    const closed = holder[Symbol.asyncDispose]().then(() => {
+      isClosing = true;
+    });
+    await Promise.all([closed, ...working]);
+    for (const visitor of visitors) await visitor[Symbol.asyncDispose]();
+  }
+});
+
 test('many commands at once on one store all get their work done', async () => {
   await using place = await newStore();
   const script = (name: number): string => `

@@ -268,16 +268,16 @@ class HeldStore implements AsyncDisposable {
 
   /** Never rejects: without a bell others cannot get in and are told who holds the store; the command itself goes on. */
   async #hangBell(): Promise<Doorbell | undefined> {
-    const { clock, log } = this.#parts;
+    const { log } = this.#parts;
     const complain = (error: unknown): void => log.warn('server.no-control-socket', { error });
     try {
       const { Doorbell } = await import('./doorbell.ts');
-      const open = (): Promise<unknown> => {
+      const open = (): Promise<StoreDoors> => {
         const doors = this.openDoor();
         doors.catch(complain);
         return doors;
       };
-      const bell = await Doorbell.hang({ folder: this.#store.folder, clock, open });
+      const bell = await Doorbell.hang({ folder: this.#store.folder, open });
       this.#store.lock.announce({ addresses: [bell.shown] });
       return bell;
     } catch (error) {

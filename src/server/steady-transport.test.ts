@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Transport, TransportRequest } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import { REPLAY_BYTES_MAX, ReplayedBody } from './replayed-body.ts';
-import { SteadyTransport, type Way } from './steady-transport.ts';
+import { SEARCHES_MAX, SteadyTransport, type Way } from './steady-transport.ts';
 
 const GET: TransportRequest = { method: 'GET', path: '/v1/health', headers: {} };
 
@@ -159,10 +159,16 @@ test('a search that fails fails the requests that wait for it, and closing still
 });
 
 test('ways that are lost again and again are given up at a bound', async () => {
-  const ways = Array.from({ length: 20 }, () => wayFor(0));
+  const ways = Array.from({ length: SEARCHES_MAX + 9 }, () => wayFor(0));
   await using transport = steady(ways);
   assert.equal(await codeOf(transport.send(GET)), 'unavailable');
-  assert.ok(transport.finds() < 10);
+  assert.equal(transport.finds(), SEARCHES_MAX);
+});
+
+test('a store that passes through many hands refuses nothing: every holder that is found is asked', async () => {
+  await using transport = steady([...Array.from({ length: 20 }, () => wayFor(0)), wayFor(1)]);
+  assert.equal(await codeOf(transport.send(GET)), 'none');
+  assert.equal(transport.finds(), 20);
 });
 
 test('a replayed body of a plain list is whole each time', async () => {

@@ -12,8 +12,12 @@ export interface Way extends AsyncDisposable {
   readonly transport: Transport;
 }
 
-/** Times that one request looks for the store anew. */
-const SEARCHES_MAX = 5;
+/**
+ * Times that one request looks for the store anew. Where many commands take turns, whoever is found may be gone before the
+ * request gets to it: one time in three among six that each need a moment. So it is a bound, and nobody's patience: every
+ * search found somebody.
+ */
+export const SEARCHES_MAX = 100;
 /** Searches, each of some seconds, while the old holder waits for answers of ours: about an hour. */
 const SEARCHES_WHILE_USED_MAX = 720;
 

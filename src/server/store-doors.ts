@@ -2,6 +2,7 @@
  * The doors of a store that this process holds: the control socket for commands on this machine, and TCP for a server.
  * The HTTP room is loaded here and nowhere else, because a short command that nobody talks to never needs it.
  */
+import type { Socket } from 'node:net';
 import type { Clock, Log, Random } from '../base/index.ts';
 import type { HttpDoor, HttpOptions } from '../http/index.ts';
 import { controlSocketOf } from './control-socket.ts';
@@ -26,6 +27,8 @@ export interface StoreDoors extends AsyncDisposable {
   readonly url: string | undefined;
   /** The control socket, for people. */
   readonly socket: string;
+  /** Serves a connection that somebody accepted on the control socket before the doors listened there, unread. */
+  admit(connection: Socket): void;
   /** Takes no new requests, waits for those under way at most `deadlineMs`, and answers how many were ended then. */
   drain(deadlineMs: number): Promise<{ readonly ended: number }>;
 }
@@ -65,6 +68,7 @@ export async function openDoors(question: DoorsQuestion): Promise<StoreDoors> {
   return {
     url,
     socket: address.shown,
+    admit: (connection) => door.admit(connection),
     drain: (deadlineMs) => {
       store.drain();
       return door.drain(deadlineMs);
