@@ -61,7 +61,7 @@ async function* formOf(exchange: Upload): AsyncGenerator<Part> {
     });
   }
   const { bulkBytesMax, formFieldBytesMax } = exchange.door.options;
-  const body = exchange.source(bulkBytesMax)[Symbol.asyncIterator]();
+  const body = exchange.source(bulkBytesMax, 'form')[Symbol.asyncIterator]();
   try {
     const source = { [Symbol.asyncIterator]: () => body };
     yield* partsOf(source, boundary, { partHeaderBytesMax: formFieldBytesMax });

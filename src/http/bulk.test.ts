@@ -131,7 +131,9 @@ test('a form that is too large is refused', async () => {
       headers: FORM,
       body: formOf([{ filename: 'a', content: Buffer.alloc(size) }]),
     });
-  assert.equal((await ask(2_000)).status, 413);
+  const form = await ask(2_000);
+  assert.equal(form.status, 413);
+  assert.match(String(form.json.detail), /^The form has 2\d{3} bytes; the most that one form may have here is 1000\.$/);
   const one = await ask(500);
   assert.equal((one.json as BulkAnswer).failed[0]?.code, 'too-large');
 });

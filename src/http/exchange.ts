@@ -23,7 +23,7 @@ import type { HttpOptions } from './options.ts';
 import { bodyChecker, jsonOf, queryReader } from './query.ts';
 import type { UrlSigner } from './signed-urls.ts';
 import { smallBodyOf, uploadOf } from './upload-body.ts';
-import { checkEncoding } from './write-headers.ts';
+import { checkEncoding, type Sized } from './write-headers.ts';
 
 /** What a door hands to every request. */
 export interface DoorParts {
@@ -126,9 +126,9 @@ export class Exchange<Id extends RouteId = RouteId> {
   }
 
   /** The body as bytes of a file. @throws Fault `unsupported` for an encoded one. */
-  source(bytesMax: number = this.door.options.fileBytesMax): AsyncIterable<Uint8Array> {
+  source(bytesMax: number = this.door.options.fileBytesMax, what: Sized = 'file'): AsyncIterable<Uint8Array> {
     checkEncoding(this.headers);
-    return uploadOf(this.message, bytesMax);
+    return uploadOf(this.message, bytesMax, what);
   }
 
   /**

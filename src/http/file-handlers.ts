@@ -211,7 +211,7 @@ const upload: Handler<'upload'> = async (exchange) => {
   const { formFieldsMax, formFieldBytesMax, fileBytesMax } = exchange.door.options;
   // The form around the file: every field with its headers.
   const formBytesMax = fileBytesMax + 2 * (formFieldsMax + 2) * formFieldBytesMax;
-  const parts = partsOf(exchange.source(formBytesMax), boundary, { partHeaderBytesMax: formFieldBytesMax });
+  const parts = partsOf(exchange.source(formBytesMax, 'form'), boundary, { partHeaderBytesMax: formFieldBytesMax });
   const { file, fields } = await fieldsBefore(parts, exchange);
   const path = pathOfUpload(fields.path, file.filename ?? '');
   const announced: Announced = {

@@ -10,7 +10,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Fault } from '../base/index.ts';
 import { arrivalOf } from './arrival.ts';
-import { checkSize } from './write-headers.ts';
+import { checkSize, type Sized } from './write-headers.ts';
 
 /** The most that a connection gives at a time. */
 const PIECE_BYTES_MAX = 64 * 1024;
@@ -53,14 +53,15 @@ function freeMemory(piece: Uint8Array): void {
  * What was handed out is gone when the next is asked for, and when the iteration ends.
  * @throws Fault `too-large` past `bytesMax`, `aborted` when the client goes away or sends less than it announced.
  */
-export function uploadOf(message: IncomingMessage, bytesMax: number): AsyncIterable<Uint8Array> {
-  return { [Symbol.asyncIterator]: () => new UploadPieces(message, bytesMax) };
+export function uploadOf(message: IncomingMessage, bytesMax: number, what: Sized): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => new UploadPieces(message, bytesMax, what) };
 }
 
 /** Written out as an iterator: each layer of generators costs as much as the pull itself. */
 class UploadPieces implements AsyncIterator<Uint8Array> {
   readonly #message: IncomingMessage;
   readonly #bytesMax: number;
+  readonly #what: Sized;
   readonly #isGathered: boolean;
   readonly #lots: Lot[] = [];
   /** What the consumer has. */
@@ -72,9 +73,10 @@ class UploadPieces implements AsyncIterator<Uint8Array> {
   #wake: (() => void) | undefined;
   #isWakeDue = false;
 
-  constructor(message: IncomingMessage, bytesMax: number) {
+  constructor(message: IncomingMessage, bytesMax: number, what: Sized) {
     this.#message = message;
     this.#bytesMax = bytesMax;
+    this.#what = what;
     const announced = message.headers['content-length'];
     this.#isGathered = announced === undefined || Number(announced) > GATHER_BYTES;
   }
@@ -173,7 +175,7 @@ class UploadPieces implements AsyncIterator<Uint8Array> {
     const { bodyBytes } = arrivalOf(this.#message);
     if (bodyBytes <= this.#bytesMax) return;
     this.#leave();
-    checkSize(bodyBytes, this.#bytesMax);
+    checkSize(bodyBytes, this.#bytesMax, this.#what);
   }
 
   #end(): IteratorResult<Uint8Array> {
@@ -216,7 +218,7 @@ export async function smallBodyOf(message: IncomingMessage, bytesMax: number): P
   if (announced > bytesMax) throw bodyTooLarge(bytesMax);
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of uploadOf(message, Number.POSITIVE_INFINITY)) {
+  for await (const piece of uploadOf(message, Number.POSITIVE_INFINITY, 'form')) {
     length += piece.length;
     if (length > bytesMax) throw bodyTooLarge(bytesMax);
     pieces.push(Buffer.from(piece));

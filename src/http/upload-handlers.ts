@@ -95,9 +95,10 @@ const partPut: Handler<'partPut'> = async (exchange) => {
   const { service, signal, query, upload, part, headers, door } = exchange;
   if (isSigned(query)) door.signer.checkPart(upload, part, query);
   const bytesMax = Math.min(query.size_max ?? PART_BYTES_MAX, PART_BYTES_MAX);
-  const { size, xxhash3, sha256 } = announcedBy(headers, bytesMax);
+  const { size, xxhash3, sha256 } = announcedBy(headers, bytesMax, 'part');
   const announced = present({ size, xxhash3, sha256, isRest: query.rest });
-  const json = await service.uploads.putPart(upload, part, exchange.source(bytesMax), { ...announced, signal });
+  const source = exchange.source(bytesMax, 'part');
+  const json = await service.uploads.putPart(upload, part, source, { ...announced, signal });
   return { kind: 'json', status: 200, json };
 };
 

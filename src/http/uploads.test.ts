@@ -97,7 +97,12 @@ test('a signature ends at its time, and has its size', async () => {
   assert.throws(() => signer.checkPart('u', 2, given), { code: 'signature' });
   await using door = await openFakeDoor();
   const { urls } = await begin(door, PART);
-  refused(await put(door, urls[0] ?? '', Buffer.alloc(PART + 1)), 413, 'too-large');
+  const tooLarge = await put(door, urls[0] ?? '', Buffer.alloc(PART + 1));
+  refused(tooLarge, 413, 'too-large');
+  assert.match(
+    String(tooLarge.json.detail),
+    new RegExp(`^The part has ${PART + 1} bytes; the most that one part may have here is ${PART}\\.$`),
+  );
 });
 
 test('every error of a part is a problem with its code, and nothing of it counts', async () => {

@@ -9,13 +9,16 @@ export type Announced = Pick<
   'size' | 'xxhash3' | 'sha256' | 'modified' | 'permissions' | 'idempotencyKey'
 >;
 
+/** What a body is whose size is bounded, for sentences. */
+export type Sized = 'file' | 'part' | 'form';
+
 /** @throws Fault `invalid`, `mismatch` when two announced sizes differ, `too-large`, `unsupported`. */
-export function announcedBy(headers: IncomingHttpHeaders, bytesMax: number): Announced {
+export function announcedBy(headers: IncomingHttpHeaders, bytesMax: number, what: Sized = 'file'): Announced {
   if (headers['content-range'] !== undefined) {
     throw new Fault('invalid', 'Content-Range is for answers: an upload is always the whole file.', {});
   }
   const size = sizeOf(headers);
-  checkSize(size, bytesMax);
+  checkSize(size, bytesMax, what);
   return {
     size,
     xxhash3: one(headers, 'x-file-hash', /^[0-9a-fA-F]{16}$/, '16 hex digits')?.toLowerCase(),
@@ -26,12 +29,10 @@ export function announcedBy(headers: IncomingHttpHeaders, bytesMax: number): Ann
   };
 }
 
-export function checkSize(size: number | undefined, bytesMax: number): void {
+export function checkSize(size: number | undefined, bytesMax: number, what: Sized = 'file'): void {
   if (size === undefined || size <= bytesMax) return;
-  throw new Fault('too-large', `The file has ${size} bytes; the most that one file may have here is ${bytesMax}.`, {
-    size,
-    bytesMax,
-  });
+  const sentence = `The ${what} has ${size} bytes; the most that one ${what} may have here is ${bytesMax}.`;
+  throw new Fault('too-large', sentence, { size, bytesMax });
 }
 
 function one(headers: IncomingHttpHeaders, name: string, pattern: RegExp, wanted: string): string | undefined {
