@@ -10,6 +10,16 @@ export interface Seen {
   readonly bytes: ReadonlyMap<string, Uint8Array>;
 }
 
+/**
+ * A file was listed as it was and read as it is. A mount tries again what did not fit at first, and until that is done
+ * others see what was there before.
+ */
+export class ChangedMeanwhile extends Error {
+  constructor(path: string) {
+    super(`${path} changed between being listed and being read`);
+  }
+}
+
 /** Everything below a folder, and in its snapshots, read in whole. The folder itself is not in it. */
 export async function lookBelow(service: FileService, home: string): Promise<Seen> {
   const seen = { marks: new Map<string, string>(), bytes: new Map<string, Uint8Array>() };
@@ -65,7 +75,9 @@ async function nodeOf({ service, at }: View, record: FileRecord): Promise<ModelN
   const tag = Buffer.from(record.attributes?.['user.tag'] ?? '', 'base64').toString();
   if (record.kind === 'folder') return { kind: 'folder', mode };
   if (record.kind === 'symlink') return { kind: 'symlink', mode, tag, ...(target === undefined ? {} : { target }) };
-  const bytes = await gathered((await service.read({ path: record.path }, { at })).bytes);
+  const found = await service.read({ path: record.path }, { at });
+  if (found.record.version !== record.version) throw new ChangedMeanwhile(record.path);
+  const bytes = await gathered(found.bytes);
   if (bytes.length !== record.size) throw new Error(`${record.path} has ${bytes.length} bytes, not ${record.size}`);
   return { kind: 'file', mode, tag, bytes };
 }

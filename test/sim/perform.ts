@@ -1,6 +1,6 @@
 /** Operations as calls of a store: through the file service, or through a tree as a mount has it. */
 import type { BatchOperation } from '../../src/api/index.ts';
-import { assert, Fault, type FaultCode, utf8 } from '../../src/base/index.ts';
+import { assert, Fault, type FaultCode, Turns, utf8 } from '../../src/base/index.ts';
 import { READING_SECONDS_MAX } from '../../src/chunks/readings.ts';
 import type { PosixNode, PosixTree } from '../../src/files/index.ts';
 import { NODE_KIND } from '../../src/meta/index.ts';
@@ -80,7 +80,7 @@ export async function perform(
     case 'undo':
       return undo(place);
     case 'fence':
-      return fence(place, operation);
+      return leapsOf(world).run('time', () => fence(place, operation));
     case 'read':
       return beginReading(place, operation);
     case 'read.end':
@@ -98,8 +98,7 @@ export async function perform(
       await world.files.reapNow();
       return;
     case 'wait':
-      world.clock.advance(operation.ms);
-      return;
+      return leapsOf(world).run('time', async () => world.clock.advance(operation.ms));
     default:
       assert(place.mount !== undefined, 'there is a mount for what goes through one');
       return performMounted({ ...place, mount: place.mount }, operation);
@@ -144,6 +143,15 @@ async function undo({ world: { service }, home }: Place): Promise<void> {
 
 /** After so long no lock that was taken before is held any more. */
 export const LOCKS_OVER_MS = LEASE_MS + 10_000;
+
+/** All actors live by one clock: while one holds a lease, none of the others lets time go by that would end it. */
+const leaps = new WeakMap<World, Turns>();
+
+function leapsOf(world: World): Turns {
+  const known = leaps.get(world) ?? new Turns();
+  leaps.set(world, known);
+  return known;
+}
 
 /** What goes wrong on the way leaves no lock behind. */
 async function fence(place: Place, operation: Extract<Operation, { do: 'fence' }>): Promise<void> {

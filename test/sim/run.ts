@@ -17,7 +17,7 @@ import { Fault, ManualClock, msOfMoment, type Random, seededRandom } from '../..
 import type { PosixTree } from '../../src/files/index.ts';
 import { SeededDisk } from '../../src/objects/index.ts';
 import { drive, shownError, Wrong } from './drive.ts';
-import { lookBelow, problemAtRest, type Seen, unknownVersion } from './looking.ts';
+import { ChangedMeanwhile, lookBelow, problemAtRest, type Seen, unknownVersion } from './looking.ts';
 import {
   applyTo,
   differenceOf,
@@ -383,7 +383,9 @@ class Run {
     if (outcome !== 'ok' || !isDurable(operation)) return;
     const isWritten = this.#disk.mutationCount > calls;
     acknowledge(actor, isWritten);
-    if (isWritten && !this.#isShrunk) actor.isTroubled = false;
+    // What began before the call that failed may still end well, though nothing after it does.
+    const isOver = !this.#failing.some((at) => at > calls && at <= this.#disk.mutationCount);
+    if (isWritten && isOver && !this.#isShrunk) actor.isTroubled = false;
   }
 
   /** Who reads waits for what a mount added, and hears of it when that is lost: then nothing is in the way any more. */
@@ -392,7 +394,8 @@ class Run {
       try {
         return await lookBelow(world.service, actor.home);
       } catch (error) {
-        if (!Fault.is(error, 'io', 'full') || time > LOSSES_MAX) throw error;
+        const mayPass = Fault.is(error, 'io', 'full') || error instanceof ChangedMeanwhile;
+        if (!mayPass || time > LOSSES_MAX) throw error;
       }
     }
   }
