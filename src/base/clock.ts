@@ -35,32 +35,43 @@ export function compareMoments(a: Moment, b: Moment): number {
   return a.seconds - b.seconds || a.nanoseconds - b.nanoseconds;
 }
 
-/** Seconds are said and read again and again (all files of a tree were put in a few of them): the latest are kept. */
-const SECONDS_KEPT = 512;
-const isoOfSeconds = new Map<number, string>();
-const secondsOfIso = new Map<string, number>();
+/** Dates are said and read again and again (the files of a tree are of a few days): the latest are kept. */
+const DATES_KEPT = 512;
+const SECONDS_A_DAY = 86_400;
+const DATE_LENGTH = 10;
+const dateOfDay = new Map<number, string>();
+const dayOfDate = new Map<string, number>();
 
 function kept<K, V>(known: Map<K, V>, key: K, make: () => V): V {
   const found = known.get(key);
   if (found !== undefined) return found;
   const made = make();
-  if (known.size >= SECONDS_KEPT) known.clear();
+  if (known.size >= DATES_KEPT) known.clear();
   known.set(key, made);
   return made;
 }
 
+const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
+
 /** ISO 8601 in UTC; the fraction has 3, 6 or 9 digits, as few as are exact. */
 export function isoOfMoment(moment: Moment): string {
-  const { seconds } = moment;
-  const whole = kept(isoOfSeconds, seconds, () => new Date(seconds * 1000).toISOString().slice(0, -5));
-  const nanos = String(moment.nanoseconds).padStart(9, '0');
-  const fraction = nanos.endsWith('000000') ? nanos.slice(0, 3) : nanos.endsWith('000') ? nanos.slice(0, 6) : nanos;
-  return `${whole}.${fraction}Z`;
+  const day = Math.floor(moment.seconds / SECONDS_A_DAY);
+  const date = kept(dateOfDay, day, () => new Date(day * SECONDS_A_DAY * 1000).toISOString().split('T', 1)[0] ?? '');
+  const inDay = moment.seconds - day * SECONDS_A_DAY;
+  const minutes = Math.floor(inDay / 60);
+  const time = `${TWO_DIGITS[Math.floor(minutes / 60)]}:${TWO_DIGITS[minutes % 60]}:${TWO_DIGITS[inDay % 60]}`;
+  return `${date}T${time}.${fractionOf(moment.nanoseconds)}Z`;
+}
+
+function fractionOf(nanoseconds: number): string {
+  const nanos = String(nanoseconds).padStart(9, '0');
+  return nanos.endsWith('000000') ? nanos.slice(0, 3) : nanos.endsWith('000') ? nanos.slice(0, 6) : nanos;
 }
 
 /** As isoOfMoment writes it. */
 const OWN_PATTERN = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3,9}Z$/;
 const OWN_FRACTION_AT = 20;
+const [OWN_HOUR_AT, OWN_MINUTE_AT, OWN_SECOND_AT] = [11, 14, 17];
 const ISO_PATTERN = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\d*(Z|[+-]\d{2}:?\d{2})$/;
 
 /** Reads an ISO 8601 moment with a zone; `undefined` when it is none. */
@@ -75,10 +86,19 @@ export function momentOfIso(text: string): Moment | undefined {
 }
 
 function momentOfOwn(text: string): Moment | undefined {
-  const whole = text.slice(0, OWN_FRACTION_AT - 1);
-  const seconds = kept(secondsOfIso, whole, () => Date.parse(`${whole}Z`) / 1000);
-  if (Number.isNaN(seconds)) return undefined;
-  return { seconds, nanoseconds: Number(text.slice(OWN_FRACTION_AT, -1).padEnd(9, '0')) };
+  const date = text.slice(0, DATE_LENGTH);
+  const day = kept(dayOfDate, date, () => Date.parse(`${date}T00:00Z`) / 1000);
+  const [hour, minute, second] = [twoAt(text, OWN_HOUR_AT), twoAt(text, OWN_MINUTE_AT), twoAt(text, OWN_SECOND_AT)];
+  // ISO 8601 has two names for midnight.
+  const isTime = (hour < 24 && minute < 60 && second < 60) || (hour === 24 && minute === 0 && second === 0);
+  if (Number.isNaN(day) || !isTime) return undefined;
+  const fraction = text.slice(OWN_FRACTION_AT, -1).padEnd(9, '0');
+  return { seconds: day + hour * 3_600 + minute * 60 + second, nanoseconds: Number(fraction) };
+}
+
+/** The number in two digits. */
+function twoAt(text: string, at: number): number {
+  return text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 11 * 48;
 }
 
 function sleepOn(clock: Pick<Clock, 'after'>, delayMs: number, signal?: AbortSignal): Promise<void> {
