@@ -197,6 +197,7 @@ export const UPLOAD_ROUTES = {
       'unsupported',
       'too-large',
       'mismatch',
+      'quota',
       'full',
       'aborted',
       'signature',
@@ -212,7 +213,7 @@ export const UPLOAD_ROUTES = {
       'Among the files that the asker may read. Those are put in their places; `PUT` of the part with `rest` sends the others. GET /v1/chunking says how to cut and to name them.',
     body: { type: 'json', schema: HaveBody, example: { chunks: [{ size: 65536, id: '00'.repeat(32) }] } },
     answers: { 200: { description: 'Which are missing.', type: 'json', schema: UploadHave } },
-    faults: [...UPLOAD_FAULTS, 'range', 'unsupported', 'too-large', 'mismatch', 'full'],
+    faults: [...UPLOAD_FAULTS, 'range', 'unsupported', 'too-large', 'mismatch', 'quota', 'full'],
   },
   chunking: {
     method: 'GET',
@@ -234,7 +235,7 @@ export const UPLOAD_ROUTES = {
     ),
     body: { type: 'bytes', description: 'What comes next.' },
     answers: { 200: { description: 'What is durable now.', type: 'json', schema: UploadRecord } },
-    faults: [...UPLOAD_FAULTS, 'too-large', 'full', 'aborted'],
+    faults: [...UPLOAD_FAULTS, 'too-large', 'quota', 'full', 'aborted'],
   },
   uploadComplete: {
     method: 'POST',

@@ -15,7 +15,6 @@ import {
 import { equalBytes, Fault, hexOf } from '../../base/index.ts';
 import { newContentHash } from '../../chunks/index.ts';
 import type { Put, UploadPartRow, UploadRow } from '../../meta/index.ts';
-import { checkSize } from '../content/build-content.ts';
 import { commit, type Space } from '../context.ts';
 import { decide } from '../decide.ts';
 import { chunkingOf, knownRuns } from './known-runs.ts';
@@ -33,6 +32,7 @@ import {
   otherOffset,
   restLength,
 } from './upload-faults.ts';
+import { type CheckRoom, roomFor } from './upload-room.ts';
 import {
   boundsOfPart,
   contentOf,
@@ -87,9 +87,15 @@ export class Receiving {
       if (isRest) return partRecordOf(row, part, there);
       return await this.#comparePart(row, there, pieces, options);
     }
+    const checkRoom = await this.#roomFor(space, row);
+    checkRoom(sizeWith(row, bounds, options.size ?? 0));
     if (isRest) return await this.#storeRest(space, row, part, bounds, pieces, options);
     await this.#uploads.clear(row, bounds.offset, bounds.offset + row.partBytes);
-    return await this.#storePart(space, row, part, bounds, pieces, options);
+    return await this.#storePart(space, row, part, bounds, pieces, { ...options, checkRoom });
+  }
+
+  #roomFor(space: Space, row: UploadRow): Promise<CheckRoom> {
+    return roomFor(this.#uploads.context(), space, pathOfText(row.path));
   }
 
   /** A part that is there already: the same bytes again are welcome. */
@@ -127,7 +133,7 @@ export class Receiving {
     part: number,
     bounds: PartBounds,
     pieces: AsyncIterable<Uint8Array>,
-    options: PartOptions,
+    options: PartOptions & { readonly checkRoom: CheckRoom },
   ): Promise<UploadPartRecord> {
     const context = this.#uploads.context();
     const sha256 = options.sha256 === undefined ? undefined : createHash('sha256');
@@ -144,6 +150,7 @@ export class Receiving {
       });
       for await (const bytes of pieces) {
         checkPartLength(row, part, limits, writer.size + bytes.length);
+        options.checkRoom(sizeWith(row, bounds, writer.size + bytes.length));
         following?.update(bytes);
         sha256?.update(bytes);
         await writer.write(bytes);
@@ -319,6 +326,7 @@ export class Receiving {
     using place = await this.#uploads.senders.take(keyOf(seen), END);
     const row = await this.#uploads.getOpen(space, upload);
     if (row.received !== offset) throw otherOffset(row, offset);
+    const checkRoom = await this.#roomFor(space, row);
     const growth = new Growth(row, (from, to, puts) => this.#grow(space, from, to, puts));
     const following = this.#uploads.hashes.follow(keyOf(row), offset, row.sha256 !== null);
     let [isKept, fault]: [boolean, unknown] = [false, undefined];
@@ -329,7 +337,8 @@ export class Receiving {
       });
       try {
         for await (const bytes of piecesUntil(source, [place.signal, signal])) {
-          this.#checkGrowth(row, offset + writer.size + bytes.length);
+          checkGrowth(row, offset + writer.size + bytes.length);
+          checkRoom(row.size ?? offset + writer.size + bytes.length);
           following?.update(bytes);
           await writer.write(bytes);
         }
@@ -348,14 +357,6 @@ export class Receiving {
     }
     if (fault !== undefined) throw fault;
     return uploadRecordOf(growth.row);
-  }
-
-  #checkGrowth(row: UploadRow, size: number): void {
-    if (row.size !== null && size > row.size) {
-      const sentence = `The upload of ${row.path} was announced with ${row.size} bytes, and more came. The first ${row.size} at most are kept.`;
-      throw new Fault('too-large', sentence, { upload_id: row.upload, size: row.size });
-    }
-    checkSize(this.#uploads.context(), size);
   }
 
   /** Answers the row as it is then. */
@@ -385,6 +386,17 @@ export class Receiving {
     const level = context.options.compression.levelOf(pathOfText(row.path));
     return new RunWriter(context, space, { content: contentOf(row), base, level, ...how });
   }
+}
+
+/** What the file has at least once a part of `size` bytes is there: every part before it is whole, in the end. */
+function sizeWith(row: UploadRow, bounds: PartBounds, size: number): number {
+  return row.size ?? Math.max(bounds.offset, row.received) + size;
+}
+
+function checkGrowth(row: UploadRow, size: number): void {
+  if (row.size === null || size <= row.size) return;
+  const sentence = `The upload of ${row.path} was announced with ${row.size} bytes, and more came. The first ${row.size} at most are kept.`;
+  throw new Fault('too-large', sentence, { upload_id: row.upload, size: row.size });
 }
 
 /** An upload that grows, as its row is after each step. */

@@ -160,6 +160,47 @@ test('whatever order parts come in, broken off, repeated or with a restart betwe
   );
 });
 
+test('an upload that there is no room for is refused when it begins, or as soon as it has grown too large', async () => {
+  await using stand = await openStand({ options: { fileBytesMax: 4 * PART } });
+  const { uploads } = stand.service;
+  const { meta } = stand;
+  await stand.service.write('/f', [new Uint8Array(PART)], { mode: 'put' });
+  const begun = await rowsOf(stand);
+  await fault(begin(stand.service, 4 * PART + 1), 'too-large');
+  const [space] = await meta.scan('spaces', { prefix: [], limit: 1 });
+  assert.ok(space !== undefined);
+  const parts = await begin(stand.service, undefined, '/parts');
+  await fault(uploads.putPart(parts.upload_id, 5, [new Uint8Array(1)]), 'too-large');
+  const quota = { ...space, quotaBytes: 3 * PART };
+  await meta.commit([
+    { space: space.space, now: stand.clock.now(), puts: [{ table: 'spaces', mode: 'replace', row: quota }] },
+  ]);
+
+  const refused = await fault(begin(stand.service, 2 * PART + 1, '/other'), 'quota');
+  assert.deepEqual(
+    [refused.about.usedBytes, refused.about.neededBytes, refused.about.quotaBytes],
+    [PART, 3 * PART + 1, 3 * PART],
+  );
+  await fault(begin(stand.service, 3 * PART + 1), 'quota');
+  // What is replaced may make room.
+  await uploads.remove((await begin(stand.service, 3 * PART)).upload_id);
+  await fault(uploads.putPart(parts.upload_id, 3, [new Uint8Array(1)]), 'quota');
+  await fault(uploads.putPart(parts.upload_id, 3, [], { size: 1 }), 'quota');
+  await uploads.putPart(parts.upload_id, 2, [new Uint8Array(PART)]);
+  await uploads.putPart(parts.upload_id, 1, [new Uint8Array(PART)]);
+  await uploads.remove(parts.upload_id);
+
+  const grows = await uploads.create('/grows', { isAppended: true });
+  const pieces = [new Uint8Array(2 * PART), new Uint8Array(1)];
+  await fault(uploads.append(grows.upload_id, 0, pieces), 'quota');
+  // What there was room for stays, and can be completed.
+  assert.equal((await uploads.complete(grows.upload_id)).size, 2 * PART);
+  await stand.service.remove('/grows');
+  const { uploadParts } = await rowsOf(stand);
+  assert.equal(uploadParts, begun.uploadParts);
+  await checkClean(stand);
+});
+
 async function* breaking(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 10_007) yield bytes.subarray(at, at + 10_007);
   throw new Error('the client went away');

@@ -30,7 +30,6 @@ import {
 } from '../../api/index.ts';
 import { Fault, hexOf } from '../../base/index.ts';
 import { UPLOAD_STATE, type UploadPartRow, type UploadRow } from '../../meta/index.ts';
-import { checkSize } from '../content/build-content.ts';
 import { type Caller, type Context, commit, type Space } from '../context.ts';
 import { type Decision, decide } from '../decide.ts';
 import { changeOf } from '../plan.ts';
@@ -38,6 +37,7 @@ import { checkGoal, checkHash, type FinishedContent, planFile } from '../write.t
 import { OpenUploads, STEP_ROWS } from './open-uploads.ts';
 import { Receiving } from './receiving.ts';
 import { growsOnly, isComplete, missingParts, otherSize, shortPart, wholeGrowth } from './upload-faults.ts';
+import { roomFor } from './upload-room.ts';
 import {
   contentOf,
   expectUpload,
@@ -75,9 +75,10 @@ export class Uploads {
 
   async create(space: Space, caller: Caller, path: Path, options: UploadOptions): Promise<UploadRecord> {
     const context = this.#uploads.context();
-    if (options.size !== undefined) checkSize(context, options.size);
-    const { mode = 'put', parents } = options;
+    const { mode = 'put', parents, size = 0 } = options;
     await checkGoal(context, space, path, { ...options, mode, parents });
+    const checkRoom = await roomFor(context, space, path);
+    checkRoom(size);
     await this.#checkOpenCount(space);
     const now = context.clock.now();
     const upload = Buffer.from(context.random.bytes(ID_BYTES)).toString('base64url');
