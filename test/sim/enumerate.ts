@@ -158,8 +158,9 @@ class Enumeration {
       await this.#life(disk, sequence.length, async (world) => {
         await using mount = await world.files.openTree({ user: 'owner', diskSpace: ROOMY });
         if (tree !== rest.tree) possible = [rest.tree, tree];
-        const restores = (bytes: Uint8Array): void => {
-          if (operation.do === 'restore') tree = withBytes(rest.tree, operation.path, bytes);
+        const restores = (bytes: Uint8Array | undefined): void => {
+          if (operation.do !== 'restore') return;
+          tree = bytes === undefined ? rest.tree : withBytes(rest.tree, operation.path, bytes);
           possible = [rest.tree, tree];
         };
         const isDone = await outcomeOf(perform({ world, mount, home: '' }, operation, restores));

@@ -280,7 +280,8 @@ export function marksOf(tree: Tree): Marks {
   const known = marks.get(tree);
   if (known !== undefined) return known;
   const made = new Map<string, string>();
-  for (const path of [...tree.names.keys()].sort()) made.set(path, markOf(tree, path));
+  const links = linksOf(tree);
+  for (const path of [...tree.names.keys()].sort()) made.set(path, markOf(tree, path, links));
   for (const [name, kept] of tree.snapshots) {
     made.set(`@${name}`, 'snapshot');
     for (const [path, mark] of marksOf(kept)) made.set(`@${name}${path}`, mark);
@@ -289,15 +290,30 @@ export function marksOf(tree: Tree): Marks {
   return made;
 }
 
-function markOf(tree: Tree, path: string): string {
-  const number = tree.names.get(path) ?? 0;
-  const node = tree.nodes.get(number) ?? FOLDER;
-  if (node.kind === 'folder') {
-    const folders = below(tree, path).filter((other) => parentOf(other) === path && isFolder(tree, other));
-    return markOfNode({ ...node, links: 2 + folders.length, first: path });
+/** What counts as links of a node: its names, or of a folder itself, its `.` and the folders in it. */
+interface Links {
+  readonly first: string;
+  count: number;
+}
+
+function linksOf(tree: Tree): ReadonlyMap<number, Links> {
+  const links = new Map<number, Links>();
+  for (const path of [...tree.names.keys()].sort()) {
+    const number = tree.names.get(path) ?? 0;
+    const known = links.get(number);
+    if (known !== undefined) known.count++;
+    else links.set(number, { first: path, count: isFolder(tree, path) ? 2 : 1 });
+    if (!isFolder(tree, path)) continue;
+    const parent = links.get(tree.names.get(parentOf(path)) ?? 0);
+    if (parent !== undefined) parent.count++;
   }
-  const names = [...tree.names].filter(([, other]) => other === number).map(([name]) => name);
-  return markOfNode({ ...node, links: names.length, first: names.sort()[0] ?? path });
+  return links;
+}
+
+function markOf(tree: Tree, path: string, links: ReadonlyMap<number, Links>): string {
+  const number = tree.names.get(path) ?? 0;
+  const { first, count } = links.get(number) ?? { first: path, count: 1 };
+  return markOfNode({ ...(tree.nodes.get(number) ?? FOLDER), links: count, first });
 }
 
 function isFolder(tree: Tree, path: string): boolean {
@@ -322,7 +338,19 @@ export function digestOf(bytes: Uint8Array): string {
 }
 
 export function isSame(a: Marks, b: Marks): boolean {
-  return a.size === b.size && [...a].every(([path, mark]) => b.get(path) === mark);
+  return sightOf(a) === sightOf(b);
+}
+
+const sights = new WeakMap<Marks, string>();
+
+/** All of the marks as one short text: what looks the same has the same. */
+export function sightOf(seen: Marks): string {
+  const known = sights.get(seen);
+  if (known !== undefined) return known;
+  const lines = Array.from(seen, ([path, mark]) => `${path}\0${mark}`).sort();
+  const made = hash('sha1', lines.join('\n'), 'base64');
+  sights.set(seen, made);
+  return made;
 }
 
 /**

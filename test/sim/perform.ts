@@ -36,11 +36,14 @@ export function isAdded(operation: Operation): boolean {
   return operation.do.startsWith('m.') && operation.do !== 'm.sync' && operation.do !== 'm.fsync';
 }
 
-/** Does it. `restores` is told what bytes a `restore` will bring back, before it does. */
+/**
+ * Does it. `restores` is told what bytes a `restore` will bring back, before it does; and undefined, when that version
+ * was dropped meanwhile, so that nothing was brought back.
+ */
 export async function perform(
   place: Place,
   operation: Operation,
-  restores: (bytes: Uint8Array) => void = () => {},
+  restores: (bytes: Uint8Array | undefined) => void = () => {},
 ): Promise<void> {
   const { world, home } = place;
   const { service } = world;
@@ -286,14 +289,22 @@ async function writeMany({ world, home }: Place, operation: Extract<Operation, {
 async function restore(
   { world: { service }, home }: Place,
   operation: Extract<Operation, { do: 'restore' }>,
-  restores: (bytes: Uint8Array) => void,
+  restores: (bytes: Uint8Array | undefined) => void,
 ): Promise<void> {
   const target = { path: home + operation.path };
   const { versions } = await service.versions(target);
   const wanted = versions[Math.min(operation.back, versions.length - 1)];
   if (wanted === undefined || wanted.is_current || wanted.needs_file_id === true) return;
-  restores(await gathered((await service.read(target, { version: wanted.version })).bytes));
-  await service.restore(target, wanted.version);
+  const isKept = async (): Promise<boolean> =>
+    (await service.versions(target)).versions.some(({ version }) => version === wanted.version);
+  try {
+    restores(await gathered((await service.read(target, { version: wanted.version })).bytes));
+    await service.restore(target, wanted.version);
+  } catch (error) {
+    // Old versions are dropped at any time; one that is still listed is there.
+    if (!Fault.is(error, 'not-found') || (await isKept())) throw error;
+    restores(undefined);
+  }
 }
 
 type MountedPlace = Place & { readonly mount: PosixTree };

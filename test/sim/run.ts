@@ -28,6 +28,7 @@ import {
   marksOf,
   partsOf,
   type Step,
+  sightOf,
   type Tree,
   withBytes,
   withLosses,
@@ -344,7 +345,11 @@ class Run {
     if (next !== undefined) expect(next);
     const outcome = await outcomeOf(
       perform(place, operation, (bytes) => {
-        if (operation.do === 'restore') expect(withBytes(actor.current, operation.path, bytes));
+        if (operation.do !== 'restore') return;
+        if (bytes !== undefined) return expect(withBytes(actor.current, operation.path, bytes));
+        // Only what was said before is taken back.
+        if (next !== actor.current) this.#giveUp(actor);
+        next = actor.current;
       }),
     );
     this.#tell(`${this.#nameOf(actor)}: ${shown(operation)} → ${outcome}`);
@@ -532,9 +537,12 @@ function among(trees: readonly Tree[], found: Marks): Tree | undefined {
 }
 
 function withoutTwins(trees: readonly Tree[]): readonly Tree[] {
-  const found: Tree[] = [];
-  for (const tree of trees) if (among(found, marksOf(tree)) === undefined) found.push(tree);
-  return found;
+  const first = new Map<string, Tree>();
+  for (const tree of trees) {
+    const sight = sightOf(marksOf(tree));
+    if (!first.has(sight)) first.set(sight, tree);
+  }
+  return [...first.values()];
 }
 
 function differences(found: Marks, { possible }: Actor): string {
