@@ -7,7 +7,7 @@
  */
 import type { Expecting } from '../api/index.ts';
 import { assert, Fault } from '../base/index.ts';
-import type { Change, Committed, NodeRow, Put } from '../meta/index.ts';
+import type { Change, Committed, NodeRow, Planning, Put } from '../meta/index.ts';
 import { type Context, commit, type Space } from './context.ts';
 
 /** Decisions of one operation before it gives up on a place that never stands still. */
@@ -18,8 +18,8 @@ const EAGER_MAX = 3;
 export interface Decision<T> {
   /** Absent: nothing is to be done, `answer` is all. */
   readonly change?: Change | undefined;
-  /** Instead: many changes as one commit. They say themselves what they need of locks. */
-  readonly together?: readonly Change[] | undefined;
+  /** Instead: what was planned to become one commit. Its guard says what it needs of locks. */
+  readonly planned?: { readonly planning: Planning; readonly guard: Change } | undefined;
   readonly answer: T;
   /** Called once the change is durable. */
   readonly onCommitted?: ((committed: Committed) => void) | undefined;
@@ -69,15 +69,15 @@ class Deciding<T> {
     }
   }
 
-  async #commit({ change, together }: Decision<T>): Promise<Committed> {
-    if (together !== undefined) return this.#context.groups.commitTogether(together);
+  async #commit({ change, planned }: Decision<T>): Promise<Committed> {
+    if (planned !== undefined) return this.#context.groups.commitPlanned(planned.planning, planned.guard);
     assert(change !== undefined, 'something is to be done');
     return commit(this.#context, await this.#context.locks.withNeeds(change, this.#hasLocks));
   }
 
   async #try(): Promise<Tried<T>> {
     const decision = await this.#plan();
-    if (decision.change === undefined && decision.together === undefined) return { answer: decision.answer };
+    if (decision.change === undefined && decision.planned === undefined) return { answer: decision.answer };
     try {
       const committed = await this.#commit(decision);
       decision.onCommitted?.(committed);
@@ -121,7 +121,7 @@ export async function decideOnce<T>(
       );
     }
     const decision = await plan();
-    const change = decision.change ?? decision.together?.at(-1);
+    const change = decision.change ?? decision.planned?.guard;
     if (change === undefined) return decision;
     const row = {
       space: space.space,
@@ -144,8 +144,8 @@ export async function decideOnce<T>(
             },
           ] as const);
     const kept = { ...change, expects: [...expects, ...(change.expects ?? [])], puts: [...(change.puts ?? []), put] };
-    if (decision.together === undefined) return { ...decision, change: kept };
-    return { ...decision, together: [...decision.together.slice(0, -1), kept] };
+    if (decision.planned === undefined) return { ...decision, change: kept };
+    return { ...decision, planned: { ...decision.planned, guard: kept } };
   });
 }
 

@@ -23,7 +23,7 @@ import type { NodeId } from './ids.ts';
 import type { Layer } from './layer.ts';
 import type { Change, ChangeItem, CommitRecord, MetaStore, Outcome, SyncReader } from './meta-store.ts';
 import { Pending } from './pending.ts';
-import { placedAt } from './planning.ts';
+import { Planning } from './planning.ts';
 import { CHANGE_KIND } from './rows.ts';
 
 /** Changes that one group carries at most; more wait for the next. */
@@ -79,7 +79,7 @@ interface Waiting {
   readonly fail: (error: unknown) => void;
 }
 
-/** What commits when the group does. */
+/** What commits when the group does. Rows of what was planned (Planning) may have PLANNED_COMMIT for the commit's number. */
 export interface Durable {
   readonly change: Change;
   readonly applied: Applied;
@@ -171,16 +171,19 @@ export class Groups {
     return this.#enqueue(weightOf(change), () => this.#apply(change));
   }
 
+  /** Plans many changes of one space that become one commit, on what is pending now. */
+  plan(): Planning {
+    return new Planning(this.#pending);
+  }
+
   /**
-   * Many changes of one space as one commit, all of them or none, each decided on what those before it did; what was
-   * planned on one another (Planning) may have PLANNED_COMMIT in it. Resolves when it is durable.
+   * All that was planned as one commit, or nothing of it. `guard`, which has no record, goes first: what must be so for
+   * the whole, and what is written besides. Resolves when it is durable.
    * @throws as `commit`: then nothing was done.
    */
-  commitTogether(changes: readonly Change[]): Promise<Committed> {
-    const weights = changes.map(weightOf);
-    const sum = (of: (weight: Weight) => number): number => weights.reduce((total, weight) => total + of(weight), 0);
-    const weight = { rows: sum(({ rows }) => rows), bytes: sum(({ bytes }) => bytes) };
-    return this.#enqueue(weight, () => this.#applyTogether(changes));
+  commitPlanned(planning: Planning, guard: Change): Promise<Committed> {
+    const bytes = [guard, ...planning.changes].reduce((sum, change) => sum + weightOf(change).bytes, 0);
+    return this.#enqueue({ rows: planning.rowCount, bytes }, () => this.#applyPlanned(planning, guard));
   }
 
   #enqueue(weight: Weight, apply: () => Applied): Promise<Committed> {
@@ -280,15 +283,18 @@ export class Groups {
     return applied;
   }
 
-  #applyTogether(changes: readonly Change[]): Applied {
-    const [first] = changes;
-    const space = first?.space;
-    assert(space !== undefined && changes.every((change) => change.space === space), 'they are of one space');
-    const head = Number(this.#pending.get('spaces', [space])?.head ?? 0);
-    const placed = placedAt(changes, head + 1);
-    const applied = this.#pending.applyTogether(placed);
+  #applyPlanned(planning: Planning, guard: Change): Applied {
+    const { space } = guard;
+    const isOfOne = space !== undefined && planning.changes.every((change) => change.space === space);
+    assert(isOfOne, 'they are of one space');
+    const commit = Number(this.#pending.get('spaces', [space])?.head ?? 0) + 1;
+    let applied: Applied;
+    if (planning.revision === this.#pending.revision) {
+      this.#pending.adopt(planning.layerAt(commit), guard);
+      applied = planning.appliedAt(commit);
+    } else applied = this.#pending.applyTogether([guard, ...planning.changesAt(commit)]);
     this.#openCommit = undefined;
-    for (const change of placed) {
+    for (const change of [guard, ...planning.changes]) {
       this.#open.durables.push({ change, applied });
       for (const listener of this.#listeners) listener.onApplied?.(change);
     }

@@ -11,7 +11,7 @@ export * from './meta-store.ts';
 export { openNodeSqlite } from './node-sqlite.ts';
 export { pastRows } from './past.ts';
 export { PinSet } from './pins.ts';
-export { PLANNED_COMMIT, Planning } from './planning.ts';
+export { PLANNED_COMMIT, type Planning } from './planning.ts';
 export type { RowSource } from './row-source.ts';
 export * from './rows.ts';
 export type { SqlDatabase, SqlStatement, SqlValue } from './sql.ts';

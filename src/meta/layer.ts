@@ -5,12 +5,14 @@
  */
 
 import { assert } from '../base/index.ts';
+import type { CommitNumber } from './ids.ts';
 import type { Slot } from './overlay.ts';
+import { keyString } from './row-key.ts';
 import type { RowWrite } from './row-source.ts';
 import type { TableName } from './rows.ts';
 import { shownPlace } from './show.ts';
 import { type KeySpan, SortedRows } from './sorted-rows.ts';
-import type { Key, Row } from './tables.ts';
+import { type Key, keyOf, type Row, type Table, table, type Value } from './tables.ts';
 
 export interface LayerRow {
   readonly key: Key;
@@ -88,6 +90,19 @@ export class Layer {
     }
   }
 
+  /**
+   * Has rows that say `planned` for the number of a commit say `commit`. They are this layer's own, and whoever was
+   * answered some of them is done with them.
+   */
+  place(planned: CommitNumber, commit: CommitNumber): void {
+    for (const [name, of] of this.#tables) {
+      const { commitNumbers, isKeyedByCommit } = table(name);
+      if (commitNumbers.length === 0) continue;
+      for (const { row } of of.rows.values()) if (row !== undefined) placeRow(row, commitNumbers, planned, commit);
+      if (isKeyedByCommit) this.#tables.set(name, keyedAnew(table(name), of));
+    }
+  }
+
   #checkFree({ of, id, key }: Slot): void {
     if (this.get(of.name, id)?.row === undefined) return;
     assert(false, 'a row that is inserted is not there yet', { place: shownPlace(of, key) });
@@ -120,6 +135,20 @@ export class Layer {
       }
     }
   }
+}
+
+function placeRow(row: Row, columns: readonly string[], planned: CommitNumber, commit: CommitNumber): void {
+  for (const column of columns) if (row[column] === planned) (row as Record<string, Value>)[column] = commit;
+}
+
+function keyedAnew(of: Table, { rows: before }: LayerTable): LayerTable {
+  const rows = new Map<string, LayerRow>();
+  for (const [id, at] of before) {
+    const { row, isNew } = at;
+    const key = row === undefined ? at.key : keyOf(of, row);
+    rows.set(row === undefined ? id : keyString(key), { key, row, isNew });
+  }
+  return { rows, sorted: undefined };
 }
 
 function isAbsentBefore({ isKnown, before }: Slot): boolean {

@@ -5,10 +5,10 @@ import fc from 'fast-check';
 import { Fault, ManualClock } from '../base/index.ts';
 import { anyChange, Dice } from './contract-dice.ts';
 import { Model } from './contract-model.ts';
-import { at, entryRow, fileNode, firstChanges, RECORD } from './contract-rows.ts';
+import { at, entryRow, fileNode, firstChanges, pinRow, RECORD } from './contract-rows.ts';
 import { GROUP_MS, Groups } from './groups.ts';
 import { MemoryMeta } from './memory-meta.ts';
-import type { Change } from './meta-store.ts';
+import type { Change, Put } from './meta-store.ts';
 import { Pending } from './pending.ts';
 import type { AnyRange, RowSource } from './row-source.ts';
 import type { IndexName, TableName } from './rows.ts';
@@ -51,6 +51,92 @@ test('rows seen through pending layers are those of the model, whenever some bec
     { numRuns: 150 },
   );
 });
+
+test('a plan that is taken over leaves the rows that its changes leave when they are decided again', async () => {
+  const runs = fc.record({
+    before: fc.array(fc.nat(), { maxLength: 20 }),
+    planned: fc.array(fc.nat(), { minLength: 1, maxLength: 30 }),
+    isDurable: fc.boolean(),
+    isKept: fc.boolean(),
+  });
+  // What was is kept from some commit on, as the window of history does; no pin begins in the future.
+  const window: Change = {
+    space: 1,
+    now: at(1),
+    puts: [{ table: 'pins', mode: 'insert', row: pinRow(1, 1, 0, null) }],
+  };
+  await fc.assert(
+    fc.asyncProperty(runs, async ({ before, planned, isDurable, isKept }) => {
+      const stands = [await stand(), await stand()] as const;
+      const model = new Model();
+      for (const change of [...firstChanges(1), ...firstChanges(2)]) model.apply(change);
+      if (isKept) for (const { groups } of stands) groups.add(window);
+      if (isKept) model.apply(window);
+      for (const seed of before) {
+        const change = anyChange(new Dice(seed), model);
+        if (change.puts?.some(({ table: name }) => name === 'pins')) continue;
+        if (model.apply(change).length === 0) for (const { groups } of stands) groups.add(change);
+      }
+      if (isDurable) for (const { groups } of stands) await groups.flush();
+      const plans = stands.map(({ groups }) => groups.plan());
+      for (const seed of planned) {
+        const change = replacing({ ...anyChange(new Dice(seed), model), record: RECORD });
+        if (change.space !== 1) continue;
+        for (const plan of plans) tryApply(() => plan.apply(change));
+      }
+      if (plans[0]?.changes.length === 0) return;
+      // Something else comes in between: what was planned there is decided again.
+      const between: Change = {
+        now: at(1),
+        puts: [{ table: 'settings', mode: 'replace', row: { name: 'x', value: '' } }],
+      };
+      for (const [which, { groups }] of stands.entries()) {
+        if (which === 1) groups.add(between);
+        const [plan, guard] = [plans[which], { space: 1, now: at(1), expects: [] }];
+        if (plan !== undefined) await groups.commitPlanned(plan, guard);
+      }
+      for (const each of TABLE_NAMES) {
+        if (each === 'settings') continue;
+        const [one, other] = stands.map(({ meta }) => meta.rows.scan(each, ALL));
+        assert.deepEqual(one, other, each);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('a guard that is stale lets nothing of a plan through, and the plan stays what it was', async () => {
+  const { meta, groups } = await stand();
+  const put = (name: string): Change => ({
+    ...{ space: 1, now: at(1), record: RECORD },
+    puts: [{ table: 'entries', mode: 'insert', row: entryRow(1, 1, name, 5) }],
+  });
+  const plan = groups.plan();
+  plan.apply(put('a'));
+  const stale: Change = { space: 1, now: at(1), expects: [{ kind: 'row', table: 'nodes', key: [1, 99] }] };
+  await assert.rejects(groups.commitPlanned(plan, stale), (error) => Fault.is(error, 'conflict'));
+  assert.equal(groups.pending.get('entries', [1, 1, new TextEncoder().encode('a')]), undefined);
+  await groups.commit(put('a'));
+  assert.deepEqual((await meta.check().next()).value, undefined);
+});
+
+/** The model does not know what is planned, so what it takes for new may be there. */
+function replacing(change: Change): Change {
+  const puts = change.puts?.filter(({ table: name }) => !['spaces', 'chunks', 'pins'].includes(name));
+  const { live = 0, history = 0 } = change.bytes ?? {};
+  return {
+    ...{ ...change, puts: puts?.map((put): Put => ({ ...put, mode: 'replace' })) ?? [] },
+    bytes: { live: Math.abs(live), history: Math.abs(history) },
+  };
+}
+
+function tryApply(apply: () => unknown): void {
+  try {
+    apply();
+  } catch (error) {
+    if (!Fault.is(error)) throw error;
+  }
+}
 
 /** As engines see rows, whatever their table. */
 function pendingOf(groups: Groups): RowSource {

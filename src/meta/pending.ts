@@ -22,6 +22,7 @@ export class Pending implements RowSource {
   readonly #pins = new PinCache();
   /** The lowest first: it becomes durable first. */
   readonly #layers: Layer[] = [];
+  #revision = 0;
 
   constructor(engine: RowSource) {
     this.#engine = engine;
@@ -29,6 +30,11 @@ export class Pending implements RowSource {
 
   get top(): Layer | undefined {
     return this.#layers.at(-1);
+  }
+
+  /** Another number whenever something else is true here than before. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** From now on changes go to a layer of their own. */
@@ -49,6 +55,7 @@ export class Pending implements RowSource {
     const at = this.#layers.indexOf(layer);
     if (at >= 0) this.#layers.length = at;
     this.#pins.clear();
+    this.#revision++;
   }
 
   get(name: TableName, key: Key): Row | undefined {
@@ -69,12 +76,9 @@ export class Pending implements RowSource {
    * @throws Fault as `apply`.
    */
   applyTogether(changes: readonly Change[]): Applied {
-    const below = this.top;
-    assert(below !== undefined, 'a layer has begun');
-    const scratch = this.begin();
-    let joint: Joint | undefined;
-    let applied: Applied | undefined;
-    try {
+    return this.#aside(() => {
+      let joint: Joint | undefined;
+      let applied: Applied | undefined;
       for (const change of changes) {
         const { record } = change;
         const done = this.apply(change, record === undefined ? undefined : joint);
@@ -82,14 +86,37 @@ export class Pending implements RowSource {
         applied ??= done;
         joint = { commit: done.commit, itemCount: (joint?.itemCount ?? 0) + record.items.length };
       }
+      assert(applied !== undefined, 'one of the changes is a commit');
+      return applied;
+    });
+  }
+
+  /**
+   * Takes over rows that were decided on just what is true here, if `guard` applies.
+   * @throws Fault as `apply` for the guard: then nothing was done.
+   */
+  adopt(decided: Layer, guard: Change): void {
+    this.#aside(() => {
+      this.apply(guard);
+      this.top?.absorb(decided);
+    });
+    if (decided.hasTable('pins')) this.#pins.clear();
+  }
+
+  /** What `act` applies comes to the top layer when it is through, and not at all when it fails. */
+  #aside<T>(act: () => T): T {
+    const below = this.top;
+    assert(below !== undefined, 'a layer has begun');
+    const scratch = this.begin();
+    try {
+      const answer = act();
+      this.#layers.pop();
+      below.absorb(scratch);
+      return answer;
     } catch (error) {
       this.drop(scratch);
       throw error;
     }
-    assert(applied !== undefined, 'one of the changes is a commit');
-    this.#layers.pop();
-    below.absorb(scratch);
-    return applied;
   }
 
   /**
@@ -119,6 +146,7 @@ export class Pending implements RowSource {
     });
     const applied = applyChange(change, overlay, this.#pins, joint);
     layer.take(overlay.changed());
+    this.#revision++;
     return applied;
   }
 

@@ -1,26 +1,38 @@
 /**
- * Planning many operations that become one commit: each is applied to rows of its own over what is committed, so that the
- * next one sees what it did, and nothing of it is real. What was planned is handed in as one list of changes
- * (Groups.commitTogether), which are decided again there, one after the other, all or nothing.
+ * Planning many operations that become one commit: each is applied to rows of its own over what is pending, so that the
+ * next one sees what it did, and nothing of it is real. What was planned is handed in whole (Groups.commitPlanned), all or
+ * nothing. Where nothing else has come in between, the rows are taken over as they are; otherwise the changes are decided
+ * again, one after the other.
  *
  * The commit's number is known only then. Until then PLANNED_COMMIT stands for it in rows that were read back; when the
- * changes are handed in it is replaced in what they expect and put.
+ * plan is handed in it is replaced.
  */
+import { assert } from '../base/index.ts';
 import type { Applied, Joint } from './apply.ts';
 import type { CommitNumber } from './ids.ts';
+import type { Layer } from './layer.ts';
 import type { Change, Expect, Put, SyncReader } from './meta-store.ts';
 import { Pending } from './pending.ts';
 import type { RowSource } from './row-source.ts';
-import { type Row, table } from './tables.ts';
+import { table } from './tables.ts';
 
 /** No space ever has so many commits. */
 export const PLANNED_COMMIT: CommitNumber = 2 ** 52;
 
 export class Planning {
+  /** In the order in which they were applied. */
+  readonly changes: Change[] = [];
+  /** Of what it stands on, when it began. */
+  readonly revision: number;
   readonly #pending: Pending;
+  readonly #layer: Layer;
   #joint: Joint | undefined;
+  /** What became of the first that has a record. */
+  #applied: Applied | undefined;
 
-  constructor(rows: RowSource) {
+  /** `rows`: what it stands on; all that it answers is true at one `revision`. */
+  constructor(rows: RowSource & { readonly revision: number }) {
+    this.revision = rows.revision;
     this.#pending = new Pending({
       get: (name, key) => {
         const row = rows.get(name, key);
@@ -28,7 +40,7 @@ export class Planning {
       },
       scan: (name, range) => rows.scan(name, range),
     });
-    this.#pending.begin();
+    this.#layer = this.#pending.begin();
   }
 
   /** What is true with all that was planned so far. */
@@ -40,42 +52,67 @@ export class Planning {
   apply(change: Change): Applied {
     const { record } = change;
     const applied = this.#pending.apply(change, record === undefined ? undefined : this.#joint);
+    if (record !== undefined) this.#applied ??= applied;
     if (record !== undefined)
       this.#joint = { commit: PLANNED_COMMIT, itemCount: (this.#joint?.itemCount ?? 0) + record.items.length };
+    this.changes.push(change);
     return applied;
   }
 
   /** How many rows the commit will have, about. */
   get rowCount(): number {
-    return this.#pending.top?.rowCount ?? 0;
+    return this.#layer.rowCount;
+  }
+
+  /** The rows as they are when their commit has this number. Nothing more is planned or read then. */
+  layerAt(commit: CommitNumber): Layer {
+    this.#layer.place(PLANNED_COMMIT, commit);
+    return this.#layer;
+  }
+
+  changesAt(commit: CommitNumber): readonly Change[] {
+    return this.changes.map((change) => placedAt(change, commit));
+  }
+
+  appliedAt(commit: CommitNumber): Applied {
+    assert(this.#applied !== undefined, 'one of the changes is a commit');
+    return { ...this.#applied, commit };
   }
 }
 
-/** The changes as they are when their commit has this number. */
-export function placedAt(changes: readonly Change[], commit: CommitNumber): readonly Change[] {
-  return changes.map((change) => ({
-    ...change,
-    ...(change.expects === undefined ? {} : { expects: change.expects.map((expect) => expectAt(expect, commit)) }),
-    ...(change.puts === undefined ? {} : { puts: change.puts.map((put) => putAt(put, commit)) }),
-  }));
+/** The change as it is when its commit has this number. */
+function placedAt(change: Change, commit: CommitNumber): Change {
+  const expects = changed(change.expects, (expect) => expectAt(expect, commit));
+  const puts = changed(change.puts, (put) => putAt(put, commit));
+  if (expects === change.expects && puts === change.puts) return change;
+  return { ...change, ...(expects === undefined ? {} : { expects }), ...(puts === undefined ? {} : { puts }) };
+}
+
+/** The very list when nothing in it becomes another. */
+function changed<T>(list: readonly T[] | undefined, of: (each: T) => T): readonly T[] | undefined {
+  const after = list?.map(of);
+  return after?.some((each, at) => each !== list?.[at]) === true ? after : list;
 }
 
 function expectAt(expect: Expect, commit: CommitNumber): Expect {
   if (expect.kind !== 'row' || expect.equals === undefined) return expect;
-  const entries = Object.entries(expect.equals);
-  if (!entries.some(([, value]) => value === PLANNED_COMMIT)) return expect;
-  const equals = Object.fromEntries(
-    entries.map(([column, value]) => [column, value === PLANNED_COMMIT ? commit : value]),
-  );
-  return { ...expect, equals } as Expect;
+  const equals = valuesAt(expect.equals, Object.keys(expect.equals), commit);
+  return equals === expect.equals ? expect : ({ ...expect, equals } as Expect);
 }
 
 function putAt(put: Put, commit: CommitNumber): Put {
-  const row = put.row as unknown as Row;
-  const planned = table(put.table).commitColumns.filter((column) => row[column] === PLANNED_COMMIT);
-  if (planned.length === 0) return put;
-  return {
-    ...put,
-    row: { ...row, ...Object.fromEntries(planned.map((column) => [column, commit])) },
-  } as unknown as Put;
+  const row = valuesAt(put.row, table(put.table).commitColumns, commit);
+  return row === put.row ? put : ({ ...put, row } as Put);
+}
+
+/** The very values when none of these columns has the number that is replaced. */
+function valuesAt<T extends object>(values: T, columns: readonly string[], commit: CommitNumber): T {
+  const before = values as Readonly<Record<string, unknown>>;
+  let placed: Record<string, unknown> | undefined;
+  for (const column of columns) {
+    if (before[column] !== PLANNED_COMMIT) continue;
+    placed ??= { ...before };
+    placed[column] = commit;
+  }
+  return (placed as T | undefined) ?? values;
 }

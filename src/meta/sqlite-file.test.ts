@@ -75,6 +75,14 @@ test('few writes start no thread, more of them do, and a large one at once', asy
   assert.equal(valuesOf(large).length, ROWS_HERE_MAX + 1);
 });
 
+test('a thread that is readied holds nothing up, and writes when it is there', async () => {
+  await using meta = SqliteFile.open(freshPath(), { isThreadReadied: true });
+  assert.equal(meta.write([setting(0, 'x')]), undefined, 'done at once');
+  while (!meta.isThreaded) await turn();
+  await meta.write([setting(1, 'y')]);
+  assert.deepEqual([meta.get('settings', ['0'])?.value, meta.get('settings', ['1'])?.value], ['x', 'y']);
+});
+
 test('ten thousand rows leave the event loop its turns', async () => {
   await using meta = openThreaded();
   await meta.write([]);

@@ -39,6 +39,8 @@ export const WRITES_HERE_MAX = 16;
 export interface SqliteFileOptions extends Omit<SqliteMetaOptions, 'isShared'> {
   /** Whether a thread writes from the beginning; otherwise once it is worth one. */
   readonly isThreadedAtOnce?: boolean;
+  /** Whether the thread is made ready at once, behind what is asked for: of a process that will write for long. */
+  readonly isThreadReadied?: boolean;
 }
 
 /** Opens the metadata in a file, which is made when it is absent; `:memory:` lives as long as the object. */
@@ -97,6 +99,7 @@ export class SqliteFile implements MetaStore {
     this.#here = here;
     this.#options = options;
     this.rows = here.rows;
+    if (options.isThreadReadied === true) this.#startThread();
     this.journal = new SqliteJournal(db, (what) =>
       this.#inOrder(() => (this.isThreaded ? this.#thread?.settle(what) : here.settle(what))),
     );

@@ -349,6 +349,9 @@ export interface Table {
   readonly references: { readonly column: string; readonly to: 'chunks' | 'contents' } | undefined;
   readonly counted: readonly string[];
   readonly hasBorn: boolean;
+  /** All columns that name a commit of the space, and whether one of them is part of the key. */
+  readonly commitNumbers: readonly string[];
+  readonly isKeyedByCommit: boolean;
   /** The row before must be known when one is put or deleted: it has a past, is counted, or counts others. */
   readonly minds: boolean;
 }
@@ -363,8 +366,14 @@ interface AnyShape {
   readonly counted?: readonly string[];
 }
 
+/** What the engine itself fills in: lives, the head of a space, the commit of a line of its change list. */
+const COMMIT_NUMBERS: readonly string[] = ['born', 'died', 'head', 'commit'];
+
 function tableOf(name: TableName): Table {
   const shape: AnyShape = TABLES[name];
+  const commitNumbers = Object.keys(shape.columns).filter(
+    (column) => COMMIT_NUMBERS.includes(column) || shape.commitColumns?.includes(column) === true,
+  );
   return {
     name,
     number: shape.number,
@@ -377,6 +386,8 @@ function tableOf(name: TableName): Table {
     counted: shape.counted ?? [],
     // A history row keeps the `born` that it had when it was alive.
     hasBorn: 'born' in shape.columns && !('died' in shape.columns),
+    commitNumbers,
+    isKeyedByCommit: shape.key.some((column) => commitNumbers.includes(column)),
     minds: shape.history !== undefined || shape.references !== undefined || shape.counted !== undefined,
   };
 }

@@ -170,6 +170,7 @@ export async function openStore(question: OpenStoreQuestion): Promise<OpenStore>
   const meta = building.use(
     SqliteFile.open(join(folder, META_FOLDER, META_FILE), {
       cacheBytes: options['meta.cache'] ?? META_CACHE_BYTES[options.memory],
+      isThreadReadied: question.background ?? false,
     }),
   );
   const checkpoints = new Checkpoints({ meta, objects, storeId: identity.format.storeId, clock, random, log });

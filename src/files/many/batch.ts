@@ -1,8 +1,9 @@
 /**
  * Many operations as one commit. Each is run as it always is, but on rows of the batch's own (Planning), where its change
  * is applied and kept instead of becoming real; so the next one sees what it did, and every rule about moving, copying,
- * removing holds without being written twice. Then all changes are handed in together, and decided once more in the turn
- * in which they are applied: all or nothing, one commit, one thing to undo.
+ * removing holds without being written twice. Then the plan is handed in: its rows are taken over as they are when nothing
+ * was changed since it began, as is usual, since a plan mostly takes one turn; otherwise all changes are decided once more
+ * in the turn in which they are applied. All or nothing, one commit, one thing to undo.
  *
  * All locks first: what the batch needs is read off its changes, and had whole from the lock manager before it is handed
  * in, so that two batches that meet take turns instead of beating each other. Whoever had to wait plans again. Operations
@@ -34,9 +35,8 @@ import {
   covers,
   type Groups,
   type LockNeed,
-  type LocksExpect,
   type MetaStore,
-  Planning,
+  type Planning,
 } from '../../meta/index.ts';
 import { makeFolder, setAttributes } from '../attributes.ts';
 import type { Caller, Context, Space } from '../context.ts';
@@ -126,16 +126,30 @@ class Batch implements AsyncDisposable {
           ? { ...this.#context, chunks: keepingNothing(this.#context.chunks) }
           : this.#context;
       const plan = new BatchPlan(context, this.#uploads, this.#space, this.#caller, this.#signal);
-      const answer = await plan.run(this.#request);
-      if (this.#request.dry_run === true || plan.changes.length === 0) return { answer };
-      const { needs, expects } = await this.#locks.needsOf(plan.rows, this.#space, plan.changes);
+      const answer = await this.#answerOf(plan);
+      const { planning } = plan;
+      if (this.#request.dry_run === true || planning.changes.length === 0) return { answer };
+      const { needs, expects } = await this.#locks.needsOf(planning.rows, this.#space, planning.changes);
       if (!(await this.#hold(needs))) continue;
       const held = this.#caller.lockTokens ?? [];
-      const lock: LocksExpect = { kind: 'locks', space: this.#space.space, held, needs };
-      const [first, ...rest] = plan.changes.map((change) => asPart(change, this.#caller));
-      if (first === undefined) return { answer };
-      const changes = [{ ...first, expects: [lock, ...expects, ...(first.expects ?? [])] }, ...rest];
-      return { together: changes, answer, onCommitted: () => this.#committed() };
+      const { space } = this.#space;
+      const guard: Change = {
+        ...{ space, now: context.clock.now() },
+        expects: [{ kind: 'locks', space, held, needs }, ...expects],
+      };
+      return { planned: { planning, guard }, answer, onCommitted: () => this.#committed() };
+    }
+  }
+
+  /** What is answered without a commit was decided on rows that may not be durable yet; nobody hears of it before they are. */
+  async #answerOf(plan: BatchPlan): Promise<BatchAnswer> {
+    try {
+      const answer = await plan.run(this.#request);
+      if (this.#request.dry_run === true || plan.planning.changes.length === 0) await this.#context.groups.flush();
+      return answer;
+    } catch (error) {
+      await this.#context.groups.flush();
+      throw error;
     }
   }
 
@@ -249,9 +263,7 @@ class BatchUploads implements Disposable {
 
 /** One run through the operations, on rows of its own. */
 class BatchPlan {
-  /** In the order in which they were planned. */
-  readonly changes: Change[] = [];
-  readonly #planning: Planning;
+  readonly planning: Planning;
   #overflow: Fault | undefined;
   readonly #uploads: BatchUploads;
   readonly #context: Context;
@@ -260,7 +272,7 @@ class BatchPlan {
   readonly #signal: AbortSignal | undefined;
 
   constructor(context: Context, uploads: BatchUploads, space: Space, caller: Caller, signal: AbortSignal | undefined) {
-    this.#planning = new Planning(context.meta.rows);
+    this.planning = context.groups.plan();
     this.#uploads = uploads;
     this.#context = {
       ...context,
@@ -272,13 +284,9 @@ class BatchPlan {
     this.#signal = signal;
   }
 
-  get rows(): Planning['rows'] {
-    return this.#planning.rows;
-  }
-
   /** What operations read and commit to. */
   #rowsInstead({ meta }: Context): Pick<Context, 'meta' | 'groups' | 'onUnreachable'> {
-    const { rows } = this.#planning;
+    const { rows } = this.planning;
     const real = <Name extends keyof MetaStore>(name: Name): MetaStore[Name] =>
       (meta[name] as unknown as (...words: unknown[]) => unknown).bind(meta) as unknown as MetaStore[Name];
     const planned = { abilities: meta.abilities, rows, get: rows.get.bind(rows), scan: rows.scan.bind(rows) };
@@ -291,9 +299,8 @@ class BatchPlan {
   }
 
   #take(change: Change): Committed {
-    const applied = this.#planning.apply(change);
-    this.changes.push(change);
-    if (this.#planning.rowCount > BATCH_ROWS_MAX) {
+    const applied = this.planning.apply(asPart(change, this.#caller));
+    if (this.planning.rowCount > BATCH_ROWS_MAX) {
       const sentence = `The batch changes more than ${BATCH_ROWS_MAX} rows of metadata, which is too much for one commit. Send several.`;
       this.#overflow = new Fault('too-large', sentence, { rowsMax: BATCH_ROWS_MAX });
       throw this.#overflow;
