@@ -31,7 +31,7 @@ interface Request {
   readonly spare?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** The plain bytes, perhaps in the memory of `bytes` or `spare`; `table` is overwritten. Throws nothing because of damage. */
+/** The plain bytes without gaps, perhaps in the memory of `bytes` or `spare`; `table` is overwritten. Throws nothing because of damage. */
 export function decodeRequest(request: Request): Uint8Array<ArrayBuffer> {
   const { bytes, table } = request;
   const headers = readHeaders(request);
@@ -44,9 +44,9 @@ export function decodeRequest(request: Request): Uint8Array<ArrayBuffer> {
   for (const [number, header] of headers.entries()) {
     const at = table[number * TABLE_FIELDS] ?? 0;
     const isRight = header !== undefined && !isTooMuch && isRecordWhole(bytes, at, header);
-    const plainAt = isAllRaw ? at + (header?.headerLength ?? 0) : end;
-    const isDecoded = isRight && isDecodedInto(request, number, header, target, plainAt);
-    table[number * TABLE_FIELDS] = isDecoded ? plainAt : UNDECODED;
+    // Raw bytes move up over the headers between them: moving is cheap, and to hand out each chunk for itself is not.
+    const isDecoded = isRight && isDecodedInto(request, number, header, target, end);
+    table[number * TABLE_FIELDS] = isDecoded ? end : UNDECODED;
     table[number * TABLE_FIELDS + 1] = isDecoded ? header.plainLength : 0;
     if (isDecoded) end += header.plainLength;
   }

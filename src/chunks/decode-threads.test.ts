@@ -66,6 +66,14 @@ for (const [name, plains] of Object.entries({ mixed: MIXED, raw: RAW })) {
   });
 }
 
+test('raw records come out side by side in their own memory, so that a reader gets them as one piece', () => {
+  const request = { ...requestOf(RAW), idOf };
+  const plain = decodeRequest(request);
+  assert.equal(plain.buffer, request.bytes.buffer);
+  assert.deepEqual(Buffer.from(plain.subarray(0, 1_401)), Buffer.concat(RAW));
+  assert.deepEqual([...request.table], [0, 900, 900, 500, 1_400, 1]);
+});
+
 test('a record of another chunk is not taken for the wanted one', () => {
   const request = { ...requestOf(MIXED), idOf };
   request.ids[3] = (request.ids[3] ?? 0) ^ 1;
