@@ -177,6 +177,33 @@ test('a batch beside single operations on the same files ends, and loses nothing
   await sound(stand);
 });
 
+test('a lock that lasts stops only the operations that it stands in the way of, and the answer names them', async () => {
+  await using stand = await openStand();
+  await stand.service.makeFolder('/f');
+  await stand.service.makeFolder('/mine');
+  await stand.service.lock('/f', { holder: 'Ann' });
+  const operations: BatchOperation[] = [
+    { op: 'mkdir', path: '/g' },
+    { op: 'put', path: '/f/a', content: base64('x'), id: 'a' },
+    { op: 'put', path: '/g/b', content: base64('y') },
+    { op: 'mkdir', path: '/after', depends_on: ['a'] },
+    { op: 'move', from_path: '/mine', to_path: '/f/mine' },
+  ];
+  const error = await stand.service.batch({ operations }).catch((reason: unknown) => reason);
+  assert.ok(Fault.is(error, 'locked'), String(error));
+  assert.deepEqual([error.about.operation, error.about.operation_id, error.about.path], [1, 'a', '/f/a']);
+  assert.match(error.message, /^Operation 1 \(put\) of the batch failed, so nothing was done: \/f\/a is locked by Ann/);
+  assert.deepEqual(await pathsOf(stand), ['/f', '/mine']);
+
+  const answer = await stand.service.batch({ operations, mode: 'best-effort' });
+  assert.deepEqual([answer.done, answer.failed], [2, 3]);
+  assert.deepEqual(
+    answer.results.map(({ code }) => code),
+    [undefined, 'locked', undefined, 'aborted', 'locked'],
+  );
+  assert.deepEqual(await pathsOf(stand), ['/f', '/g', '/g/b', '/mine']);
+});
+
 test('a batch stops at a lock that lasts, and what it would be is told without doing it', async () => {
   await using stand = await openStand();
   await stand.service.makeFolder('/f');

@@ -42,7 +42,7 @@ import { makeFolder, setAttributes } from '../attributes.ts';
 import type { Caller, Context, Space } from '../context.ts';
 import { copy } from '../copy.ts';
 import { type Decision, decide, decideOnce } from '../decide.ts';
-import type { Lock, LockRequest } from '../locks/lock-manager.ts';
+import type { Lock, LockRequest, LockWait } from '../locks/lock-manager.ts';
 import type { Locks } from '../locks/locks.ts';
 import { move } from '../move.ts';
 import { restore } from '../past/versions.ts';
@@ -91,6 +91,8 @@ class Batch implements AsyncDisposable {
   readonly #request: BatchRequest;
   readonly #signal: AbortSignal | undefined;
   readonly #held: Lock[] = [];
+  /** Operations that a lock of somebody else stands in the way of, where the others shall be done. */
+  readonly #refused = new Map<number, Fault>();
   #session: string | undefined;
   #plans = 0;
   #pause: Disposable | undefined;
@@ -130,7 +132,13 @@ class Batch implements AsyncDisposable {
       const { planning } = plan;
       if (this.#request.dry_run === true || planning.changes.length === 0) return { answer };
       const { needs, expects } = await this.#locks.needsOf(planning.rows, this.#space, planning.changes);
-      if (!(await this.#hold(needs))) continue;
+      try {
+        if (!(await this.#hold(needs))) continue;
+      } catch (error) {
+        if (!Fault.is(error, 'locked')) throw error;
+        await this.#refuse(plan, error);
+        continue;
+      }
       const held = this.#caller.lockTokens ?? [];
       const { space } = this.#space;
       const guard: Change = {
@@ -144,7 +152,7 @@ class Batch implements AsyncDisposable {
   /** What is answered without a commit was decided on rows that may not be durable yet; nobody hears of it before they are. */
   async #answerOf(plan: BatchPlan): Promise<BatchAnswer> {
     try {
-      const answer = await plan.run(this.#request);
+      const answer = await plan.run(this.#request, this.#refused);
       if (this.#request.dry_run === true || plan.planning.changes.length === 0) await this.#context.groups.flush();
       return answer;
     } catch (error) {
@@ -182,17 +190,47 @@ class Batch implements AsyncDisposable {
     } catch (error) {
       if (!Fault.is(error, 'locked')) throw error;
     }
-    const wait = { waitMs: WAIT_MS, signal: this.#signal, isBrief: true };
     try {
-      this.#held.push(await manager.acquire(request, wait));
+      this.#held.push(await manager.acquire(request, this.#wait));
     } catch (error) {
       if (!Fault.is(error, 'deadlock')) throw error;
       // Two that each had a part: give it back, and have all of it at once.
       const all = this.#held.flatMap(({ grant }) => grant.places);
       await this.#letGo();
-      this.#held.push(await manager.acquire({ ...request, places: [...all, ...request.places] }, wait));
+      this.#held.push(await manager.acquire({ ...request, places: [...all, ...request.places] }, this.#wait));
     }
     return false;
+  }
+
+  /**
+   * Finds which operations the lock stands in the way of, and leaves them out from now on.
+   * @throws Fault `locked` that names the first of them, where all shall be done or none.
+   */
+  async #refuse(plan: BatchPlan, fault: Fault): Promise<void> {
+    const { operations, mode = 'atomic' } = this.#request;
+    const before = this.#refused.size;
+    await this.#letGo();
+    for (const [index, changes] of plan.changesOf) {
+      const operation = operations[index] as BatchOperation;
+      const { needs } = await this.#locks.needsOf(plan.planning.rows, this.#space, changes);
+      const what = operation.path ?? operation.from_path ?? `operation ${index}`;
+      try {
+        const request = { ...(await this.#requestFor(needs)), what };
+        const lock = await this.#locks.manager.acquire(request, this.#wait);
+        await lock.release();
+      } catch (error) {
+        if (!Fault.is(error, 'locked')) throw error;
+        if (mode === 'atomic') throw ofOperation(error, index, operation);
+        this.#refused.set(index, error);
+      }
+    }
+    // Each could be done alone: it is what they need together.
+    if (this.#refused.size === before) throw fault;
+  }
+
+  /** For those that hold a lock as briefly as this does; one that lasts is not waited for. */
+  get #wait(): LockWait {
+    return { waitMs: WAIT_MS, signal: this.#signal, isBrief: true };
   }
 
   #has({ key, mode }: LockNeed): boolean {
@@ -264,6 +302,8 @@ class BatchUploads implements Disposable {
 /** One run through the operations, on rows of its own. */
 class BatchPlan {
   readonly planning: Planning;
+  /** The changes of each operation that is to be done. */
+  readonly changesOf = new Map<number, readonly Change[]>();
   #overflow: Fault | undefined;
   readonly #uploads: BatchUploads;
   readonly #context: Context;
@@ -308,8 +348,14 @@ class BatchPlan {
     return { ok: true, ...applied };
   }
 
-  /** @throws the fault of the operation that failed, unless what can be done shall be done. */
-  async run({ operations, mode = 'atomic', dry_run = false }: BatchRequest): Promise<BatchAnswer> {
+  /**
+   * Plans all but the refused ones.
+   * @throws the fault of the operation that failed, unless what can be done shall be done.
+   */
+  async run(
+    { operations, mode = 'atomic', dry_run = false }: BatchRequest,
+    refused: ReadonlyMap<number, Fault>,
+  ): Promise<BatchAnswer> {
     const results: BatchResult[] = new Array(operations.length);
     const byId = batchIds(operations);
     for (const index of batchOrder(operations)) {
@@ -317,9 +363,13 @@ class BatchPlan {
       const operation = operations[index] as BatchOperation;
       const base = { index, ...(operation.id === undefined ? {} : { id: operation.id }) };
       const missing = dependencies(operations, index, byId).find((other) => results[other]?.ok === false);
+      const [refusal, changeCount] = [refused.get(index), this.planning.changes.length];
       try {
         if (missing !== undefined) throw notTried(index, missing);
+        if (refusal !== undefined) throw refusal;
         results[index] = { ...base, ok: true, record: await this.#act(operation, index) };
+        const changes = this.planning.changes.slice(changeCount);
+        if (changes.length > 0) this.changesOf.set(index, changes);
       } catch (error) {
         // What is too much for one commit is the fault of all.
         if (!Fault.is(error) || this.#signal?.aborted || error === this.#overflow) throw error;
