@@ -1,5 +1,6 @@
 /** What a reader sees of a store, as the marks of the model; and what must be true of any store that is at rest. */
 import type { FileRecord, FileService } from '../../src/api/index.ts';
+import { OBJECTS_FOLDER } from '../../src/server/store-folder.ts';
 import { digestOf, type Marks, type ModelNode, markOfNode } from './model.ts';
 import { gathered, snapshotPrefix } from './perform.ts';
 import type { World } from './world.ts';
@@ -111,4 +112,57 @@ export async function problemAtRest(world: World): Promise<string | undefined> {
   const report = await world.service.check();
   if (!report.is_clean) return `check finds ${JSON.stringify(report.problems.slice(0, 5))}`;
   return undefined;
+}
+
+const SECOND_MS = 1_000;
+
+/**
+ * What differs between what a preview of a collection says comes back, what the collection says came back, and the bytes
+ * of packs that the disk has fewer then; in a store in which nothing is under way.
+ */
+export async function unforetold(world: World, freedShareMin: number): Promise<string | undefined> {
+  const { files, chunks, disk, clock } = world;
+  await files.sweepNow();
+  await files.sweepHistoryNow();
+  await files.reapNow();
+  // What died in this very second waits.
+  clock.advance(SECOND_MS);
+  const rules = { graceSeconds: 0, freedShareMin };
+  const foretold = await chunks.collect({ ...rules, isPreview: true });
+  const before = objectsOf(disk);
+  const done = await chunks.collect(rules);
+  const after = objectsOf(disk);
+  // What a collection notes is no part of the plan: it goes with the next one.
+  const made = bytesOfOthers(after, before, (path) => !path.includes('/discards/'));
+  const gone = bytesOfOthers(before, after) - made;
+  const [problem] = done.problems;
+  if (problem !== undefined) return `a collection finds ${problem.sentence}`;
+  if (foretold.freedBytes === done.freedBytes && done.freedBytes === gone) return undefined;
+  return `a preview foretells ${foretold.freedBytes} bytes, the collection says ${done.freedBytes}, and the disk has ${gone} fewer`;
+}
+
+/** Bytes of packs, and of what earlier collections noted, by object. */
+function objectsOf(
+  disk: World['disk'],
+  folder = OBJECTS_FOLDER,
+  found = new Map<string, number>(),
+): Map<string, number> {
+  for (const name of disk.listSync(folder)) {
+    const path = `${folder}/${name}`;
+    const stat = disk.statSync(path);
+    if (stat?.kind === 'folder') objectsOf(disk, path, found);
+    else found.set(path, stat?.sizeBytes ?? 0);
+  }
+  return found;
+}
+
+/** Of those that are not among the others. */
+function bytesOfOthers(
+  objects: ReadonlyMap<string, number>,
+  others: ReadonlyMap<string, number>,
+  counts: (path: string) => boolean = () => true,
+): number {
+  let sum = 0;
+  for (const [path, bytes] of objects) if (!others.has(path) && counts(path)) sum += bytes;
+  return sum;
 }
