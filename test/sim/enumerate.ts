@@ -196,7 +196,7 @@ class Enumeration {
     this.#starts++;
     try {
       await this.#life(disk, 9, async (world) => {
-        const { marks } = await lookBelow(world.service, '');
+        const { marks } = await lookBelow(world, '');
         if (!possible.some((tree) => isSame(marksOf(tree), marks)))
           throw new Wrong(possible.map((tree) => differenceOf(marks, marksOf(tree))).join('; or '));
         await world.files.reapNow();

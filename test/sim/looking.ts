@@ -3,6 +3,7 @@ import type { FileRecord, FileService } from '../../src/api/index.ts';
 import { OBJECTS_FOLDER } from '../../src/server/store-folder.ts';
 import { digestOf, type Marks, type ModelNode, markOfNode } from './model.ts';
 import { gathered, snapshotPrefix } from './perform.ts';
+import { uploadMarks } from './uploading.ts';
 import type { World } from './world.ts';
 
 export interface Seen {
@@ -21,8 +22,9 @@ export class ChangedMeanwhile extends Error {
   }
 }
 
-/** Everything below a folder, and in its snapshots, read in whole. The folder itself is not in it. */
-export async function lookBelow(service: FileService, home: string): Promise<Seen> {
+/** Everything below a folder, and in its snapshots, read in whole, and its open uploads. The folder itself is not in it. */
+export async function lookBelow(world: World, home: string): Promise<Seen> {
+  const { service } = world;
   const seen = { marks: new Map<string, string>(), bytes: new Map<string, Uint8Array>() };
   await lookAt({ service, home, at: undefined }, seen, '');
   const { snapshots } = await service.snapshots();
@@ -33,6 +35,7 @@ export async function lookBelow(service: FileService, home: string): Promise<See
     seen.marks.set(as, 'snapshot');
     await lookAt({ service, home, at: name }, seen, as);
   }
+  for (const [as, mark] of await uploadMarks(world, home)) seen.marks.set(as, mark);
   return seen;
 }
 

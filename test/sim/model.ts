@@ -6,6 +6,7 @@
 import { hash } from 'node:crypto';
 import type { FaultCode } from '../../src/base/index.ts';
 import { bytesOf, isLate, type Operation } from './operation.ts';
+import { type ModelUpload, markOfUpload, partCountOf } from './uploading.ts';
 
 export interface ModelNode {
   readonly kind: 'file' | 'folder' | 'symlink';
@@ -23,9 +24,11 @@ export interface Tree {
   readonly nodes: ReadonlyMap<number, ModelNode>;
   /** By name: the tree as it was. */
   readonly snapshots: ReadonlyMap<string, Tree>;
+  /** By name: open uploads. */
+  readonly uploads: ReadonlyMap<string, ModelUpload>;
 }
 
-export const EMPTY: Tree = { names: new Map(), nodes: new Map(), snapshots: new Map() };
+export const EMPTY: Tree = { names: new Map(), nodes: new Map(), snapshots: new Map(), uploads: new Map() };
 
 /** What an operation comes to. `unknown`: the model does not say; it is not to be done. */
 export type Step =
@@ -84,6 +87,16 @@ export function applyTo(tree: Tree, operation: Operation): Step {
       return change(tree, operation.path, { mode: operation.mode });
     case 'm.tag':
       return change(tree, operation.path, { tag: operation.tag });
+    case 'up.begin':
+      return beginUpload(tree, operation);
+    case 'up.part':
+      return putPart(tree, operation);
+    case 'up.complete':
+      return complete(tree, operation.name);
+    case 'up.remove':
+      return tree.uploads.has(operation.name) ? { tree: withoutUpload(tree, operation.name) } : UNKNOWN;
+    case 'up.expire':
+      return { tree: { ...tree, uploads: new Map() } };
     case 'restore':
     case 'read':
     case 'm.fsync':
@@ -173,7 +186,7 @@ function all(tree: Tree, operations: readonly Operation[]): Step {
 
 function returnTo(tree: Tree, name: string): Step {
   const then = tree.snapshots.get(name);
-  return then === undefined ? missing : { tree: { ...then, snapshots: tree.snapshots } };
+  return then === undefined ? missing : { tree: { ...then, snapshots: tree.snapshots, uploads: tree.uploads } };
 }
 
 function change(tree: Tree, path: string, what: Partial<ModelNode>): Step {
@@ -263,12 +276,42 @@ function link(tree: Tree, from: string, to: string): Step {
 
 function keep(tree: Tree, name: string): Step {
   if (tree.snapshots.has(name)) return taken;
-  return { tree: { ...tree, snapshots: new Map([...tree.snapshots, [name, { ...tree, snapshots: new Map() }]]) } };
+  const kept = { ...tree, snapshots: new Map(), uploads: new Map() };
+  return { tree: { ...tree, snapshots: new Map([...tree.snapshots, [name, kept]]) } };
 }
 
 function unkeep(tree: Tree, name: string): Step {
   if (!tree.snapshots.has(name)) return missing;
   return { tree: { ...tree, snapshots: new Map([...tree.snapshots].filter(([other]) => other !== name)) } };
+}
+
+function beginUpload(tree: Tree, { name, path, content }: Extract<Operation, { do: 'up.begin' }>): Step {
+  if (tree.uploads.has(name)) return UNKNOWN;
+  if (!hasWay(tree, path)) return missing;
+  return { tree: withUpload(tree, name, { path, content, parts: [] }) };
+}
+
+function putPart(tree: Tree, { name, part, isRest }: Extract<Operation, { do: 'up.part' }>): Step {
+  const upload = tree.uploads.get(name);
+  if (upload === undefined || part > partCountOf(upload.content)) return UNKNOWN;
+  if (upload.parts.includes(part)) return isRest ? { fault: 'conflict' } : { tree };
+  return { tree: withUpload(tree, name, { ...upload, parts: [...upload.parts, part].sort() }) };
+}
+
+function complete(tree: Tree, name: string): Step {
+  const upload = tree.uploads.get(name);
+  if (upload === undefined) return UNKNOWN;
+  const { path, content, parts } = upload;
+  if (parts.length < partCountOf(content)) return hasWay(tree, path) ? { fault: 'incomplete' } : UNKNOWN;
+  return put(withoutUpload(tree, name), path, bytesOf(content), 'put');
+}
+
+function withUpload(tree: Tree, name: string, upload: ModelUpload): Tree {
+  return { ...tree, uploads: new Map([...tree.uploads, [name, upload]]) };
+}
+
+function withoutUpload(tree: Tree, name: string): Tree {
+  return { ...tree, uploads: new Map([...tree.uploads].filter(([other]) => other !== name)) };
 }
 
 /** Path to all that can be seen there, as text: what is compared. */
@@ -286,6 +329,7 @@ export function marksOf(tree: Tree): Marks {
     made.set(`@${name}`, 'snapshot');
     for (const [path, mark] of marksOf(kept)) made.set(`@${name}${path}`, mark);
   }
+  for (const [name, upload] of tree.uploads) made.set(`^${name}`, markOfUpload(upload));
   marks.set(tree, made);
   return made;
 }

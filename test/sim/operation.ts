@@ -4,6 +4,7 @@
  * the rest still means the same; what it comes to is decided by the tree it meets (model.ts).
  * Paths are below the actor's own folder. Of names, `p` and `q` are folders, `l` is a symlink, all others are files.
  */
+import { PART_BYTES_MIN } from '../../src/api/index.ts';
 import { type Random, seededRandom } from '../../src/base/index.ts';
 
 /** Bytes by number: the same number and length are the same bytes, and a longer one of a number begins like a shorter. */
@@ -42,6 +43,7 @@ export type Operation =
    * and never after.
    */
   | { readonly do: 'fence'; readonly path: string; readonly content: Content; readonly waitMs: number }
+  | UploadOperation
   // Through a mount: seen at once, durable later.
   | { readonly do: 'm.create'; readonly path: string; readonly content: Content }
   | { readonly do: 'm.write'; readonly path: string; readonly offset: number; readonly content: Content }
@@ -79,6 +81,20 @@ export type Operation =
   | { readonly do: 'shrink'; readonly bytes: number }
   | { readonly do: 'room' };
 
+/** Uploads in parts, by names that nobody else sees. */
+export type UploadOperation =
+  | { readonly do: 'up.begin'; readonly name: string; readonly path: string; readonly content: Content }
+  /** `isRest`: the store is asked what it has, and gets the rest; not done where it cannot be asked. */
+  | { readonly do: 'up.part'; readonly name: string; readonly part: number; readonly isRest: boolean }
+  | { readonly do: 'up.complete'; readonly name: string }
+  | { readonly do: 'up.remove'; readonly name: string }
+  /** So much time goes by that all of them are given up. */
+  | { readonly do: 'up.expire' };
+
+export function isOfUpload(operation: Operation): operation is UploadOperation {
+  return operation.do.startsWith('up.');
+}
+
 export type BatchPart = Extract<Operation, { do: 'mkdir' | 'put' | 'move' | 'copy' | 'remove' }>;
 
 export type FaultKind = 'cut' | 'kill' | 'io' | 'full';
@@ -113,7 +129,7 @@ export interface Script {
 }
 
 const contents = new Map<string, Uint8Array>();
-const CONTENT_BYTES_MAX = 64 * 1024;
+const CONTENT_BYTES_MAX = 72 * 1024;
 
 /** Shared: not to be written into. */
 export function bytesOf({ id, length }: Content): Uint8Array {
@@ -244,6 +260,38 @@ function faultBy(random: Random): Operation {
   return { do: 'fault', kind, call: 1 + random.below(CALLS_MAX), chance: random.below(2 ** 31) };
 }
 
+const UPLOADS = ['u', 'v'] as const;
+/** Of one part; of two now and then, of which the first is of 64 KiB. */
+const UPLOAD_LENGTHS = [700, 6_000, 9_000, 16_000, 16_000, 67_000] as const;
+
+/** Parts in any order, what is there already or not, and an end; or none, and somebody else finds it again. */
+function uploadBy(random: Random): readonly Operation[] {
+  const name = one(UPLOADS, random);
+  const content = { id: random.below(CONTENT_COUNT), length: one(UPLOAD_LENGTHS, random) };
+  const parts: Operation[] = partsBy(content, name, random);
+  const faults = random.below(2) === 0 ? [faultBy(random)] : [];
+  const ends: readonly Operation[] = [
+    { do: 'up.complete', name },
+    { do: 'up.complete', name },
+    { do: 'up.remove', name },
+  ];
+  return [
+    { do: 'up.begin', name, path: fileBy(random), content },
+    ...(random.below(2) === 0 ? faults : []),
+    ...parts,
+    ...(random.below(3) === 0 ? [{ do: 'collect', graceSeconds: 0, share: 0 } as const] : []),
+    ...(random.below(4) === 0 ? [] : [one(ends, random)]),
+  ];
+}
+
+function partsBy({ length }: Content, name: string, random: Random): Operation[] {
+  const count = Math.ceil(length / PART_BYTES_MIN);
+  const parts = Array.from({ length: count }, (_, index): Operation => {
+    return { do: 'up.part', name, part: index + 1, isRest: random.below(2) === 0 };
+  });
+  return random.below(2) === 0 ? parts : parts.reverse();
+}
+
 type Maker = (random: Random) => Operation | readonly Operation[];
 
 /** Each kind of operation with its share. */
@@ -291,6 +339,10 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   [2, (r) => ({ do: 'fence', path: fileBy(r), content: contentBy(r), waitMs: one([0, 1_000, 70_000], r) })],
   [5, (r) => ({ do: 'snapshot', name: one(SNAPSHOTS, r) })],
   [3, (r) => ({ do: 'unsnapshot', name: one(SNAPSHOTS, r) })],
+  [6, uploadBy],
+  [1, (r) => ({ do: 'up.complete', name: one(UPLOADS, r) })],
+  [1, (r) => ({ do: 'up.part', name: one(UPLOADS, r), part: 1, isRest: true })],
+  [1, () => ({ do: 'up.expire' })],
   [2, () => ({ do: 'restart' })],
   [14, faultBy],
   [1, (r) => ({ do: 'shrink', bytes: r.below(12_000) })],

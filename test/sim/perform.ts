@@ -7,6 +7,7 @@ import { NODE_KIND } from '../../src/meta/index.ts';
 import { Wrong } from './drive.ts';
 import { type BatchPart, bytesOf, isLate, LEASE_MS, type Operation } from './operation.ts';
 import { turn } from './slow-disk.ts';
+import { performUpload } from './uploading.ts';
 import type { World } from './world.ts';
 
 const CALLER = { uid: 0, gid: 0, pid: 1 };
@@ -100,6 +101,13 @@ export async function perform(
       await sweep(world);
       await world.files.reapNow();
       return;
+    case 'up.begin':
+    case 'up.part':
+    case 'up.complete':
+    case 'up.remove':
+      return performUpload(world, home, operation);
+    case 'up.expire':
+      return leapsOf(world).run('time', () => performUpload(world, home, operation));
     case 'wait':
       return leapsOf(world).run('time', async () => world.clock.advance(operation.ms));
     default:
