@@ -16,7 +16,7 @@ import { boundaryOf, type Part, partsOf } from './multipart.ts';
 import { fieldReader } from './query.ts';
 import { type ByteRange, rangeOf } from './ranges.ts';
 import { headersOfContent } from './served-content.ts';
-import { isSigned } from './signed-urls.ts';
+import { alteredUrl, isSigned } from './signed-urls.ts';
 import { type Announced, announcedBy, checkSize, idempotencyKeyOf } from './write-headers.ts';
 
 /** How often a read is begun anew when the file changes between looking at its size and reading a range. */
@@ -130,6 +130,8 @@ async function read(exchange: ReadExchange, target: Target): Promise<Answer> {
 /** A signed URL is for one version, which never changes: whoever stands in front may keep it as long as it is good. */
 function signedCaching({ query, door }: Exchange<'download'>): AnswerHeaders {
   if (!isSigned(query)) return {};
+  // A moment is not in what was signed, and a version is the same at each.
+  if (query.at !== undefined) throw alteredUrl('GET');
   door.signer.checkFile(query.file_id, query.version, query);
   const seconds = door.signer.secondsUntil(query.expires ?? 0);
   return { 'cache-control': `public, max-age=${seconds}, immutable`, 'cross-origin-resource-policy': 'cross-origin' };

@@ -106,17 +106,26 @@ function checker(schema: TObject, what: string): Check {
     if (compiled.Check(value)) return checkMoments(value, moments, what);
     const unknown = Object.keys(value).find((name) => !known.includes(name));
     if (unknown !== undefined) throw unknownName(what, unknown, known);
-    const [error] = compiled.Errors(value);
+    const errors = compiled.Errors(value);
+    const [error] = errors;
     const missing = (error?.params as { requiredProperties?: string[] } | undefined)?.requiredProperties?.[0];
     const at = error?.instancePath.replace(/^\//, '') || missing;
     const named = at === undefined ? `The ${what}s` : `The ${what} ${at}`;
     const about = { [what === 'query parameter' ? 'parameter' : what]: at ?? null };
     if (missing !== undefined) throw new Fault('invalid', `${named} is missing.`, about);
+    const allowed = errors.filter(({ instancePath }) => instancePath === error?.instancePath).flatMap(valuesAllowed);
+    const wrong = allowed.length > 0 ? `is none of ${allowed.join(', ')}` : (error?.message ?? 'is wrong');
     // Where a schema allows nothing, the name is what is wrong: attributes other than `user.*`.
-    const why =
-      error?.keyword === 'boolean' ? 'its name is not one that may be set here' : `it ${error?.message ?? 'is wrong'}`;
+    const why = error?.keyword === 'boolean' ? 'its name is not one that may be set here' : `it ${wrong}`;
     throw new Fault('invalid', `${named} cannot be used: ${why}.`, about);
   };
+}
+
+/** Where a schema has a choice of values, each is an error of its own, or all are one. */
+function valuesAllowed({ keyword, params }: { readonly keyword: string; readonly params: unknown }): readonly string[] {
+  const { allowedValue, allowedValues } = params as { allowedValue?: unknown; allowedValues?: readonly unknown[] };
+  const values = keyword === 'const' ? [allowedValue] : keyword === 'enum' ? (allowedValues ?? []) : [];
+  return values.map((value) => JSON.stringify(value));
 }
 
 /** The schema's format lets more through than a moment is (a day of 30 February, a year of five digits). */

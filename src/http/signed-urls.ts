@@ -76,15 +76,17 @@ export class UrlSigner {
   #check(allowed: Allowed, { expires = -1, signature = '' }: SignedQuery): void {
     const [given, right] = [Buffer.from(signature), Buffer.from(this.#sign(allowed, expires))];
     // The signature first: an end that nobody signed says nothing.
-    if (given.length !== right.length || !timingSafeEqual(given, right)) {
-      const sentence =
-        'The signature of this URL does not fit: the URL was altered, or is used for something else than it was made for. Ask for a fresh one.';
-      throw new Fault('signature', sentence, { method: allowed.method });
-    }
+    if (given.length !== right.length || !timingSafeEqual(given, right)) throw alteredUrl(allowed.method);
     if (expires > this.#clock.now().seconds) return;
     const sentence = 'The time of this URL is over. Ask for a fresh one.';
     throw new Fault('expired', sentence, { expires: new Date(expires * 1000).toISOString() });
   }
+}
+
+export function alteredUrl(method: Allowed['method']): Fault {
+  const sentence =
+    'The signature of this URL does not fit: the URL was altered, or is used for something else than it was made for. Ask for a fresh one.';
+  return new Fault('signature', sentence, { method });
 }
 
 /** Whether a request means to be allowed by its URL. */

@@ -178,7 +178,13 @@ test('a signed download is one version for ever, in ranges too, and may be cache
   assert.match(part.headers['cache-control'] ?? '', /immutable/);
   assert.equal((await door.ask('GET', path, { headers: { 'if-none-match': etag } })).status, 304);
   assert.equal((await door.ask('HEAD', path)).headers['content-length'], '13');
-  for (const [name, value] of Object.entries({ version: '2', file_id: '9', expires: '99999999999', signature: 'x' })) {
+  for (const [name, value] of Object.entries({
+    version: '2',
+    file_id: '9',
+    expires: '99999999999',
+    signature: 'x',
+    at: '1',
+  })) {
     const other = new URL(url);
     other.searchParams.set(name, value);
     refused(await door.ask('GET', `${other.pathname}${other.search}`), 403, 'signature');

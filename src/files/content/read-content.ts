@@ -113,7 +113,7 @@ export async function nameFile(
 /** What heals it, for every file that shares it: bytes that prove by their id what they are. */
 function mendingOf({ chunks }: View): string {
   const isProof = chunks.format.idAlgorithm !== 'xxh3-128';
-  return isProof ? ' Put the file again, or run `holdfast repair --from COPY`.' : '';
+  return isProof ? ' Put the file again (`holdfast put --again`), or run `holdfast repair --from COPY`.' : '';
 }
 
 const NOBODY: Sharing = { files: [], more: 0, isAll: false };
