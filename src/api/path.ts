@@ -19,7 +19,7 @@ export const PATH_BYTES_MAX = 4_095;
 export const RESERVED_ROOT_NAMES: readonly string[] = ['.snapshots', '.vault', '.holdfast'];
 
 const SLASH = 0x2f;
-const URL_PLAIN = /[A-Za-z0-9\-._~]/;
+const URL_PLAIN = /^[A-Za-z0-9\-._~]*$/;
 
 /** Reads a path in text form. A leading slash is optional, a trailing one allowed. @throws Fault `invalid`. */
 export function pathOfText(text: string): Path {
@@ -160,6 +160,8 @@ export function bytesOfText(text: string): Uint8Array {
 }
 
 export function percentOfBytes(bytes: Uint8Array): string {
+  const whole = textOfUtf8(bytes);
+  if (whole !== undefined && URL_PLAIN.test(whole)) return whole;
   let text = '';
   for (const byte of bytes) {
     const character = String.fromCharCode(byte);
@@ -170,6 +172,7 @@ export function percentOfBytes(bytes: Uint8Array): string {
 
 /** @throws Fault `invalid` for a `%` without two hex digits. Characters above U+007F count as their UTF-8. */
 export function bytesOfPercent(encoded: string): Uint8Array {
+  if (!encoded.includes('%')) return utf8(encoded);
   const bytes: number[] = [];
   for (const part of encoded.split(/(%[0-9A-Fa-f]{2})/)) {
     if (/^%[0-9A-Fa-f]{2}$/.test(part)) bytes.push(Number.parseInt(part.slice(1), 16));

@@ -51,15 +51,20 @@ export async function rootNode(context: View, space: Space): Promise<NodeRow> {
 
 /** Absent is an answer, also when a folder on the way is absent. @throws Fault `not-folder` when one is a file. */
 export async function findPath(context: View, space: Space, path: Path): Promise<Found | undefined> {
-  let found: Found = { path: [], node: await rootNode(context, space), entry: undefined };
+  let found: Found | undefined;
   for (const [depth, name] of path.entries()) {
-    if (found.node.kind !== NODE_KIND.folder) throw notFolder(found.path);
-    const entry = await context.meta.get('entries', [space.space, found.node.node, name]);
-    if (entry === undefined) return undefined;
+    if (found !== undefined && found.node.kind !== NODE_KIND.folder) throw notFolder(found.path);
+    // What stands in the root shows that it is there; its own row need not be read for that.
+    const parent: NodeId = found?.node.node ?? space.root;
+    const entry = await context.meta.get('entries', [space.space, parent, name]);
+    if (entry === undefined) {
+      if (found === undefined) await rootNode(context, space);
+      return undefined;
+    }
     const node = await nodeRow(context, space, entry.node);
     // The entry was removed between the two reads, or its node is damaged; a second look tells which.
     if (node === undefined) {
-      const again = await context.meta.get('entries', [space.space, found.node.node, name]);
+      const again = await context.meta.get('entries', [space.space, parent, name]);
       if (again?.node !== entry.node) return findPath(context, space, path);
       throw new Fault(
         'corrupt',
@@ -72,7 +77,7 @@ export async function findPath(context: View, space: Space, path: Path): Promise
     }
     found = { path: path.slice(0, depth + 1), node, entry };
   }
-  return found;
+  return found ?? { path: [], node: await rootNode(context, space), entry: undefined };
 }
 
 /** @throws Fault `not-found`, `not-folder`. */

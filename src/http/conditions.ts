@@ -5,7 +5,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FileRecord } from '../api/index.ts';
-import { Fault, momentOfIso } from '../base/index.ts';
+import { Fault, Lru, momentOfIso } from '../base/index.ts';
 
 /** Tags that one header may list. */
 const TAGS_MAX = 100;
@@ -50,12 +50,21 @@ export function msOfHttpDate(text: string): number | undefined {
   return Number.isNaN(ms) ? undefined : ms;
 }
 
+/** Files of one tree were changed in few seconds, and the same ones are asked for again: the latest are kept. */
+const DATES_KEPT = 512;
+const dates = new Lru<number, string>({ weightMax: DATES_KEPT });
+
 /** Seconds are all that an HTTP date can say. */
 export function httpDateOf(iso: string): string | undefined {
   const moment = momentOfIso(iso);
   if (moment === undefined) return undefined;
+  const known = dates.get(moment.seconds);
+  if (known !== undefined) return known;
   const date = new Date(moment.seconds * 1000);
-  return date.getUTCFullYear() >= 0 && date.getUTCFullYear() <= 9999 ? date.toUTCString() : undefined;
+  if (!(date.getUTCFullYear() >= 0 && date.getUTCFullYear() <= 9999)) return undefined;
+  const text = date.toUTCString();
+  dates.set(moment.seconds, text);
+  return text;
 }
 
 /** What a condition says about a read: go on, `304` or `412`. */
