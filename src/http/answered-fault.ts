@@ -29,7 +29,8 @@ function statusOf(fault: Fault, headers: IncomingHttpHeaders): number | undefine
   if (isFailedPrecondition(fault, headers)) return 412;
   // Too many at once of one kind, not a server that cannot; and a client that is too slow, not one behind it.
   if (fault.code === 'busy' && Object.hasOwn(fault.about, 'transfers')) return 429;
-  if (fault.code === 'timeout' && Object.hasOwn(fault.about, 'bytes_per_second')) return 408;
+  if (fault.code === 'timeout' && ['bytes_per_second', 'still_seconds'].some((one) => Object.hasOwn(fault.about, one)))
+    return 408;
   if (fault.code !== 'unsupported') return undefined;
   if (Object.hasOwn(fault.about, 'allowed')) return 405;
   if (Object.hasOwn(fault.about, 'tus_version')) return 412;

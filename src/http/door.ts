@@ -385,15 +385,10 @@ class Door implements HttpDoor {
     });
   }
 
-  #endSlow({ message, response }: Running): void {
+  #endSlow(running: Running): void {
     const { bytesPerSecondMin } = this.#options;
-    const { breakBody } = arrivalOf(message);
-    if (response.headersSent || breakBody === undefined) {
-      message.socket.destroy();
-      return;
-    }
     const sentence = `The body came with less than ${bytesPerSecondMin} bytes a second and was given up.`;
-    breakBody(new Fault('timeout', sentence, { bytes_per_second: bytesPerSecondMin }));
+    giveUp(running, new Fault('timeout', sentence, { bytes_per_second: bytesPerSecondMin }));
   }
 
   #sendingOf(message: IncomingMessage, response: ServerResponse): Sending {
@@ -508,10 +503,18 @@ class Door implements HttpDoor {
 
   /** A connection has stood still: it ends unless it is we who are slow. */
   #lookAtIdle(socket: Socket): void {
-    const running = this.#latest.get(socket);
-    const isOurs = running !== undefined && this.#running.has(running.response) && !waitsForClient(running);
-    if (isOurs) socket.setTimeout(this.#options.idleTimeoutMs);
-    else socket.destroy();
+    const { idleTimeoutMs } = this.#options;
+    const latest = this.#latest.get(socket);
+    if (latest === undefined || !this.#running.has(latest.response)) {
+      socket.destroy();
+      return;
+    }
+    // Looked at again, also for a client that does not take what it is told now.
+    socket.setTimeout(idleTimeoutMs);
+    if (!waitsForClient(latest)) return;
+    const seconds = idleTimeoutMs / 1_000;
+    const sentence = `Nothing of the body came for ${seconds} s, and it was given up.`;
+    giveUp(latest, new Fault('timeout', sentence, { still_seconds: seconds }));
   }
 
   // ---- ending
@@ -592,6 +595,13 @@ function kindOf({ method, body, answers }: Route): RequestKind {
   const takesFiles = method !== 'HEAD' && types.some((type) => type === 'bytes' || type === 'parts');
   if (takesFiles || body?.type === 'bytes' || body?.type === 'multipart') return 'transfer';
   return types.includes('ndjson') ? 'other' : 'quick';
+}
+
+/** A client that does not move is told, where it can be; what was begun for it ends. */
+function giveUp({ message, response }: Running, fault: Fault): void {
+  const { breakBody } = arrivalOf(message);
+  if (response.headersSent || breakBody === undefined) message.socket.destroy();
+  else breakBody(fault);
 }
 
 /** True when nothing can go on before the client sends or takes more. */

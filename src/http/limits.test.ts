@@ -88,6 +88,15 @@ test('a body that trickles is given up with 408, a client that takes nothing is 
   assert.deepEqual(await door.door.drain(2_000), { ended: 0 });
 });
 
+test('a body that stands still is given up with 408, and its place comes back', async () => {
+  await using door = await openFakeDoor({ options: { transfersMax: 1, idleTimeoutMs: 300, lingerMs: 100 } });
+  const told = await ended(await beginPut(door, 'still'));
+  assert.match(told, /^HTTP\/1\.1 408 .*Nothing of the body came for 0\.3 s.*"code":"timeout"/s);
+  const file = await ended(await beginPut(door, 'one', 1));
+  assert.match(file, /^HTTP\/1\.1 201/);
+  assert.equal((await door.ask('GET', '/v1/files/still')).status, 404);
+});
+
 test('a client that is slow but moves is waited for', async () => {
   await using door = await openFakeDoor({ options: { idleTimeoutMs: 400, bytesPerSecondMin: 200 } });
   const socket = await beginPut(door, 'slow', 1_001);
