@@ -11,27 +11,44 @@
  *
  *   frame   4 bytes length of the rows | 4 bytes checksum | the rows, as V8 serialises them
  *
+ * Each says which rows it changed, for the next checkpoint, as SQLite's journal does; one that a checkpoint writes also says up to
+ * which of them that is forgotten.
+ *
  * The checksum goes on from that of the frame before, so that nothing old behind the end is taken for a frame.
  */
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import { Fault, Lru, type Maybe, type Moment } from '../../src/base/index.ts';
+import type { ChangedKey } from '../../src/meta/changed-keys.ts';
 import { decideChanges } from '../../src/meta/commit-changes.ts';
 import { type Change, MemoryMeta, type MetaProblem, type MetaStore, type Outcome } from '../../src/meta/index.ts';
 import { leaseOf } from '../../src/meta/leases.ts';
+import type { JournalEntry, RowJournal } from '../../src/meta/row-journal.ts';
+import { keyString } from '../../src/meta/row-key.ts';
 import type { RowSource, RowWrite } from '../../src/meta/row-source.ts';
+import { table } from '../../src/meta/tables.ts';
 import type { SeededDisk, SeededFile } from '../../src/objects/index.ts';
 
 const HEADER_BYTES = 8;
+/** About what a key takes. */
+const KEY_BYTES = 12;
 /** Journals whose rows are kept; a run has some starts, and all of them begin with a template. */
 const REPLAYED_MAX = 64;
 
 export class JournalMeta implements MetaStore {
   readonly abilities = { synchronousReads: true } as const;
-  #memory = new MemoryMeta({ synchronousReads: true });
+  readonly journal: RowJournal = {
+    head: () => this.#state.entries.at(-1)?.sequence ?? 0,
+    sizeBytes: () => this.#state.entries.reduce((sum, { keys }) => sum + KEY_BYTES * keys.length, 0),
+    next: (after) => this.#state.entries.find(({ sequence }) => sequence > after),
+    atOnce: (read) => read(),
+    settle: ({ upTo, setting }) => this.#transact(setting === undefined ? [] : [writeOf(setting)], upTo),
+    forget: () => this.#transact([], this.journal.head()),
+  };
+  #state: State = { memory: new MemoryMeta({ synchronousReads: true }), entries: [], count: 0 };
   readonly #file: SeededFile;
-  readonly get: MetaStore['get'] = (table, key) => this.#memory.get(table, key);
-  readonly scan: MetaStore['scan'] = (name, range) => this.#memory.scan(name, range);
+  readonly get: MetaStore['get'] = (table, key) => this.#state.memory.get(table, key);
+  readonly scan: MetaStore['scan'] = (name, range) => this.#state.memory.scan(name, range);
   /** Where the last good frame ends, and its checksum. */
   #endBytes = 0;
   #checksum = 0;
@@ -61,7 +78,7 @@ export class JournalMeta implements MetaStore {
   }
 
   get rows(): RowSource {
-    return this.#memory.rows;
+    return this.#state.memory.rows;
   }
 
   commit(changes: readonly Change[], options: { readonly essential?: number } = {}): Maybe<readonly Outcome[]> {
@@ -81,13 +98,13 @@ export class JournalMeta implements MetaStore {
   }
 
   check(options?: { readonly signal?: AbortSignal }): AsyncIterable<MetaProblem> {
-    return this.#memory.check(options);
+    return this.#state.memory.check(options);
   }
 
   /** Not durable: what is wrong at the next opening is counted anew then. */
   recount(now: Moment): Maybe<number> {
     this.#isPlain = false;
-    return this.#memory.recount(now);
+    return this.#state.memory.recount(now);
   }
 
   sizeBytes(): Maybe<number> {
@@ -96,27 +113,28 @@ export class JournalMeta implements MetaStore {
 
   async close(): Promise<void> {
     if (!this.#isClosed && this.#isPlain && this.#endBytes > 0)
-      replayed.set(keyOf({ endBytes: this.#endBytes, checksum: this.#checksum }), this.#memory);
+      replayed.set(keyOf({ endBytes: this.#endBytes, checksum: this.#checksum }), this.#state);
     this.#isClosed = true;
     this.#file.closeSync();
-    await this.#memory.close();
+    await this.#state.memory.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #transact(writes: readonly RowWrite[]): void {
+  #transact(writes: readonly RowWrite[], forgetsTo?: number): void {
     if (this.#isClosed) throw new Fault('unavailable', 'The metadata is closed.');
     if (this.#lost !== undefined) throw this.#lost;
-    const rows = serialize(writes);
+    const done: Done = forgetsTo === undefined ? { writes } : { writes, forgetsTo };
+    const rows = serialize(done);
     const header = Buffer.alloc(HEADER_BYTES);
     const checksum = crc32(rows, this.#checksum);
     header.writeUInt32LE(rows.length, 0);
     header.writeUInt32LE(checksum, 4);
     this.#file.writeSync([header, rows], this.#endBytes);
     this.#sync();
-    this.#memory.write(writes);
+    apply(this.#state, done);
     this.#endBytes += HEADER_BYTES + rows.length;
     this.#checksum = checksum;
   }
@@ -136,12 +154,45 @@ export class JournalMeta implements MetaStore {
     if (last === undefined) return;
     const known = frames.findLastIndex((frame) => replayed.has(keyOf(frame)));
     const from = frames[known];
-    if (from !== undefined) this.#memory = replayed.get(keyOf(from))?.copy() ?? this.#memory;
-    for (const { rows } of frames.slice(known + 1)) this.#memory.write(deserialize(rows) as readonly RowWrite[]);
+    const found = from === undefined ? undefined : replayed.get(keyOf(from));
+    if (found !== undefined) this.#state = copyOf(found);
+    for (const { rows } of frames.slice(known + 1)) apply(this.#state, deserialize(rows) as Done);
     this.#endBytes = last.endBytes;
     this.#checksum = last.checksum;
-    if (last !== from) replayed.set(keyOf(last), this.#memory.copy());
+    if (last !== from) replayed.set(keyOf(last), copyOf(this.#state));
   }
+}
+
+/** Of one transaction. */
+interface Done {
+  readonly writes: readonly RowWrite[];
+  /** Its writes are not noted, and what was noted so far is forgotten. */
+  readonly forgetsTo?: number;
+}
+
+interface State {
+  readonly memory: MemoryMeta;
+  entries: readonly JournalEntry[];
+  /** Entries so far, the forgotten ones too. */
+  count: number;
+}
+
+function apply(state: State, { writes, forgetsTo }: Done): void {
+  state.memory.write(writes);
+  if (forgetsTo !== undefined) state.entries = state.entries.filter(({ sequence }) => sequence > forgetsTo);
+  else state.entries = [...state.entries, { sequence: ++state.count, keys: writes.map(changedKeyOf) }];
+}
+
+function changedKeyOf({ table: name, key }: RowWrite): ChangedKey {
+  return { of: table(name), key, id: `${name} ${keyString(key)}` };
+}
+
+function writeOf(setting: { readonly name: string; readonly value: string }): RowWrite {
+  return { table: 'settings', key: [setting.name], row: setting, isNew: false };
+}
+
+function copyOf({ memory, entries, count }: State): State {
+  return { memory: memory.copy(), entries, count };
 }
 
 interface Frame {
@@ -171,4 +222,4 @@ function keyOf({ endBytes, checksum }: Pick<Frame, 'endBytes' | 'checksum'>): st
 }
 
 /** Journals replayed lately, up to a frame: most starts find one of them again, and a little more. Never changed. */
-const replayed = new Lru<string, MemoryMeta>({ weightMax: REPLAYED_MAX });
+const replayed = new Lru<string, State>({ weightMax: REPLAYED_MAX });

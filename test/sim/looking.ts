@@ -154,7 +154,7 @@ function objectsOf(
     const path = `${folder}/${name}`;
     const stat = disk.statSync(path);
     if (stat?.kind === 'folder') objectsOf(disk, path, found);
-    else found.set(path, stat?.sizeBytes ?? 0);
+    else if (!path.includes('/checkpoints/')) found.set(path, stat?.sizeBytes ?? 0);
   }
   return found;
 }

@@ -72,6 +72,10 @@ export type Operation =
   | { readonly do: 'collect'; readonly graceSeconds: number; readonly share: number; readonly packsMax?: number }
   // What happens to the store.
   | { readonly do: 'restart' }
+  /** All metadata is kept once more, as objects; once and again, it is what a rebuild goes back to. */
+  | { readonly do: 'checkpoint' }
+  /** A stop; then the metadata is gone, and is brought back from objects alone. */
+  | { readonly do: 'lose' }
   /**
    * The `call`th changing call of the disk from now on: the power goes in it, the process is killed before it, it fails.
    * `chance` decides what the power cut leaves.
@@ -292,6 +296,27 @@ function partsBy({ length }: Content, name: string, random: Random): Operation[]
   return random.below(2) === 0 ? parts : parts.reverse();
 }
 
+/** A checkpoint, changes behind it, which may take away what it needs; and then only objects are left. */
+function losingBy(random: Random): readonly Operation[] {
+  const path = `/${one(FILES, random)}`;
+  const content = { id: random.below(CONTENT_COUNT), length: one([6_000, 9_000, 16_000], random) };
+  const gone: readonly Operation[] = [
+    { do: 'remove', path, recursive: false },
+    // Until nothing of the past is kept.
+    { do: 'wait', ms: 4_000_000 },
+    { do: 'tidy' },
+    { do: 'collect', graceSeconds: 0, share: 0 },
+  ];
+  return [
+    { do: 'put', path, content, mode: 'put' },
+    { do: 'checkpoint' },
+    ...(random.below(2) === 0 ? gone : [plainBy(random)]),
+    ...(random.below(3) === 0 ? [faultBy(random)] : []),
+    ...(random.below(3) === 0 ? [{ do: 'checkpoint' } as const, plainBy(random)] : []),
+    { do: 'lose' },
+  ];
+}
+
 type Maker = (random: Random) => Operation | readonly Operation[];
 
 /** Each kind of operation with its share. */
@@ -343,6 +368,9 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   [1, (r) => ({ do: 'up.complete', name: one(UPLOADS, r) })],
   [1, (r) => ({ do: 'up.part', name: one(UPLOADS, r), part: 1, isRest: true })],
   [1, () => ({ do: 'up.expire' })],
+  [5, losingBy],
+  [1, () => ({ do: 'checkpoint' })],
+  [1, () => ({ do: 'lose' })],
   [2, () => ({ do: 'restart' })],
   [14, faultBy],
   [1, (r) => ({ do: 'shrink', bytes: r.below(12_000) })],

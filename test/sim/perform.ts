@@ -99,8 +99,11 @@ export async function perform(
       return collect(world, operation);
     case 'tidy':
       await sweep(world);
+      await world.files.sweepHistoryNow();
       await world.files.reapNow();
       return;
+    case 'checkpoint':
+      return world.checkpoint();
     case 'up.begin':
     case 'up.part':
     case 'up.complete':

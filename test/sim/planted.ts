@@ -65,6 +65,9 @@ export const COLLECT_WITHOUT_GRACE: Wraps = {
   commit: (commit, clock) => (change) => commit({ ...change, now: clock.now() }),
 };
 
+/** A collection takes away what the last checkpoint of the metadata needs, and no newer one is made before. */
+export const COLLECT_UNKEPT: Wraps = { collectsUnkept: true };
+
 function callsOf(disk: Disk): Disk {
   return {
     open: (path, mode) => disk.open(path, mode),

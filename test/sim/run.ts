@@ -35,6 +35,7 @@ import {
 } from './model.ts';
 import { BEGINNING, bytesOf, isLate, type Operation, type Script, type Setting, shown } from './operation.ts';
 import { endReadings, isAdded, isMissing, LOCKS_OVER_MS, perform } from './perform.ts';
+import { loseAndRebuild } from './rebuild.ts';
 import { slowDisk } from './slow-disk.ts';
 import { expireUploads, unexpired } from './uploading.ts';
 import { type BootOptions, boot, type World, type Wraps } from './world.ts';
@@ -89,12 +90,16 @@ interface Actor {
 interface Left {
   readonly disk: SeededDisk;
   readonly possible: readonly (readonly Tree[])[];
+  readonly kept: readonly Tree[];
+  readonly keeping: readonly Tree[];
   readonly isLossy: boolean;
 }
 
 class Run {
   readonly #script: Script;
   readonly #options: RunOptions;
+  /** Somebody makes checkpoints; of several who act at once nobody could say what one of them holds. */
+  readonly #keepsCheckpoints: boolean;
   readonly #clock: ManualClock;
   readonly #random: Random;
   readonly #trace: Hash = createHash('sha1');
@@ -119,6 +124,10 @@ class Run {
   #isFoundDurable = false;
   #chance = 0;
   #isRestartWanted = false;
+  #isMetaLost = false;
+  /** What a rebuild may bring back: what the last checkpoint holds, and one that was begun since. Of one who acts alone. */
+  #kept: readonly Tree[] = [];
+  #keeping: readonly Tree[] = [];
   #starts = 0;
   #operations = 0;
 
@@ -127,6 +136,8 @@ class Run {
     this.#options = options;
     this.#clock = new ManualClock(START_MS);
     this.#random = seededRandom(script.seed + 1);
+    this.#keepsCheckpoints =
+      script.actors.length === 1 && script.actors.flat().some(({ do: kind }) => kind === 'checkpoint');
     const tree = script.setting.makingCut > 0 ? EMPTY : BEGUN;
     this.#wrote(BEGUN);
     this.#actors = script.actors.map((operations, index) => ({
@@ -190,7 +201,7 @@ class Run {
     const disk = kind === 'cut' ? this.#disk.crash(this.#chance) : this.#disk.clone(this.#chance);
     this.#wasCut = kind === 'cut';
     const possible = this.#actors.map((actor) => this.#possibleFor(actor));
-    this.#left = { disk, possible, isLossy: this.#isLossy };
+    this.#left = { disk, possible, kept: this.#kept, keeping: this.#keeping, isLossy: this.#isLossy };
     this.#tell(kind === 'cut' ? 'the power goes' : 'the process is killed');
   }
 
@@ -215,6 +226,25 @@ class Run {
     const mount = await this.#drive(world.files.openTree({ user: 'owner', diskSpace: ROOMY }), 'opening a mount');
     await this.#drive(Promise.all(this.#actors.map((actor) => this.#act(world, mount, actor))), 'acting');
     await this.#stop(world, mount);
+    if (this.#isMetaLost) await this.#loseMeta();
+  }
+
+  /** Where no call failed: after that a checkpoint may be missing, which is said to operators alone. */
+  async #loseMeta(): Promise<void> {
+    this.#isMetaLost = false;
+    const [actor] = this.#actors;
+    if (actor === undefined || this.#hadLosses || this.#failing.length > 0) return;
+    this.#take(this.#disk.clone(this.#chance));
+    this.#tell('the metadata is lost');
+    await this.#drive(loseAndRebuild(this.#disk, this.#bootOptions()), 'rebuilding');
+    actor.possible = [...this.#kept, ...this.#keeping];
+    this.#isFoundDurable = true;
+  }
+
+  #onCheckpoint(step: 'begun' | 'made'): void {
+    if (this.#left !== undefined) return;
+    if (step === 'begun') this.#keeping = [...this.#keeping, ...(this.#actors[0]?.possible ?? [])];
+    else [this.#kept, this.#keeping] = [this.#actors[0]?.possible ?? [], []];
   }
 
   async #start(): Promise<World> {
@@ -254,6 +284,7 @@ class Run {
       // Little is read ahead, so that who reads a file has read a part of it.
       chunkOptions: { packBytesMax: packBytes, batchesInFlight: 2, readAheadBytes: 4_096, chunkCacheBytes: 4_096 },
       wraps: { ...wraps, packDisk },
+      ...(this.#keepsCheckpoints ? { onCheckpoint: (step) => this.#onCheckpoint(step) } : {}),
     };
   }
 
@@ -298,6 +329,11 @@ class Run {
       case 'restart':
         this.#isRestartWanted = true;
         break;
+      case 'lose':
+        // What was kept must have been, once.
+        if (this.#kept.length === 0) return true;
+        this.#isRestartWanted = this.#isMetaLost = true;
+        break;
       case 'fault':
         this.#arm(operation);
         break;
@@ -333,6 +369,7 @@ class Run {
   async #perform(place: Parameters<typeof perform>[0], actor: Actor, operation: Operation): Promise<void> {
     const before = actor.current;
     const step = operation.do === 'undo' ? undone(actor) : applyTo(before, operation);
+    if (operation.do === 'checkpoint' && !this.#keepsCheckpoints) return;
     // Time goes by for all of them.
     if (operation.do === 'up.expire' && this.#actors.length > 1) return;
     // Where names are no proof, a store is not asked for chunks.
@@ -374,7 +411,7 @@ class Run {
     if (outcome !== 'ok' || next === undefined) return;
     actor.current = next;
     if (UNDOABLE.includes(operation.do) && !isSame(marksOf(before), marksOf(next))) actor.undoable = before;
-    if (isDurable(operation)) acknowledge(actor, this.#disk.mutationCount > calls);
+    if (isDurable(operation, before)) acknowledge(actor, this.#disk.mutationCount > calls);
   }
 
   /** The operation under way was refused, and so will not be found. */
@@ -389,16 +426,19 @@ class Run {
     operation: Operation,
     { outcome, calls }: { readonly outcome: string; readonly calls: number },
   ): Promise<void> {
+    const before = actor.current;
     actor.possible = this.#possibleFor(actor);
     const seen = await this.#seeAfterFailure(world, actor);
     if (this.#left !== undefined) return;
     this.#recognise(actor, seen, 'sees after a failure');
-    if (outcome !== 'ok' || !isDurable(operation)) return;
+    if (outcome !== 'ok' || !isDurable(operation, before)) return;
     const isWritten = this.#disk.mutationCount > calls;
     acknowledge(actor, isWritten);
     // What began before the call that failed may still end well, though nothing after it does.
     const isOver = !this.#failing.some((at) => at > calls && at <= this.#disk.mutationCount);
-    if (isWritten && isOver && !this.#isShrunk) actor.isTroubled = false;
+    // Where several act at once, who writes may be another: only what shows is this one's own.
+    const isOwn = this.#actors.length === 1 || !isSame(marksOf(before), marksOf(actor.current));
+    if (isWritten && isOver && isOwn && !this.#isShrunk) actor.isTroubled = false;
   }
 
   /** Who reads waits for what a mount added, and hears of it when that is lost: then nothing is in the way any more. */
@@ -427,7 +467,8 @@ class Run {
     else for (const actor of this.#actors) if (!actor.isTroubled) acknowledge(actor, false);
   }
 
-  #takeLeft({ disk, possible, isLossy }: Left): void {
+  #takeLeft({ disk, possible, kept, keeping, isLossy }: Left): void {
+    [this.#kept, this.#keeping] = [kept, keeping];
     this.#isLossy = isLossy;
     for (const [index, actor] of this.#actors.entries()) {
       actor.possible = possible[index] ?? [];
@@ -539,13 +580,15 @@ function acknowledge(actor: Actor, isWritten: boolean): void {
   actor.isDoubtful = false;
 }
 
-function isDurable(operation: Operation): boolean {
+function isDurable(operation: Operation, before: Tree): boolean {
+  // Where no upload was open, nothing is written.
+  if (operation.do === 'up.expire') return before.uploads.size > 0;
   return !isAdded(operation) && !changesNothing(operation);
 }
 
 function changesNothing(operation: Operation): boolean {
   if (operation.do === 'fence') return isLate(operation);
-  return ['wait', 'tidy', 'collect', 'read', 'read.end'].includes(operation.do);
+  return ['wait', 'tidy', 'collect', 'read', 'read.end', 'checkpoint'].includes(operation.do);
 }
 
 const UNDOABLE: readonly Operation['do'][] = ['mkdir', 'put', 'set', 'move', 'copy', 'remove', 'batch', 'return'];

@@ -8,7 +8,7 @@ import { Holds } from '../../src/chunks/holds.ts';
 import { enumerate } from './enumerate.ts';
 import { minimise } from './minimise.ts';
 import { type Operation, type Script, scriptOf } from './operation.ts';
-import { COLLECT_WITHOUT_GRACE, COMMIT_BEFORE_SYNC, COUNTS_OUTSIDE } from './planted.ts';
+import { COLLECT_UNKEPT, COLLECT_WITHOUT_GRACE, COMMIT_BEFORE_SYNC, COUNTS_OUTSIDE } from './planted.ts';
 import { race } from './race.ts';
 import { run } from './run.ts';
 import type { Wraps } from './world.ts';
@@ -82,6 +82,7 @@ describe('the simulator', () => {
     ['a commit before the sync of its records', COMMIT_BEFORE_SYNC],
     ['counts of references outside the transaction', COUNTS_OUTSIDE],
     ['a collection without the grace epoch', COLLECT_WITHOUT_GRACE],
+    ['a collection without a checkpoint before it', COLLECT_UNKEPT],
   ];
   for (const [name, wraps] of planted) {
     test(`finds ${name}, and makes the script smaller`, async () => {

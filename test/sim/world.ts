@@ -9,7 +9,13 @@
  */
 import type { FileService } from '../../src/api/index.ts';
 import { type Clock, type LogEvent, logTo, type ManualClock, type Random, seededRandom } from '../../src/base/index.ts';
-import { type ChunkStore, type ChunkStoreOptions, type IdAlgorithm, openChunkStore } from '../../src/chunks/index.ts';
+import {
+  type ChunkFormat,
+  type ChunkStore,
+  type ChunkStoreOptions,
+  type IdAlgorithm,
+  openChunkStore,
+} from '../../src/chunks/index.ts';
 import {
   CompressionRules,
   FILES_OPTIONS_DEFAULT,
@@ -18,14 +24,15 @@ import {
   keepRulesOf,
   openFiles,
 } from '../../src/files/index.ts';
-import { type Change, Groups, type MetaStore, openSqliteMeta } from '../../src/meta/index.ts';
+import { type Change, Checkpoints, Groups, type MetaStore, openSqliteMeta } from '../../src/meta/index.ts';
 import { type Disk, type DiskFile, DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
+import type { FormatRecord } from '../../src/server/format-record.ts';
 import { META_FOLDER, makeStoreFolder, OBJECTS_FOLDER, readStoreFolder } from '../../src/server/store-folder.ts';
 import { JournalMeta } from './journal-meta.ts';
 import { openSeededSqlite } from './seeded-sqlite.ts';
 
 /** Small, so that a short script fills packs, caches and batches, and moves the log into the database. */
-const CHUNK_OPTIONS: ChunkStoreOptions = {
+export const CHUNK_OPTIONS: ChunkStoreOptions = {
   workerCount: 0,
   batchBytes: 64 * 1024,
   batchesInFlight: 4,
@@ -42,6 +49,8 @@ const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax
 /** Few and short, so that older versions and history are dropped within a script. */
 const VERSIONS = { versionsKept: keepRulesOf('last 2, all within 10 minutes'), historyKeptSeconds: 900 };
 const NO_VERSIONS = { versionsKept: [], historyKeptSeconds: 0 };
+/** Small, so that a base is written now and then. */
+const DELTA_BYTES_MIN = 4_000;
 const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
 
 export interface BootOptions {
@@ -63,12 +72,16 @@ export interface BootOptions {
   readonly isPowersafeOverwrite?: boolean;
   /** A store that is wrong on purpose, which a simulation must notice: it does not sync one of the two. */
   readonly forgets?: 'packs' | 'metadata';
+  /** Checkpoints of the metadata are made before anything is collected; told when one is begun, and when it is durable. */
+  readonly onCheckpoint?: (step: 'begun' | 'made') => void;
 }
 
 /** A part, and what is put in its place. */
 export interface Wraps {
   readonly packDisk?: (disk: Disk) => Disk;
   readonly meta?: (meta: MetaStore) => MetaStore;
+  /** No checkpoint is made before a collection. */
+  readonly collectsUnkept?: boolean;
   /** What the chunk store takes for the time. */
   readonly chunksClock?: (clock: ManualClock) => Clock;
   /** Of what a collection changes. */
@@ -86,6 +99,8 @@ export interface World extends AsyncDisposable {
   readonly files: Files;
   readonly chunks: ChunkStore;
   readonly meta: MetaStore;
+  /** Makes a checkpoint of the metadata, durable when it answers. */
+  checkpoint(): Promise<void>;
   /** What the store said to its operators. */
   readonly events: readonly LogEvent[];
   /** Ends it as an orderly stop does. Fine twice; on a disk whose power is cut nothing is left to be done. */
@@ -105,16 +120,28 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   const engine = building.use(await openMeta(disk, options, random));
   const meta = wraps.meta?.(engine) ?? engine;
   const { format, secret } = identity;
+  const checkpoints = new Checkpoints({
+    ...{ meta: engine, objects, clock, random, log },
+    storeId: format.storeId,
+    deltaBytesMin: DELTA_BYTES_MIN,
+  });
+  const checkpoint = async (): Promise<void> => {
+    options.onCheckpoint?.('begun');
+    await checkpoints.make({ isHurried: true });
+    options.onCheckpoint?.('made');
+  };
+  const isKept = options.onCheckpoint !== undefined && options.wraps?.collectsUnkept !== true;
   const chunks = building.use(
     await openChunkStore({
       meta,
       objects,
-      format: { ...format.chunks, ...CHUNK_BYTES },
+      format: chunkFormatOf(format),
       secret,
       clock: wraps.chunksClock?.(clock) ?? clock,
       random,
       log,
       options: { ...CHUNK_OPTIONS, ...options.chunkOptions },
+      ...(isKept ? { beforeCollect: () => checkpoint().catch(() => undefined) } : {}),
       index: { get: (table, key) => groups.pending.get(table, key) },
       commit: wraps.commit?.((change) => groups.commit(change), clock) ?? ((change) => groups.commit(change)),
     }),
@@ -136,10 +163,10 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   const service = fileService(files, caller, () => info);
   const owned = building.move();
   const close = (): Promise<void> => owned.disposeAsync();
-  return { disk, clock, service, files, chunks, meta, events, close, [Symbol.asyncDispose]: close };
+  return { disk, clock, service, files, chunks, meta, checkpoint, events, close, [Symbol.asyncDispose]: close };
 }
 
-async function openMeta(disk: SeededDisk, options: BootOptions, random: Random): Promise<MetaStore> {
+export async function openMeta(disk: SeededDisk, options: BootOptions, random: Random): Promise<MetaStore> {
   if (options.engine === 'journal') return JournalMeta.open(disk, META_FOLDER, 'metadata.journal');
   const database = await openSeededSqlite(`${META_FOLDER}/metadata.sqlite`, {
     disk,
@@ -157,7 +184,11 @@ async function openMeta(disk: SeededDisk, options: BootOptions, random: Random):
   }
 }
 
-async function identityOf(disk: SeededDisk, options: BootOptions, random: Random) {
+export function chunkFormatOf({ chunks }: FormatRecord): ChunkFormat {
+  return { ...chunks, ...CHUNK_BYTES };
+}
+
+export async function identityOf(disk: SeededDisk, options: BootOptions, random: Random) {
   const found = await readStoreFolder(disk, 'store');
   if (found !== undefined) return found;
   const { idAlgorithm = 'blake3', clock } = options;
