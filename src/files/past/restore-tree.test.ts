@@ -96,6 +96,7 @@ test('undoing is refused where later changes stand in the way, which it names', 
   const { service } = stand;
   const head = async (): Promise<number> => (await stand.meta.get('spaces', [1]))?.head ?? 0;
   await service.write('/f', [utf8('one')], { mode: 'put' });
+  const first = await head();
   await service.write('/f', [utf8('two')], { mode: 'put' });
   const second = await head();
   await service.write('/f', [utf8('three')], { mode: 'put' });
@@ -105,6 +106,7 @@ test('undoing is refused where later changes stand in the way, which it names', 
     return error.message;
   };
   assert.match(await refusal(second), /\/f was written later/);
+  assert.match(await refusal(first), /\/f was written later/);
   await service.makeFolder('/d', { parents: true });
   const made = await head();
   await service.write('/d/g', [utf8('x')], { mode: 'put' });
@@ -113,6 +115,26 @@ test('undoing is refused where later changes stand in the way, which it names', 
   const moved = await head();
   await service.write('/f', [utf8('another')], { mode: 'put' });
   assert.match(await refusal(moved), /\/f is something else now/);
+});
+
+test('the writes of a file are undone one after the other, down to its making', async () => {
+  await using stand = await openStand();
+  const { service } = stand;
+  const commits: number[] = [];
+  for (const text of ['one', 'two', 'three', 'four']) {
+    await service.write('/f', [utf8(text)], { mode: 'put' });
+    commits.push((await stand.meta.get('spaces', [1]))?.head ?? 0);
+  }
+  for (const expected of ['three', 'two', 'one']) {
+    await service.undo(commits.pop() ?? 0);
+    assert.equal(String(await bytesOf((await service.read({ path: '/f' })).bytes)), expected);
+  }
+  await service.setAttributes({ path: '/f' }, { mode: 0o600 });
+  await assert.rejects(service.undo(commits[0] ?? 0), /the attributes of \/f were changed later/);
+  await service.undo((await stand.meta.get('spaces', [1]))?.head ?? 0);
+  await service.undo(commits[0] ?? 0);
+  await assert.rejects(service.stat({ path: '/f' }), /There is nothing at \/f/);
+  assert.deepEqual((await service.check()).problems, []);
 });
 
 test('a file that was deleted comes back with its versions behind it, and more names than one', async () => {

@@ -117,7 +117,8 @@ class Undoing {
     }
     const node = is === undefined ? undefined : await nodeRow(context, space, is.node);
     if (is !== undefined && node !== undefined) {
-      if (node.kind === NODE_KIND.folder && was === undefined) await this.#mustBeUntouched(path, node);
+      if (node.kind !== NODE_KIND.folder) await this.#mustBeAsMade(path, node);
+      else if (was === undefined) await this.#mustBeUntouched(path, node);
       rewrite.removeName(path, is, node);
     }
     if (was === undefined) return;
@@ -125,6 +126,27 @@ class Undoing {
     if (folder === undefined || past === undefined || (await pathOfNode(context, space, parent)) === undefined)
       this.#obstacles.push(`the folder in which ${textOfPath([name])} stood is gone`);
     else rewrite.addName(path, folder, name, past);
+  }
+
+  /** What the commit made and goes again. One that was there before loses only its name. */
+  async #mustBeAsMade(path: Path, live: NodeRow): Promise<void> {
+    const { space, before, after } = this.#parts;
+    const key = [space.space, live.node] as const;
+    if ((await before.meta.get('nodes', key)) !== undefined) return;
+    const made = await after.meta.get('nodes', key);
+    const obstacle = made === undefined ? undefined : await this.#doneSince(path, live, made);
+    if (obstacle !== undefined) this.#obstacles.push(obstacle);
+  }
+
+  /**
+   * What somebody did to a node since the commit. Its version may have risen, where what came later was undone or
+   * restored: the content tells.
+   */
+  async #doneSince(path: Path, live: NodeRow, made: NodeRow): Promise<string | undefined> {
+    const { context, after } = this.#parts;
+    if (live.content !== made.content || live.size !== made.size) return `${textOfPath(path)} was written later`;
+    const isSame = isSameRow(live, made) && (await this.#hasSameAttributes(context, live, after, made));
+    return isSame ? undefined : `the attributes of ${textOfPath(path)} were changed later`;
   }
 
   /** A folder that goes must hold nothing that came later. Moved ones are there all the same, so theirs may. */
@@ -149,12 +171,9 @@ class Undoing {
     if (was === undefined || made === undefined || (await this.#isSame(was, made))) return;
     const live = await nodeRow(context, space, node);
     const path = (await pathOfNode(context, space, node)) ?? [];
-    if (live === undefined) this.#obstacles.push(`file ${node} was removed later`);
-    else if (live.version !== made.version || live.content !== made.content || live.size !== made.size)
-      this.#obstacles.push(`${textOfPath(path)} was written later`);
-    else if (!isSameRow(live, made) || !(await this.#hasSameAttributes(context, live, after, made)))
-      this.#obstacles.push(`the attributes of ${textOfPath(path)} were changed later`);
-    else await rewrite.restoreNode(path, live, was);
+    const obstacle = live === undefined ? `file ${node} was removed later` : await this.#doneSince(path, live, made);
+    if (obstacle !== undefined) this.#obstacles.push(obstacle);
+    else if (live !== undefined) await rewrite.restoreNode(path, live, was);
   }
 
   async #isSame(was: NodeRow, made: NodeRow): Promise<boolean> {
