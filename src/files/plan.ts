@@ -48,7 +48,7 @@ export const NO_PARTS: Parts = {
 
 export function joinParts(all: readonly Partial<Parts>[]): Parts {
   return {
-    expects: all.flatMap((parts) => parts.expects ?? []),
+    expects: saidOnce(all.flatMap((parts) => parts.expects ?? [])),
     touches: joinTouches(all.flatMap((parts) => parts.touches ?? [])),
     puts: all.flatMap((parts) => parts.puts ?? []),
     deletes: all.flatMap((parts) => parts.deletes ?? []),
@@ -56,6 +56,17 @@ export function joinParts(all: readonly Partial<Parts>[]): Parts {
     liveBytes: all.reduce((sum, parts) => sum + (parts.liveBytes ?? 0), 0),
     historyBytes: all.reduce((sum, parts) => sum + (parts.historyBytes ?? 0), 0),
   };
+}
+
+/** Of many names in a folder each expects that it can be reached; that is asked once. */
+function saidOnce(expects: readonly Expect[]): readonly Expect[] {
+  const folders = new Set<NodeId>();
+  return expects.filter((expect) => {
+    if (expect.kind !== 'reachable') return true;
+    const isNew = !folders.has(expect.folder);
+    folders.add(expect.folder);
+    return isNew;
+  });
 }
 
 /** One touch a folder, however many names change in it. */

@@ -19,9 +19,10 @@ import { checkExpect, staleFault } from './expects.ts';
 import type { CommitNumber, SpaceId } from './ids.ts';
 import { CHANGE_ROWS_MAX, type Change, type CommitRecord, type Put, THIS_COMMIT, type Touch } from './meta-store.ts';
 import type { Overlay, Slot } from './overlay.ts';
-import { type PinCache, PinSet } from './pins.ts';
+import { PinSet } from './pins.ts';
 import { NODE_KIND, type NodeRow, type SpaceRow } from './rows.ts';
 import type { Run } from './run.ts';
+import type { SpaceCache } from './space-cache.ts';
 import { keyOf, type Row, type Table, table } from './tables.ts';
 
 const COMMITS = table('commits');
@@ -45,9 +46,9 @@ export interface Joint {
 }
 
 /** Leaves in the fresh `overlay` what rows become. @throws Fault `conflict`, `locked`, `lock-lost`, `gone`, `quota`: then it counts for nothing. */
-export function applyChange(change: Change, overlay: Overlay, pins: PinCache, joint?: Joint): Applied {
+export function applyChange(change: Change, overlay: Overlay, cache: SpaceCache, joint?: Joint): Applied {
   assertBounded(change);
-  for (const expect of change.expects ?? []) checkExpect(expect, overlay, change.now);
+  for (const expect of change.expects ?? []) checkExpect(expect, overlay, change.now, cache);
   const run = beginRun(change, overlay, joint);
   for (const touch of change.touches ?? []) applyTouch(run, touch);
   for (const gone of change.deletes ?? []) {
@@ -58,8 +59,8 @@ export function applyChange(change: Change, overlay: Overlay, pins: PinCache, jo
   for (const put of change.puts ?? []) applyPut(run, put);
   if (change.record !== undefined) writeRecord(run, change.record, joint);
   settleSpace(run);
-  settleLives(run, pins);
-  forgetPins(change, pins);
+  settleLives(run, cache);
+  cache.applied(change);
   return { commit: run.number, time: run.time };
 }
 
@@ -200,10 +201,10 @@ function quotaFault(
 const NO_PINS = new PinSet([]);
 
 /** Decides for every displaced row whether it goes to history or is gone, and counts what rows name. */
-function settleLives(run: Run, pins: PinCache): void {
+function settleLives(run: Run, cache: SpaceCache): void {
   const slots = run.overlay.changed();
   const displaced = slots.some(({ before, of }) => before !== undefined && of.history !== undefined);
-  const held = displaced && run.space !== undefined ? pins.of(run.space.space, run.overlay) : NO_PINS;
+  const held = displaced && run.space !== undefined ? cache.pinsOf(run.space.space, run.overlay) : NO_PINS;
   const kept = new Set<Slot>();
   for (const slot of slots) if (slot.of !== EXTENTS && isNeeded(run, slot, held)) keepPast(run, slot, kept);
   // Contents are counted first: extents of one that nobody names any more need no history.
@@ -227,9 +228,4 @@ function keepPast(run: Run, slot: Slot, kept: Set<Slot>): void {
   assert(history !== undefined && slot.before !== undefined, 'only rows with a past go to history');
   run.overlay.put(table(history), { ...slot.before, died: run.died }, 'insert');
   kept.add(slot);
-}
-
-function forgetPins(change: Change, pins: PinCache): void {
-  for (const put of change.puts ?? []) if (put.table === 'pins') pins.forget(put.row.space);
-  for (const gone of change.deletes ?? []) if (gone.table === 'pins') pins.forget(gone.key[0]);
 }

@@ -10,12 +10,13 @@ import { type Expect, type LockNeed, type LocksExpect, SCAN_ROWS_MAX } from './m
 import type { Overlay } from './overlay.ts';
 import { type LockRow, NODE_KIND, REAP_KIND, type TableName } from './rows.ts';
 import { shownKey, shownPlace, shownValue } from './show.ts';
+import type { SpaceCache } from './space-cache.ts';
 import { type Key, type Row, table, type Value } from './tables.ts';
 
 /** Folders above one another; more is a circle, which only damage can make. */
 export const FOLDER_DEPTH_MAX = 100_000;
 
-export function checkExpect(expect: Expect, overlay: Overlay, now: Moment): void {
+export function checkExpect(expect: Expect, overlay: Overlay, now: Moment, cache: SpaceCache): void {
   switch (expect.kind) {
     case 'row':
       checkRow(expect, overlay);
@@ -27,10 +28,10 @@ export function checkExpect(expect: Expect, overlay: Overlay, now: Moment): void
       checkEmpty(expect.space, expect.folder, overlay);
       break;
     case 'reachable':
-      checkReachable(expect.space, expect.folder, overlay);
+      checkReachable(expect.space, expect.folder, overlay, cache);
       break;
     case 'locks':
-      checkLocks(expect, overlay, msOfMoment(now));
+      checkLocks(expect, overlay, msOfMoment(now), cache);
       break;
     case 'unnamed':
       checkUnnamed(expect, overlay);
@@ -70,14 +71,14 @@ function checkEmpty(space: SpaceId, folder: NodeId, overlay: Overlay): void {
  * A folder can be reached when it has a row, and neither it nor a folder above it is being taken apart: a folder that
  * is unlinked whole has a reaps row until its last row is gone. So without such a row in the space, a row is enough.
  */
-function checkReachable(space: SpaceId, folder: NodeId, overlay: Overlay): void {
-  const [reap] = overlay.scan('reaps', { prefix: [space, REAP_KIND.folder], limit: 1 });
+function checkReachable(space: SpaceId, folder: NodeId, overlay: Overlay, cache: SpaceCache): void {
+  const hasUnlinked = cache.hasUnlinked(space, overlay);
   let at = folder;
   for (let depth = 0; depth <= FOLDER_DEPTH_MAX; depth++) {
     const row = overlay.read('nodes', [space, at]);
     if (row?.kind !== NODE_KIND.folder || row.parent === null)
       throw staleFault('reachable', 'nodes', [space, folder], row === undefined ? null : { node: at, kind: row.kind });
-    if (reap === undefined) return;
+    if (!hasUnlinked) return;
     const pending = overlay.read('reaps', [space, REAP_KIND.folder, at]);
     if (pending !== undefined) throw staleFault('reachable', 'nodes', [space, folder], { node: at, reaped: true });
     if (row.parent === at) return;
@@ -88,8 +89,8 @@ function checkReachable(space: SpaceId, folder: NodeId, overlay: Overlay): void 
 }
 
 /** A space has few locks or, nearly always, none: then this is one short look. */
-function checkLocks({ space, held, needs }: LocksExpect, overlay: Overlay, nowMs: number): void {
-  const [any] = overlay.scan('locks', { prefix: [space], limit: 1 });
+function checkLocks({ space, held, needs }: LocksExpect, overlay: Overlay, nowMs: number, cache: SpaceCache): void {
+  const any = cache.anyLock(space, overlay);
   const sessions = new Set<string>();
   for (const token of held) {
     const [row] = any === undefined ? [] : overlay.scan('locks', { prefix: [space, token], limit: 1 });

@@ -11,15 +11,18 @@ import { type Applied, applyChange, type Joint } from './apply.ts';
 import { Layer, type LayerRow } from './layer.ts';
 import type { Change } from './meta-store.ts';
 import { Overlay } from './overlay.ts';
-import { PinCache } from './pins.ts';
 import { keyString, spanOf } from './row-key.ts';
 import type { AnyRange, RowSource } from './row-source.ts';
 import type { IndexName, TableName } from './rows.ts';
+import { SpaceCache } from './space-cache.ts';
 import { type Key, type KeyPart, keyOf, type Row, table, type Way, wayOf } from './tables.ts';
+
+/** What `SpaceCache` knows is of these. */
+const CACHED_TABLES = ['pins', 'locks', 'reaps'] as const;
 
 export class Pending implements RowSource {
   readonly #engine: RowSource;
-  readonly #pins = new PinCache();
+  readonly #cache = new SpaceCache();
   /** The lowest first: it becomes durable first. */
   readonly #layers: Layer[] = [];
   #revision = 0;
@@ -54,7 +57,7 @@ export class Pending implements RowSource {
   drop(layer: Layer): void {
     const at = this.#layers.indexOf(layer);
     if (at >= 0) this.#layers.length = at;
-    this.#pins.clear();
+    this.#cache.clear();
     this.#revision++;
   }
 
@@ -100,7 +103,7 @@ export class Pending implements RowSource {
       this.apply(guard);
       this.top?.absorb(decided);
     });
-    if (decided.hasTable('pins')) this.#pins.clear();
+    if (CACHED_TABLES.some((name) => decided.hasTable(name))) this.#cache.clear();
   }
 
   /** What `act` applies comes to the top layer when it is through, and not at all when it fails. */
@@ -144,7 +147,7 @@ export class Pending implements RowSource {
       get: (name, key, id) => this.#get(name, key, depth, id),
       scan: (name, range) => this.#scan(name, range, depth),
     });
-    const applied = applyChange(change, overlay, this.#pins, joint);
+    const applied = applyChange(change, overlay, this.#cache, joint);
     layer.take(overlay.changed());
     this.#revision++;
     return applied;

@@ -21,7 +21,7 @@ import { type Built, builtOf } from '../content/build-content.ts';
 import { type Caller, type Context, commit, type Space } from '../context.ts';
 import { decide } from '../decide.ts';
 import { planThinning } from '../past/retention.ts';
-import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from '../plan.ts';
+import { changeOf, joinParts, MODE_DEFAULT, NO_PARTS, newNode, type Parts, planCreate, planReplace } from '../plan.ts';
 import { recordOf } from '../record.ts';
 import { findPath, type Place } from '../tree.ts';
 import { buildAnnounced, checkHash, existsFault, momentOf, withContent, withoutUnmade } from '../write.ts';
@@ -272,7 +272,7 @@ async function tryTogether(
   const results: BulkResult[] = [];
   for (const item of ready) {
     try {
-      results.push(doneOf(item.item.path, await plan.add(item)));
+      results.push(new Done(item.item.path, await plan.add(item)));
     } catch (error) {
       if (error === SAME_TWICE) return refused();
       if (!Fault.is(error)) throw error;
@@ -292,16 +292,21 @@ async function tryTogether(
 }
 
 /** The record is made when somebody looks at it: whoever puts a tree never does, and it costs as much as planning it. */
-function doneOf(path: string, make: NewRecord): BulkResult {
-  let made: FileRecord | undefined;
-  return {
-    path,
-    ok: true,
-    get record() {
-      made ??= make();
-      return made;
-    },
-  };
+class Done {
+  readonly path: string;
+  readonly ok = true;
+  readonly #make: NewRecord;
+  #record: FileRecord | undefined;
+
+  constructor(path: string, make: NewRecord) {
+    this.path = path;
+    this.#make = make;
+  }
+
+  get record(): FileRecord {
+    this.#record ??= this.#make();
+    return this.#record;
+  }
 }
 
 const SAME_TWICE = new Error('one path, or one file under two names, twice in a batch');
@@ -337,6 +342,11 @@ class TimedFolders {
   }
 }
 
+interface TextPlace extends Place {
+  /** The path's text. */
+  readonly text: string;
+}
+
 /** The plan of one commit for many items, which see the folders that came before them. */
 class BatchPlan {
   readonly #context: Context;
@@ -366,12 +376,12 @@ class BatchPlan {
     this.#seen.add(text);
     const name = ready.path.at(-1);
     if (name === undefined) throw new Fault('exists', 'The root folder is there already.', { path: text });
-    const parent = await this.#folder(ready.path.slice(0, -1));
-    return this.#addAt({ path: ready.path, parent, name }, ready);
+    // No name has a slash, in its text neither.
+    const parent = await this.#folder(ready.path.slice(0, -1), text.slice(0, text.lastIndexOf('/')) || '/');
+    return this.#addAt({ path: ready.path, text, parent, name }, ready);
   }
 
-  async #folder(path: Path): Promise<NodeRow> {
-    const text = textOfPath(path);
+  async #folder(path: Path, text: string): Promise<NodeRow> {
     const known = this.#folders.get(text);
     if (known !== undefined) return known;
     const found = await findPath(this.#context, this.#space, path);
@@ -382,9 +392,9 @@ class BatchPlan {
     return found.node;
   }
 
-  async #addAt(place: Place, ready: Ready): Promise<NewRecord> {
+  async #addAt(place: TextPlace, ready: Ready): Promise<NewRecord> {
     const { item, built } = ready;
-    const text = textOfPath(place.path);
+    const { text } = place;
     const isMade = place.parent.born === 0;
     const entry = isMade
       ? undefined
@@ -412,7 +422,7 @@ class BatchPlan {
     throw existsFault(found);
   }
 
-  async #addNew(place: Place, ready: Ready): Promise<NewRecord> {
+  async #addNew(place: TextPlace, ready: Ready): Promise<NewRecord> {
     const { item, built } = ready;
     const node: NodeId = await this.#context.ids.node(this.#space.space);
     const target = item.kind === 'symlink' ? bytesOfText(item.target ?? '') : null;
@@ -429,9 +439,9 @@ class BatchPlan {
       target,
       modified: ready.modified,
     });
-    const text = textOfPath(place.path);
+    const { text } = place;
     const keepsModified = this.#timed.holds(text, place.parent.node);
-    const parts = joinParts([planCreate(this.#space, place, row, keepsModified)]);
+    const parts = { ...NO_PARTS, ...planCreate(this.#space, place, row, keepsModified) };
     this.#parts.push(built === undefined ? parts : withContent(parts, built));
     if (item.kind === 'folder') {
       this.#folders.set(text, row);
@@ -476,7 +486,7 @@ async function alone(
       const change = changeOf(space, caller, ready.item.kind === 'folder' ? 'make-folder' : 'write', now, parts);
       return { change, answer, onCommitted: () => ready.built?.linked() };
     });
-    return doneOf(path, record);
+    return new Done(path, record);
   } catch (error) {
     timed.backTo(before);
     if (!Fault.is(error)) throw error;
