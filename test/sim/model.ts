@@ -186,7 +186,19 @@ function all(tree: Tree, operations: readonly Operation[]): Step {
 
 function returnTo(tree: Tree, name: string): Step {
   const then = tree.snapshots.get(name);
+  if (then !== undefined && hasScatteredLinks(then)) return UNKNOWN;
   return then === undefined ? missing : { tree: { ...then, snapshots: tree.snapshots, uploads: tree.uploads } };
+}
+
+/** A folder that comes back is built by itself: names outside it of files in it are other files then. */
+export function hasScatteredLinks({ names }: Tree): boolean {
+  const parents = new Map<number, string>();
+  for (const [path, number] of names) {
+    const parent = parentOf(path);
+    if ((parents.get(number) ?? parent) !== parent) return true;
+    parents.set(number, parent);
+  }
+  return false;
 }
 
 function change(tree: Tree, path: string, what: Partial<ModelNode>): Step {

@@ -23,6 +23,7 @@ import {
   differenceOf,
   digestOf,
   EMPTY,
+  hasScatteredLinks,
   isSame,
   type Marks,
   marksOf,
@@ -411,7 +412,7 @@ class Run {
     if (outcome !== 'ok' || next === undefined) return;
     actor.current = next;
     if (UNDOABLE.includes(operation.do) && !isSame(marksOf(before), marksOf(next))) actor.undoable = before;
-    if (isDurable(operation, before)) acknowledge(actor, this.#disk.mutationCount > calls);
+    if (isDurable(operation, before)) acknowledgeDone(actor, operation, this.#disk.mutationCount > calls);
   }
 
   /** The operation under way was refused, and so will not be found. */
@@ -433,7 +434,7 @@ class Run {
     this.#recognise(actor, seen, 'sees after a failure');
     if (outcome !== 'ok' || !isDurable(operation, before)) return;
     const isWritten = this.#disk.mutationCount > calls;
-    acknowledge(actor, isWritten);
+    acknowledgeDone(actor, operation, isWritten);
     // What began before the call that failed may still end well, though nothing after it does.
     const isOver = !this.#failing.some((at) => at > calls && at <= this.#disk.mutationCount);
     // Where several act at once, who writes may be another: only what shows is this one's own.
@@ -580,6 +581,18 @@ function acknowledge(actor: Actor, isWritten: boolean): void {
   actor.isDoubtful = false;
 }
 
+/** A sync of one file is about that file, and what was done before it was last changed. */
+function acknowledgeDone(actor: Actor, operation: Operation, isWritten: boolean): void {
+  if (operation.do !== 'm.fsync') {
+    acknowledge(actor, isWritten);
+    return;
+  }
+  if (actor.isDoubtful && !isWritten) return;
+  const markIn = (tree: Tree): string | undefined => marksOf(tree).get(operation.path);
+  actor.possible = actor.possible.filter((tree) => markIn(tree) === markIn(actor.current));
+  actor.isDoubtful &&= actor.possible.length > 1;
+}
+
 function isDurable(operation: Operation, before: Tree): boolean {
   // Where no upload was open, nothing is written.
   if (operation.do === 'up.expire') return before.uploads.size > 0;
@@ -594,7 +607,7 @@ function changesNothing(operation: Operation): boolean {
 const UNDOABLE: readonly Operation['do'][] = ['mkdir', 'put', 'set', 'move', 'copy', 'remove', 'batch', 'return'];
 
 function undone({ undoable }: Actor): Step {
-  return undoable === undefined ? { isUnknown: true } : { tree: undoable };
+  return undoable === undefined || hasScatteredLinks(undoable) ? { isUnknown: true } : { tree: undoable };
 }
 
 function among(trees: readonly Tree[], found: Marks): Tree | undefined {
