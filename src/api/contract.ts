@@ -1407,6 +1407,14 @@ function names(check: Check): void {
     const record = await put(service, '/caf\\xE9', 'x');
     assert.deepEqual([record.name, record.name_raw, record.path_raw], ['caf\\xE9', 'caf%E9', '/caf%E9']);
     assert.equal((await put(service, '/plain', 'x')).name_raw, undefined);
+    await service.makeFolder('/d\\xFF');
+    const inside = await put(service, '/d\\xFF/plain', 'x');
+    assert.deepEqual([inside.name, inside.name_raw, inside.path_raw], ['plain', undefined, '/d%FF/plain']);
+  });
+
+  check('a name that only looks like escaped bytes is text, and nothing stands beside it', async (service) => {
+    const record = await put(service, '/\\x5CxE9', 'x');
+    assert.deepEqual([record.name, record.name_raw, record.path_raw], ['\\x5CxE9', undefined, undefined]);
   });
 
   check('names are neither folded nor normalised', async (service) => {

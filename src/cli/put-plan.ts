@@ -53,18 +53,23 @@ function planFile(local: LocalStat, stored: FileRecord, options: PutPlanOptions)
   if (options.isChecksum && stored.xxhash3 !== null) {
     return { step: 'compare', hash: stored.xxhash3, change: changeOf(local, stored) };
   }
-  if (options.isChecksum || !isSameMoment(stored.modified, local.mtimeNs)) return { step: 'store' };
-  return keepOrUpdate(local, stored);
+  const isSameTime = isSameMoment(stored.modified, local.mtimeNs);
+  if (options.isChecksum || !isSameTime) return { step: 'store' };
+  return keepOrUpdate(local, stored, isSameTime);
 }
 
-function keepOrUpdate(local: LocalStat, stored: FileRecord): PutStep {
-  const change = changeOf(local, stored);
+function keepOrUpdate(local: LocalStat, stored: FileRecord, isSameTime?: boolean): PutStep {
+  const change = changeOf(local, stored, isSameTime);
   return change === undefined ? { step: 'keep' } : { step: 'update', change };
 }
 
 /** The attributes that have to be set; `undefined` when none. */
-export function changeOf(local: LocalStat, stored: FileRecord): AttributeChange | undefined {
-  const modified = isSameMoment(stored.modified, local.mtimeNs) ? undefined : isoOfNs(local.mtimeNs);
+export function changeOf(
+  local: LocalStat,
+  stored: FileRecord,
+  isSameTime = isSameMoment(stored.modified, local.mtimeNs),
+): AttributeChange | undefined {
+  const modified = isSameTime ? undefined : isoOfNs(local.mtimeNs);
   const mode = local.mode === stored.mode ? undefined : local.mode;
   if (modified === undefined && mode === undefined) return undefined;
   return { ...(modified === undefined ? {} : { modified }), ...(mode === undefined ? {} : { mode }) };

@@ -6,7 +6,6 @@ import {
   type Path,
   percentOfBytes,
   textOfBytes,
-  textOfPath,
   urlOfPath,
 } from '../api/index.ts';
 import { andThen, hexOf, isoOfMoment, type Maybe, type Moment, textOfUtf8 } from '../base/index.ts';
@@ -49,15 +48,12 @@ export function recordOf(
   hash: string | null,
   attributes?: readonly AttributeRow[],
 ): FileRecord {
-  const name = path.at(-1);
-  const isText = path.every((part) => textOfUtf8(part) !== undefined);
-  const isNameText = name === undefined || textOfUtf8(name) !== undefined;
+  const texts = path.map(textOfBytes);
   return {
     file_id: node.node,
-    path: textOfPath(path),
-    name: name === undefined ? '' : textOfBytes(name),
-    ...(isText ? {} : { path_raw: `/${urlOfPath(path)}` }),
-    ...(isNameText ? {} : { name_raw: percentOfBytes(name) }),
+    path: `/${texts.join('/')}`,
+    name: texts.at(-1) ?? '',
+    ...rawOf(path, texts),
     kind: kindOf(node),
     is_directory: node.kind === NODE_KIND.folder,
     size: node.size,
@@ -72,6 +68,18 @@ export function recordOf(
     xxhash3: hash,
     ...(node.target === null ? {} : { target: textOfBytes(node.target) }),
     ...(attributes === undefined ? {} : { attributes: attributesOf(attributes) }),
+  };
+}
+
+/** Path and name once more, exactly, where they hold bytes that are no text. */
+function rawOf(path: Path, texts: readonly string[]): Pick<FileRecord, 'path_raw' | 'name_raw'> {
+  // Bytes that are no text stand there as `\xHH`, and few names have that.
+  if (!texts.some((text) => text.includes('\\x'))) return {};
+  const isText = (part: Uint8Array): boolean => textOfUtf8(part) !== undefined;
+  const name = path.at(-1);
+  return {
+    ...(path.every(isText) ? {} : { path_raw: `/${urlOfPath(path)}` }),
+    ...(name === undefined || isText(name) ? {} : { name_raw: percentOfBytes(name) }),
   };
 }
 
