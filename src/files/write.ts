@@ -201,9 +201,15 @@ export async function buildAnnounced(
   }
 }
 
-export function checkHash(path: string, what: string, announced: string | undefined, actual: string | undefined): void {
+export function checkHash(
+  path: string,
+  what: string,
+  announced: string | undefined,
+  actual: string | undefined,
+  outcome = 'Nothing was stored; send it again.',
+): void {
   if (announced === undefined || announced.toLowerCase() === actual) return;
-  const sentence = `The bytes sent for ${path} have the ${what} ${actual}, but ${announced} was announced. Nothing was stored; send it again.`;
+  const sentence = `The bytes sent for ${path} have the ${what} ${actual}, but ${announced} was announced. ${outcome}`;
   throw new Fault('mismatch', sentence, { path, what, announced, actual });
 }
 

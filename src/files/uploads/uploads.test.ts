@@ -194,6 +194,8 @@ test('an upload that there is no room for is refused when it begins, or as soon 
   const pieces = [new Uint8Array(2 * PART), new Uint8Array(1)];
   await fault(uploads.append(grows.upload_id, 0, pieces), 'quota');
   // What there was room for stays, and can be completed.
+  const wrong = await fault(uploads.complete(grows.upload_id, { xxhash3: '0'.repeat(16) }), 'mismatch');
+  assert.match(wrong.message, /The upload is kept as it is/);
   assert.equal((await uploads.complete(grows.upload_id)).size, 2 * PART);
   await stand.service.remove('/grows');
   const { uploadParts } = await rowsOf(stand);

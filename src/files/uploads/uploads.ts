@@ -51,6 +51,8 @@ import {
 
 /** Bytes of randomness in the name of an upload. */
 const ID_BYTES = 18;
+/** What becomes of an upload whose bytes have another hash. */
+const UPLOAD_KEPT = 'The upload is kept as it is. Complete it with the right hash, or remove it and begin another.';
 /** Missing parts that a fault names. */
 const MISSING_NAMED_MAX = 20;
 
@@ -208,10 +210,10 @@ export class Uploads {
     );
     const xxhash3 = hexOf(hashes.xxhash3);
     const announced = (bytes: Uint8Array | null): string | undefined => (bytes === null ? undefined : hexOf(bytes));
-    checkHash(row.path, 'xxhash3', announced(row.xxhash3), xxhash3);
-    checkHash(row.path, 'xxhash3', options.xxhash3, xxhash3);
-    checkHash(row.path, 'sha256', announced(row.sha256), hashes.sha256);
-    checkHash(row.path, 'sha256', options.sha256, hashes.sha256);
+    checkHash(row.path, 'xxhash3', announced(row.xxhash3), xxhash3, UPLOAD_KEPT);
+    checkHash(row.path, 'xxhash3', options.xxhash3, xxhash3, UPLOAD_KEPT);
+    checkHash(row.path, 'sha256', announced(row.sha256), hashes.sha256, UPLOAD_KEPT);
+    checkHash(row.path, 'sha256', options.sha256, hashes.sha256, UPLOAD_KEPT);
     return { row, finished: { content: contentOf(row), size, hash: hashes.xxhash3 } };
   }
 
