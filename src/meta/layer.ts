@@ -26,6 +26,8 @@ interface LayerTable {
   readonly rows: Map<string, LayerRow>;
   /** Made when first scanned, kept in step from then on. */
   sorted: SortedRows<LayerRow> | undefined;
+  /** Rows of which there is one below, or may be. */
+  hidingCount: number;
 }
 
 export class Layer {
@@ -52,6 +54,11 @@ export class Layer {
     return this.#tables.get(name)?.rows.values() ?? [];
   }
 
+  /** How many rows of the table below this layer it may hide, at most. */
+  hidingCount(name: TableName): number {
+    return this.#tables.get(name)?.hidingCount ?? 0;
+  }
+
   /** Rows whose key strings lie in the span, ascending. */
   span(name: TableName, span: Pick<KeySpan, 'low' | 'high'>): readonly LayerRow[] {
     const of = this.#tables.get(name);
@@ -74,7 +81,7 @@ export class Layer {
     for (const [name, { rows }] of above.#tables) {
       let own = this.#tables.get(name);
       if (own === undefined) {
-        own = { rows: new Map(), sorted: undefined };
+        own = { rows: new Map(), sorted: undefined, hidingCount: 0 };
         this.#tables.set(name, own);
       }
       for (const [id, row] of rows) {
@@ -85,6 +92,7 @@ export class Layer {
         }
         own.rows.set(id, row);
         own.sorted?.set(id, row);
+        if (!row.isNew) own.hidingCount++;
         this.#rowCount++;
       }
     }
@@ -112,7 +120,7 @@ export class Layer {
     const { of, id, key, after: row } = slot;
     let rows = this.#tables.get(of.name);
     if (rows === undefined) {
-      rows = { rows: new Map(), sorted: undefined };
+      rows = { rows: new Map(), sorted: undefined, hidingCount: 0 };
       this.#tables.set(of.name, rows);
     }
     const known = rows.rows.get(id);
@@ -123,6 +131,7 @@ export class Layer {
     const fresh = { key, row, isNew: isInsert(slot) };
     rows.rows.set(id, fresh);
     rows.sorted?.set(id, fresh);
+    if (!fresh.isNew) rows.hidingCount++;
     this.#rowCount++;
   }
 
@@ -141,14 +150,14 @@ function placeRow(row: Row, columns: readonly string[], planned: CommitNumber, c
   for (const column of columns) if (row[column] === planned) (row as Record<string, Value>)[column] = commit;
 }
 
-function keyedAnew(of: Table, { rows: before }: LayerTable): LayerTable {
+function keyedAnew(of: Table, { rows: before, hidingCount }: LayerTable): LayerTable {
   const rows = new Map<string, LayerRow>();
   for (const [id, at] of before) {
     const { row, isNew } = at;
     const key = row === undefined ? at.key : keyOf(of, row);
     rows.set(row === undefined ? id : keyString(key), { key, row, isNew });
   }
-  return { rows, sorted: undefined };
+  return { rows, sorted: undefined, hidingCount };
 }
 
 function isAbsentBefore({ isKnown, before }: Slot): boolean {

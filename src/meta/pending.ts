@@ -185,18 +185,27 @@ function rowsInRange(layer: Layer, way: Way, name: TableName | IndexName, range:
   // An index is seldom asked while rows are pending, so it is looked through instead of kept.
   const found: { readonly id: string; readonly row: LayerRow }[] = [];
   for (const row of layer.all(way.table.name)) {
-    const id = row.row === undefined ? undefined : wayString(way, row.row);
-    if (id !== undefined && id >= low && id < high) found.push({ id, row });
+    // Most are of something else, which takes no key string to see.
+    if (row.row === undefined || !maybeBegins(way, row.row, range.prefix)) continue;
+    const id = wayString(way, row.row);
+    if (id >= low && id < high) found.push({ id, row });
   }
   return found.sort((a, b) => (a.id < b.id ? -1 : 1)).map(({ row }) => row);
+}
+
+/** False when the row's key surely does not begin so; bytes are not looked at. */
+function maybeBegins(way: Way, row: Row, prefix: Key): boolean {
+  for (let i = 0; i < prefix.length; i++) {
+    const part = prefix[i];
+    if (!(part instanceof Uint8Array) && row[way.key[i] ?? ''] !== part) return false;
+  }
+  return true;
 }
 
 /** How many rows from below the layer may hide, at most. */
 function hiddenCount(layer: Layer, way: Way, over: readonly LayerRow[]): number {
   if (way.index === undefined) return over.reduce((count, { isNew }) => count + (isNew ? 0 : 1), 0);
-  let count = 0;
-  for (const { isNew } of layer.all(way.table.name)) if (!isNew) count++;
-  return count;
+  return layer.hidingCount(way.table.name);
 }
 
 function wayString(way: Way, row: Row): string {
