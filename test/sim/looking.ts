@@ -1,10 +1,11 @@
 /** What a reader sees of a store, as the marks of the model; and what must be true of any store that is at rest. */
-import type { FileRecord, FileService } from '../../src/api/index.ts';
+import type { CommitRecord, FileRecord, FileService } from '../../src/api/index.ts';
+import { msOfMoment } from '../../src/base/index.ts';
 import { OBJECTS_FOLDER } from '../../src/server/store-folder.ts';
 import { digestOf, type Marks, type ModelNode, markOfNode } from './model.ts';
 import { gathered, snapshotPrefix } from './perform.ts';
 import { uploadMarks } from './uploading.ts';
-import type { World } from './world.ts';
+import { LOG_KEPT_SECONDS, type World } from './world.ts';
 
 export interface Seen {
   readonly marks: Marks;
@@ -168,4 +169,45 @@ function bytesOfOthers(
   let sum = 0;
   for (const [path, bytes] of objects) if (!others.has(path) && counts(path)) sum += bytes;
   return sum;
+}
+
+type Commit = Pick<CommitRecord, 'commit' | 'committed' | 'cursor'>;
+
+/**
+ * What is wrong with the log: it tells each commit once, newest first, as the feed does the other way round; and what
+ * goes from it in time is older than what is kept, all of it where no moment of the past is kept longer.
+ */
+export async function wrongLog(world: World, keepsVersions: boolean): Promise<string | undefined> {
+  const before = await logOf(world);
+  world.clock.advance(LOG_KEPT_SECONDS * SECOND_MS - SOME_MS);
+  await world.files.sweepHistoryNow();
+  const after = await logOf(world);
+  const nowMs = msOfMoment(world.clock.now());
+  const kept = before.filter(({ committed }) => Date.parse(committed) > nowMs - LOG_KEPT_SECONDS * SECOND_MS);
+  // The latest stays, whatever its age; and all that belongs to a moment that is kept.
+  const countMax = keepsVersions ? before.length : Math.max(1, kept.length);
+  if (!beginsWith(shownLog(after), shownLog(kept)) || after.length > countMax)
+    return `of the log ${shownLog(before)} were left ${shownLog(after)}, not ${shownLog(kept)}`;
+  const oldest = after.at(-1)?.cursor;
+  if (oldest === undefined) return undefined;
+  const { commits } = await world.service.changes({ after: oldest });
+  const [fed, told] = [shownLog(commits.toReversed()), shownLog(after.slice(0, -1))];
+  return fed === told ? undefined : `behind its first commit the log tells ${told}, and the feed ${fed}`;
+}
+
+/** A part of the commits is younger than what is kept, then. */
+const SOME_MS = 60_000;
+
+async function logOf({ service }: World): Promise<readonly Commit[]> {
+  const { commits } = await service.log({ limit: 1_000 });
+  return commits;
+}
+
+function shownLog(commits: readonly Commit[]): string {
+  return commits.map(({ commit }) => commit).join(' ');
+}
+
+/** Whether the text begins with the other. */
+function beginsWith(text: string, beginning: string): boolean {
+  return beginning === '' || `${text} `.startsWith(`${beginning} `);
 }

@@ -17,7 +17,15 @@ import { Fault, ManualClock, msOfMoment, type Random, seededRandom } from '../..
 import type { PosixTree } from '../../src/files/index.ts';
 import { SeededDisk } from '../../src/objects/index.ts';
 import { drive, shownError, Wrong } from './drive.ts';
-import { ChangedMeanwhile, lookBelow, problemAtRest, type Seen, unforetold, unknownVersion } from './looking.ts';
+import {
+  ChangedMeanwhile,
+  lookBelow,
+  problemAtRest,
+  type Seen,
+  unforetold,
+  unknownVersion,
+  wrongLog,
+} from './looking.ts';
 import {
   applyTo,
   differenceOf,
@@ -509,6 +517,8 @@ class Run {
    */
   async #collectAll(world: World): Promise<string | undefined> {
     if (this.#random.below(COLLECT_ALL_EVERY) > 0) return undefined;
+    const wrong = await wrongLog(world, this.#script.setting.keepsVersions);
+    if (wrong !== undefined) return wrong;
     await expireUploads(world);
     for (const actor of this.#actors) actor.possible = [{ ...actor.current, uploads: new Map() }];
     const problem = await unforetold(world, this.#random.below(2) * FREED_SHARE);

@@ -47,6 +47,7 @@ export const CHUNK_OPTIONS: ChunkStoreOptions = {
 };
 const CHUNK_BYTES = { chunkBytesMin: 1_024, chunkBytesMean: 2_048, chunkBytesMax: 4_096 };
 /** Few and short, so that older versions and history are dropped within a script. */
+export const LOG_KEPT_SECONDS = 900;
 const VERSIONS = { versionsKept: keepRulesOf('last 2, all within 10 minutes'), historyKeptSeconds: 900 };
 const NO_VERSIONS = { versionsKept: [], historyKeptSeconds: 0 };
 /** Small, so that a base is written now and then. */
@@ -154,7 +155,12 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   });
   building.defer(() => groups.close());
   const versions = options.keepsVersions === false ? NO_VERSIONS : VERSIONS;
-  const filesOptions = { ...FILES_OPTIONS_DEFAULT, ...versions, compression: new CompressionRules(1) };
+  const filesOptions = {
+    ...FILES_OPTIONS_DEFAULT,
+    ...versions,
+    logKeptSeconds: LOG_KEPT_SECONDS,
+    compression: new CompressionRules(1),
+  };
   const files = building.use(
     await openFiles({ meta, groups, chunks, clock, random, log, options: filesOptions, background: true }),
   );
