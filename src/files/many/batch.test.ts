@@ -52,6 +52,28 @@ test('a batch is one commit, with everything it did in its change list, and vers
   await sound(stand);
 });
 
+test('a collection between the plan of a batch and its commit leaves what the batch has written', async () => {
+  await using stand = await openStand();
+  const random = seededRandom(7);
+  const [before, within] = [random.bytes(50_000), random.bytes(50_000)];
+  await stand.service.write('/before', [before], { mode: 'put' });
+  const { groups } = stand.files.context;
+  const commitPlanned = groups.commitPlanned.bind(groups);
+  let collected = 0;
+  groups.commitPlanned = async (planning, guard) => {
+    collected++;
+    await stand.chunks.collect({ graceSeconds: 0, freedShareMin: 0 });
+    return await commitPlanned(planning, guard);
+  };
+  await stand.service.batch({
+    operations: [{ op: 'put', path: '/within', content: Buffer.from(within).toString('base64') }],
+  });
+  assert.equal(collected, 1);
+  assert.deepEqual(await bytesOf((await stand.service.read({ path: '/within' })).bytes), Buffer.from(within));
+  assert.deepEqual(await bytesOf((await stand.service.read({ path: '/before' })).bytes), Buffer.from(before));
+  await sound(stand);
+});
+
 test('a batch is seen whole or not at all, also through a mount', async () => {
   await using stand = await openStand();
   await using tree = await stand.files.openTree({ user: 'owner', diskSpace: () => undefined } as never);

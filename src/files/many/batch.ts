@@ -50,6 +50,7 @@ import { remove } from '../remove.ts';
 import { type Found, getNode, getPath } from '../tree.ts';
 import type { HeldUpload, Uploads } from '../uploads/uploads.ts';
 import { writeFile } from '../write.ts';
+import { HeldWriters } from './held-writers.ts';
 import { keepingNothing } from './sizing-writer.ts';
 
 /** How long a batch waits for others that are in its way. */
@@ -91,6 +92,7 @@ class Batch implements AsyncDisposable {
   readonly #request: BatchRequest;
   readonly #signal: AbortSignal | undefined;
   readonly #held: Lock[] = [];
+  readonly #writers = new HeldWriters();
   /** Operations that a lock of somebody else stands in the way of, where the others shall be done. */
   readonly #refused = new Map<number, Fault>();
   #session: string | undefined;
@@ -116,6 +118,7 @@ class Batch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#letGo();
+    await this.#writers.letGo();
     this.#uploads[Symbol.dispose]();
     this.#pause?.[Symbol.dispose]();
   }
@@ -123,10 +126,10 @@ class Batch implements AsyncDisposable {
   async decide(): Promise<Decision<BatchAnswer>> {
     for (;;) {
       this.#begin();
-      const context =
-        this.#request.dry_run === true
-          ? { ...this.#context, chunks: keepingNothing(this.#context.chunks) }
-          : this.#context;
+      await this.#writers.letGo();
+      const { chunks } = this.#context;
+      const isDryRun = this.#request.dry_run === true;
+      const context = { ...this.#context, chunks: isDryRun ? keepingNothing(chunks) : this.#writers.around(chunks) };
       const plan = new BatchPlan(context, this.#uploads, this.#space, this.#caller, this.#signal);
       const answer = await this.#answerOf(plan);
       const { planning } = plan;

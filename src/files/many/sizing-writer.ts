@@ -9,16 +9,11 @@ import {
   type Drafts,
   newContentHash,
 } from '../../chunks/index.ts';
+import { withInstead } from './held-writers.ts';
 
 /** The same store, whose writers keep nothing. */
 export function keepingNothing(chunks: ChunkStore): ChunkStore {
-  return new Proxy(chunks, {
-    get(target, name) {
-      if (name === 'newWriter') return (): ContentWriter => new SizingWriter();
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? (value as (...words: unknown[]) => unknown).bind(target) : value;
-    },
-  });
+  return withInstead(chunks, 'newWriter', (): ContentWriter => new SizingWriter());
 }
 
 class SizingWriter implements ContentWriter {
