@@ -30,13 +30,19 @@ export function extentsIn(
   if (end <= offset) return [];
   const prefix = [space.space, content] as const;
   // Extents do not overlap, so of those that begin before the range only the last may reach into it.
-  const found = rows
-    .scan('extents', { prefix, from: [offset], limit: 1, reverse: true })
-    .filter((extent) => extent.offset + extent.length > offset);
+  // None begins before the first byte: that look is spared whoever reads a file from its beginning.
+  const found =
+    offset === 0
+      ? []
+      : rows
+          .scan('extents', { prefix, from: [offset], limit: 1, reverse: true })
+          .filter((extent) => extent.offset + extent.length > offset);
   // Rows may carry bytes: a small range begins with few.
   let count = Math.min(PAGE_EXTENTS, 2 + Math.ceil((end - offset) / PAGE_SHARE_BYTES));
-  for (let after = offset; found.length < limit; count = Math.min(PAGE_EXTENTS, 4 * count)) {
-    const page: readonly ExtentRow[] = rows.scan('extents', { prefix, after: [after], limit: count });
+  let after = offset === 0 ? undefined : offset;
+  for (; found.length < limit; count = Math.min(PAGE_EXTENTS, 4 * count)) {
+    const bound = after === undefined ? {} : { after: [after] as const };
+    const page: readonly ExtentRow[] = rows.scan('extents', { prefix, ...bound, limit: count });
     for (const extent of page) {
       if (extent.offset >= end || found.length >= limit) return found;
       found.push(extent);

@@ -13,11 +13,23 @@ export class FolderReading {
   readonly #prefix: readonly [SpaceId, NodeId];
   /** The name before each page; the first page has none. */
   #starts: (Uint8Array | undefined)[] = [undefined];
-  #page: { readonly number: number; readonly entries: readonly EntryRow[] } | undefined;
+  #page: { readonly number: number; readonly entries: readonly EntryRow[]; readonly changeCount: number } | undefined;
+  readonly #changeCount: () => number;
 
-  constructor(rows: SyncReader, space: SpaceId, folder: NodeId) {
+  /** `changeCount`: how often anything was changed so far. */
+  constructor(rows: SyncReader, space: SpaceId, folder: NodeId, changeCount: () => number) {
     this.#rows = rows;
     this.#prefix = [space, folder];
+    this.#changeCount = changeCount;
+  }
+
+  get folder(): NodeId {
+    return this.#prefix[1];
+  }
+
+  /** Whether nothing was changed since the page that was read last was looked up. */
+  get isCurrent(): boolean {
+    return this.#page?.changeCount === this.#changeCount();
   }
 
   /** Entries behind `offset`; none at the end. */
@@ -42,7 +54,7 @@ export class FolderReading {
     const after = this.#starts[number];
     const range = { prefix: this.#prefix, ...(after === undefined ? {} : { after: [after] as const }) };
     const entries = this.#rows.scan('entries', { ...range, limit: PAGE_ENTRIES });
-    this.#page = { number, entries };
+    this.#page = { number, entries, changeCount: this.#changeCount() };
     const last = entries.at(-1);
     if (last !== undefined && entries.length === PAGE_ENTRIES) this.#starts[number + 1] = last.name;
     return entries;

@@ -188,7 +188,7 @@ export class PastTree implements Disposable {
     const { past, node: folder } = this.#of(node);
     this.#mustBeKept(past);
     if (this.#row(past, folder).kind !== NODE_KIND.folder) throw posixFault('ENOTDIR', 'That is no folder.', { node });
-    const reading = new FolderReading(past.rows, this.#space.space, folder);
+    const reading = new FolderReading(past.rows, this.#space.space, folder, () => 0);
     return this.#opened({ kind: 'folder', past, reading, mark: this.#mark(past) });
   }
 

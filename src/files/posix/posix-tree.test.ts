@@ -283,3 +283,36 @@ test('bytes that wait in a file whose name is taken away do not reach the versio
   assert.ok((await bytesOf((await stand.service.read({ path: restored.path }, {})).bytes)).equals(kept));
   assert.deepEqual((await stand.service.check({})).problems, []);
 });
+
+test('names that were listed are found as they are now, also when they changed since they were listed', async () => {
+  await using stand = await openStand({ groupClock: systemClock });
+  await using tree = await openTree(stand);
+  const make = async (name: string): Promise<NodeId> => {
+    const { node, handle } = await tree.create(tree.root, bytes(name), { mode: 0o644, umask: 0 }, RW, ROOT);
+    await tree.release(handle);
+    return node.node;
+  };
+  const nodes = [await make('a'), await make('b'), await make('c'), await make('d')];
+  await tree.syncFs();
+  const folder = await tree.openFolder(tree.root);
+  const found = async (): Promise<readonly (NodeId | undefined)[]> => {
+    const names = ['a', 'b', 'c', 'd'].map((name) => tree.lookup(tree.root, bytes(name)));
+    return (await Promise.all(names)).map((node) => node?.node);
+  };
+  const listed = await tree.readFolder(folder, 0, 10);
+  assert.deepEqual(
+    listed.map(({ node }) => node),
+    nodes,
+  );
+  assert.deepEqual(await found(), nodes);
+  // A page that is kept while it is read is older than what was changed meanwhile.
+  await tree.readFolder(folder, 0, 1);
+  await tree.unlink(tree.root, bytes('b'));
+  const replaced = await make('e');
+  await tree.rename({ parent: tree.root, name: bytes('e') }, { parent: tree.root, name: bytes('c') }, 'replace');
+  await tree.readFolder(folder, 1, 10);
+  assert.deepEqual(await found(), [nodes[0], undefined, replaced, nodes[3]]);
+  await stand.service.move('/d', '/f', {});
+  assert.deepEqual(await found(), [nodes[0], undefined, replaced, undefined]);
+  await tree.releaseFolder(folder);
+});

@@ -94,6 +94,11 @@ interface Place {
   readonly name: Uint8Array;
 }
 
+interface Listed {
+  readonly parent: NodeId;
+  readonly entries: readonly FolderEntry[];
+}
+
 export class PendingPosixTree implements PosixTree {
   readonly root: NodeId;
   readonly #options: PosixTreeOptions;
@@ -109,8 +114,10 @@ export class PendingPosixTree implements PosixTree {
   /** Nodes without a name that the kernel may still ask about; until it forgets them. */
   readonly #ghosts = new Map<NodeId, NodeRow>();
   readonly #listeners = new Set<(change: OutsideChange) => void>();
-  /** The name that was last looked for and not there, while nothing was changed: the kernel looks before it makes one. */
-  #absent: (Place & { readonly changeCount: number }) | undefined;
+  /** The name that was last looked for, while nothing was changed: it is looked for again before it is made or removed. */
+  #asked: (Place & { readonly entry: EntryRow | undefined; readonly changeCount: number }) | undefined;
+  /** What was listed last, while nothing was changed; its names are looked up one after the other, from `next` on. */
+  #listed: (Listed & { next: number; readonly changeCount: number }) | undefined;
   /** Nodes known to have no attributes: the kernel asks for one before every first write. */
   readonly #bare = new Lru<NodeId, true>({ weightMax: BARE_NODES_MAX });
 
@@ -147,8 +154,18 @@ export class PendingPosixTree implements PosixTree {
 
   lookup(parent: NodeId, name: Uint8Array): PosixNode | undefined {
     checkLength(name);
-    const entry = this.#entry(parent, name);
-    return entry === undefined ? undefined : this.#shown(this.#row(entry.node));
+    const node = this.#nextListed(parent, name) ?? this.#entry(parent, name)?.node;
+    return node === undefined ? undefined : this.#shown(this.#row(node));
+  }
+
+  /** The node of a name that is the next of those that were listed last; its row was read with the list. */
+  #nextListed(parent: NodeId, name: Uint8Array): NodeId | undefined {
+    const listed = this.#listed;
+    if (listed?.parent !== parent || listed.changeCount !== this.#files.changeCount) return undefined;
+    const next = listed.entries[listed.next];
+    if (next === undefined || !equalBytes(next.name, name)) return undefined;
+    listed.next++;
+    return next.node;
   }
 
   stat(node: NodeId): PosixNode {
@@ -164,11 +181,13 @@ export class PendingPosixTree implements PosixTree {
   }
 
   #entry(parent: NodeId, name: Uint8Array): EntryRow | undefined {
-    const absent = this.#absent;
-    const isKnown = absent !== undefined && absent.changeCount === this.#files.changeCount && absent.parent === parent;
-    if (isKnown && equalBytes(absent.name, name)) return undefined;
+    const { changeCount } = this.#files;
+    const asked = this.#asked;
+    const isKnown = asked !== undefined && asked.changeCount === changeCount && asked.parent === parent;
+    if (isKnown && equalBytes(asked.name, name)) return asked.entry;
     const entry = this.#rows.get('entries', [this.#space.space, parent, name]);
-    if (entry === undefined) this.#absent = { parent, name: name.slice(), changeCount: this.#files.changeCount };
+    // The name is only lent.
+    this.#asked = { parent, name: entry?.name ?? name.slice(), entry, changeCount };
     return entry;
   }
 
@@ -916,7 +935,8 @@ export class PendingPosixTree implements PosixTree {
     const row = this.#row(node);
     if (row.kind !== NODE_KIND.folder) throw posixFault('ENOTDIR', 'That is no folder.', { node });
     const handle = this.#numbers.take();
-    this.#folders.set(handle, new FolderReading(this.#rows, this.#space.space, node));
+    const changeCount = (): number => this.#files.changeCount;
+    this.#folders.set(handle, new FolderReading(this.#rows, this.#space.space, node, changeCount));
     return handle;
   }
 
@@ -927,7 +947,11 @@ export class PendingPosixTree implements PosixTree {
   }
 
   readFolder(handle: Handle, offset: number, count: number): readonly FolderEntry[] {
-    return this.#openedFolder(handle).read(offset, count);
+    const reading = this.#openedFolder(handle);
+    const entries = reading.read(offset, count);
+    const { changeCount } = this.#files;
+    this.#listed = reading.isCurrent ? { parent: reading.folder, entries, next: 0, changeCount } : undefined;
+    return entries;
   }
 
   parentOf(node: NodeId): NodeId {
