@@ -141,6 +141,27 @@ test('a folder that may be read but not written is refused as read-only', async 
   assert.match(done.stdout, /^read-only The store .* may be read but not written by this user/, done.stderr);
 });
 
+test('a store where no folder can be made is refused, and all folders above one are made', async () => {
+  // In a process of its own with an end: a mkdir that never returns would take the tests with it.
+  const script = `
+    const { initStore, configOf } = await import(${JSON.stringify(new URL('./index.ts', import.meta.url).href)});
+    await initStore({ options: configOf({ store: '/proc/holdfast/store' }).values }).then(
+      () => console.log('made'), (error) => console.log(error.code, error.message));`;
+  const args = ['--input-type=module', '-e', script];
+  const done = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' });
+  assert.match(done.stdout, /^not-found \/proc\/holdfast\/store could not be made/, done.stderr);
+
+  await using place = await folder();
+  const deep = join(place.path, 'a/b/c');
+  await initStore({ options: configOf({ store: deep }).values });
+  for (const path of ['a', 'a/b', 'a/b/c']) assert.equal(statSync(join(place.path, path)).mode & 0o777, 0o700, path);
+  writeFileSync(join(place.path, 'file'), '');
+  for (const path of ['file', 'file/below']) {
+    const refused = await refusalOf(initStore({ options: configOf({ store: join(place.path, path) }).values }));
+    assert.equal(refused.code, 'not-folder');
+  }
+});
+
 test('the small memory profile and options of its own open a store that keeps files', async () => {
   await using place = await folder();
   const { values: options } = configOf({

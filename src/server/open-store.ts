@@ -7,7 +7,7 @@
  * operation may not need (threads start with the first work for them, the HTTP door is another module).
  */
 import { hkdfSync } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { open, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { FileService, Path, ServerInfo } from '../api/index.ts';
@@ -271,16 +271,34 @@ async function diskOf(folder: string, create: boolean): Promise<NodeDisk> {
 
 async function makeFolder(folder: string): Promise<void> {
   try {
-    const made = mkdirSync(folder, { recursive: true, mode: STORE_MODE });
-    // From the topmost new name down, each is durable in the folder above it.
-    if (made !== undefined)
-      for (let at = folder; at.length >= made.length; at = dirname(at)) await syncFolder(dirname(at));
+    for (const made of makeMissingFolders(folder)) await syncFolder(dirname(made)); // each is durable in the one above
   } catch (error) {
     const isFile = isSystemError(error, 'EEXIST', 'ENOTDIR');
     if (!isFile) throw faultOfSystem(error, 'made', folder);
     const sentence = `${folder} cannot be the folder of a store: it, or something on the way to it, is a file.`;
     throw new Fault('not-folder', sentence, { store: folder }, error);
   }
+}
+
+/**
+ * Makes the folder and those missing above it; answers what was made, the topmost first.
+ * Level by level: a `recursive` mkdir tries for ever where a folder that is there refuses a name with ENOENT, as /proc does.
+ */
+function makeMissingFolders(folder: string): readonly string[] {
+  if (isFolder(folder)) return [];
+  const above = dirname(folder);
+  const made = above === folder ? [] : makeMissingFolders(above);
+  try {
+    mkdirSync(folder, { mode: STORE_MODE });
+  } catch (error) {
+    if (isSystemError(error, 'EEXIST') && isFolder(folder)) return made; // somebody else was faster
+    throw error;
+  }
+  return [...made, folder];
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 async function syncFolder(folder: string): Promise<void> {
