@@ -156,6 +156,30 @@ test('a file that was deleted comes back with its versions behind it, and more n
   );
 });
 
+test('a file gets its name back from another that has it as a second name', async () => {
+  await using stand = await openStand();
+  const { service } = stand;
+  await using tree = await stand.files.openTree({ user: 'owner', diskSpace: () => DISK });
+  await service.makeFolder('/p');
+  const other = await service.write('/p/y', [utf8('other')], { mode: 'put' });
+  await service.write('/x', [utf8('own')], { mode: 'put' });
+  await service.createSnapshot('before');
+  await service.move('/x', '/y');
+  await tree.link(other.file_id, tree.root, utf8('x'));
+  await tree.syncFs();
+  await service.restoreTree('/', 'before');
+  const { entries } = await service.list({ path: '/' });
+  assert.deepEqual(
+    entries.map(({ path, links }) => [path, links]),
+    [
+      ['/p', 2],
+      ['/x', 1],
+    ],
+  );
+  assert.equal((await bytesOf((await service.read({ path: '/x' })).bytes)).toString(), 'own');
+  assert.deepEqual((await service.check()).problems, []);
+});
+
 test('more differences than one change holds are brought back by exchange, in one commit', async () => {
   await using stand = await openStand();
   const { service } = stand;

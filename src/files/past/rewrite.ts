@@ -359,9 +359,6 @@ export class Rewrite implements AsyncDisposable {
 
   #putEntry({ parent, name }: Wanted, node: NodeId, kind: NodeRow['kind']): void {
     const { space } = this.#options;
-    const key = [space.space, parent.node, name] as const;
-    if (!this.#freed.has(keyOf({ parent: parent.node, name })))
-      this.#expects.push({ kind: 'absent', table: 'entries', key });
     this.#expects.push({ kind: 'reachable', space: space.space, folder: parent.node });
     this.#addLinks(parent, 0);
     const row = { space: space.space, parent: parent.node, name, node, kind, born: 0 };
@@ -423,6 +420,10 @@ export class Rewrite implements AsyncDisposable {
         this.#drafts.get(parent)?.after ?? (await nodeRow(this.#options.context, this.#options.space, parent));
       if (row !== undefined) this.#addLinks(row, isFolder ? -1 : 0);
     }
+    // Only now it is known which names get free: what takes one may have been found before what leaves it.
+    for (const { table, row } of this.#puts)
+      if (table === 'entries' && !this.#freed.has(keyOf(row)))
+        this.#expects.push({ kind: 'absent', table: 'entries', key: [row.space, row.parent, row.name] });
     const puts: Put[] = [];
     for (const draft of this.#drafts.values()) await this.#addDraft(draft, puts);
     return {
