@@ -1,7 +1,7 @@
 /**
  * `npm test`: every kind of check at a small fixed size, in the order in which it fails fastest.
  * `npm run check` (--quick) stops before the end-to-end tests and takes one to three minutes.
- * Unit tests share one process (they own nothing outside it); end-to-end tests get a process each.
+ * Unit tests share two processes (they own nothing outside them); end-to-end tests get a process each.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,8 +13,8 @@ const root = resolve(import.meta.dirname, '..');
 const isQuick = process.argv.includes('--quick');
 const only = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 
-/** Processes that the unit tests are dealt out to. More than one takes processors from tests that start processes themselves. */
-const UNIT_PROCESSES = 1;
+/** Processes that the unit tests are dealt out to: one for each processor that a machine has at least. */
+const UNIT_PROCESSES = 2;
 
 await step('format and lint', [['node_modules/@biomejs/cli-linux-x64/biome', 'ci', '--error-on-warnings']]);
 await step('types', [['node_modules/.bin/tsc', '--noEmit']]);
