@@ -8,7 +8,7 @@
  */
 import type { ChunkStore, ContentWriter } from '../../chunks/index.ts';
 
-export class HeldWriters implements AsyncDisposable {
+export class HeldWriters {
   #finished: ContentWriter[] = [];
 
   /** The same store, whose finished writers end with `letGo`. */
@@ -37,10 +37,6 @@ export class HeldWriters implements AsyncDisposable {
     const writers = this.#finished;
     this.#finished = [];
     await Promise.all(writers.map((writer) => writer[Symbol.asyncDispose]()));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.letGo();
   }
 }
 
