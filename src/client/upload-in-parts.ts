@@ -16,7 +16,7 @@ import {
   type UploadPartRecord,
   type UploadRecord,
 } from '../api/index.ts';
-import { type Clock, Fault, momentOfIso, type Random, retry } from '../base/index.ts';
+import { assert, type Clock, Fault, momentOfIso, type Random, retry } from '../base/index.ts';
 
 /** The bytes of a range, read once, and their XXH3-64 (16 hex digits) when all of them were. */
 export interface HashedRun {
@@ -173,34 +173,55 @@ class Sending {
     if (this.#signal.aborted) throw Fault.aborted(this.#signal, 'Sending a file');
   }
 
-  async #settlePart(upload: UploadRecord, part: UploadPartRecord): Promise<void> {
-    if (!part.received) return await this.#again(() => this.#sendPart(upload, part));
+  async #settlePart(upload: UploadRecord, listed: UploadPartRecord): Promise<void> {
+    await this.#again(async (attempt) => {
+      // The answer to the try before may have been lost when all of it was stored.
+      const part = attempt === 1 ? listed : await this.#partNow(upload, listed);
+      let told = 0;
+      const tell = (bytes: number): void => {
+        told += bytes;
+        this.#tell(bytes);
+      };
+      try {
+        if (part.received) await this.#comparePart(upload, part, tell);
+        else await this.#sendPart(upload, part, tell);
+      } catch (error) {
+        this.#tell(-told);
+        throw error;
+      }
+    });
+  }
+
+  async #partNow(upload: UploadRecord, { part }: UploadPartRecord): Promise<UploadPartRecord> {
+    const options = { after: part - 1, limit: 1, signal: this.#signal };
+    const { parts } = await this.#service.uploads.parts(upload.upload_id, options);
+    const [found] = parts;
+    assert(found?.part === part, 'a part of an upload is listed', { part });
+    return found;
+  }
+
+  async #comparePart(upload: UploadRecord, part: UploadPartRecord, tell: (bytes: number) => void): Promise<void> {
     const { bytes, hash } = this.#source.read(part.offset, part.size ?? 0);
-    for await (const piece of bytes) this.#tell(piece.length);
+    for await (const piece of bytes) tell(piece.length);
     if (hash() !== part.xxhash3) await this.#refuse(upload, part);
   }
 
-  async #sendPart(upload: UploadRecord, part: UploadPartRecord): Promise<void> {
+  async #sendPart(upload: UploadRecord, part: UploadPartRecord, tell: (bytes: number) => void): Promise<void> {
     const signal = this.#signal;
     const size = Math.min(upload.part_size ?? 0, this.#source.size - part.offset);
     const wanted = await this.#asking.ask(upload, part.part, { offset: part.offset, length: size });
+    if (wanted === 'all there') return await this.#comparePart(upload, await this.#partNow(upload, part), tell);
     const { bytes, hash } = this.#source.read(part.offset, size);
-    let told = 0;
-    const tell = (length: number): void => {
-      told += length;
-      this.#tell(length);
-    };
-    try {
-      const source = piecesIn(bytes, wanted?.runs ?? [{ offset: 0, length: size }], tell);
-      const options = { size: wanted?.bytes ?? size, isRest: wanted !== undefined, signal };
-      const sent = await this.#service.uploads.putPart(upload.upload_id, part.part, source, options);
-      if (hash() !== sent.xxhash3) await this.#refuse(upload, part);
-    } catch (error) {
-      this.#tell(-told);
-      // It came whole before, and the answer was lost; or it came from a file that was another one.
-      if (Fault.is(error, 'conflict') && error.about.part === part.part) await this.#refuse(upload, part);
-      throw error;
-    }
+    const source = piecesIn(bytes, wanted?.runs ?? [{ offset: 0, length: size }], tell);
+    const options = { size: wanted?.bytes ?? size, isRest: wanted !== undefined, signal };
+    const sent = await this.#service.uploads
+      .putPart(upload.upload_id, part.part, source, options)
+      .catch((error: unknown) => {
+        // It came from a file that was another one, and was stored meanwhile.
+        if (isThere(error, part.part)) return undefined;
+        throw error;
+      });
+    if (hash() !== sent?.xxhash3) await this.#refuse(upload, part);
   }
 
   /** What was stored of it is of no use for this file. */
@@ -214,7 +235,7 @@ class Sending {
   }
 
   /** Tries again what may only need a moment: everything here is safe to repeat. */
-  #again<T>(act: () => Promise<T>): Promise<T> {
+  #again<T>(act: (attempt: number) => Promise<T>): Promise<T> {
     const { clock, random } = this.#options;
     const signal = this.#signal;
     // That too many uploads are open does not pass in a moment.
@@ -225,6 +246,11 @@ class Sending {
     const delays = { delayMs: RETRY_DELAY_MS, delayMsMax: RETRY_DELAY_MS_MAX };
     return retry(act, { clock, random, attemptsMax: ATTEMPTS_MAX, ...delays, isPassing, signal });
   }
+}
+
+/** The part is stored, and not to be changed. */
+function isThere(error: unknown, part: number): boolean {
+  return Fault.is(error, 'conflict') && error.about.part === part;
 }
 
 interface Run {
@@ -255,8 +281,8 @@ class Asking {
     this.#signal = signal;
   }
 
-  /** Undefined: all of it is to be sent. */
-  async ask(upload: UploadRecord, part: number, { offset, length }: Run): Promise<Wanted | undefined> {
+  /** Undefined: all of it is to be sent. 'all there': it was stored meanwhile. */
+  async ask(upload: UploadRecord, part: number, { offset, length }: Run): Promise<Wanted | 'all there' | undefined> {
     const { cut } = this.#source;
     if (cut === undefined || this.#unasked-- > 0) return undefined;
     this.#unasked = 0;
@@ -266,7 +292,12 @@ class Asking {
     const claims = await cut(offset, length, chunking);
     if (claims.length > HAVE_CHUNKS_MAX) return undefined;
     const options = { signal: this.#signal };
-    const { missing, missing_bytes } = await this.#service.uploads.have(upload.upload_id, part, claims, options);
+    const have = await this.#service.uploads.have(upload.upload_id, part, claims, options).catch((error: unknown) => {
+      if (isThere(error, part)) return undefined;
+      throw error;
+    });
+    if (have === undefined) return 'all there';
+    const { missing, missing_bytes } = have;
     const isWorthIt = missing_bytes <= length * (1 - KNOWN_SHARE_MIN);
     this.#pace = isWorthIt ? 0 : Math.min(PARTS_UNASKED_MAX, Math.max(1, this.#pace * 2));
     this.#unasked = this.#pace;
