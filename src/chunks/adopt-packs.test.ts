@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ManualClock, seededRandom, silentLog } from '../base/index.ts';
 import { Checkpoints, findCheckpoint, loadCheckpoint, openSqliteFile, PACK_STATE } from '../meta/index.ts';
+import { DiskObjects, SeededDisk } from '../objects/index.ts';
 import { ChunkStand, REALM, type Stored } from './chunk-stand.ts';
 
 const STORE = '01'.repeat(16);
@@ -22,7 +23,7 @@ async function checkpoint({ meta, objects }: ChunkStand): Promise<void> {
 }
 
 /** The same objects under metadata that was brought back from them. */
-async function broughtBack({ objects }: ChunkStand): Promise<ChunkStand> {
+async function broughtBack({ objects }: Pick<ChunkStand, 'objects'>): Promise<ChunkStand> {
   const chain = await findCheckpoint(objects, STORE);
   assert.ok(chain);
   const meta = openSqliteFile(':memory:');
@@ -76,4 +77,27 @@ test('an object whose pack nobody can tell is left alone, and a pack whose objec
   const back = await broughtBack(stand);
   assert.deepEqual(await back.store.adoptPacks(), { added: 0, changed: 0, missing: 1, forgotten: 0 });
   assert.ok(await back.objects.head('packs/00'));
+});
+
+test('what a killed process had not synced is durable before a row says that it is there', async () => {
+  const disk = new SeededDisk({ seed: 1 });
+  const objects = await DiskObjects.open(disk);
+  const stand = await ChunkStand.open({ objects, options: OPTIONS });
+  const kept = await put(stand, [1, 2]);
+  await checkpoint(stand);
+  // Written, and the process is killed before anything waits for it.
+  const later = [3, 4, 5, 6, 7, 8, 9, 10];
+  for (const seed of later) {
+    await using writer = stand.store.newWriter({ level: 1 });
+    await writer.write(noise(30_000, seed));
+    await writer.finish();
+  }
+  const killed = disk.clone(2);
+  const back = await broughtBack({ objects: await DiskObjects.open(killed) });
+  const adopted = await back.store.adoptPacks();
+  assert.ok(adopted.changed > 0 && adopted.added > 0, JSON.stringify(adopted));
+  for (const moods of killed.crashMoods()) {
+    const afterCut = await back.crash({ objects: await DiskObjects.open(killed.crash(3, moods)), seed: 10 });
+    await assertSound(afterCut, kept);
+  }
 });

@@ -7,6 +7,8 @@
  * Chunks that nobody named in the older state may have been collected since: their rows go, and those of packs of which
  * nothing is left. A chunk that is named and gone keeps its row, so that a check tells who needs it.
  *
+ * What a row says is durable before the row is: a process that was killed may have left bytes that a power cut still takes.
+ *
  * A row whose object is still there keeps it, even if a newer one of the same pack is there too: a pack is only written
  * anew without what nobody needed any more, and the older state may need it. No object is removed here.
  */
@@ -53,6 +55,7 @@ export async function adoptPacks(
     const row = await rowOf(context, pack, info, rows.get(pack));
     const before = rows.get(pack);
     if (before !== undefined && isSame(before, row)) continue;
+    await makeDurable(context.objects, info);
     if (before === undefined) added++;
     else changed++;
     await put(context, row);
@@ -122,6 +125,13 @@ async function measure(
     lengthBytes = step.offset + step.header.recordLength;
   }
   return { lengthBytes, recordCount };
+}
+
+/** Nothing is added: what only appends left becomes as durable as what was put. */
+async function makeDurable(objects: ObjectStore, { name, lengthBytes }: ObjectInfo): Promise<void> {
+  if (!objects.abilities.append || lengthBytes === 0) return;
+  await using appender = await objects.append(name, lengthBytes);
+  await appender.sync();
 }
 
 function isSame(a: PackRow, b: PackRow): boolean {

@@ -3,6 +3,9 @@
  * chunks as the packs themselves show them, then every count anew. The new metadata is made in a folder of its own; only
  * when all of it is durable it takes the place of the old one, which is kept beside it under another name.
  *
+ * Before that it is a checkpoint itself: numbers given out from now on lie behind those of the last checkpoint, and a second
+ * loss must not begin from there again and give them out to others.
+ *
  * A crash on the way leaves the old metadata, or (between the two renames) none, which is never taken for an empty store
  * (`metadata.made`); in both cases the same command begins anew.
  */
@@ -18,7 +21,14 @@ import {
   systemRandom,
 } from '../base/index.ts';
 import { type AdoptedPacks, openChunkStore } from '../chunks/index.ts';
-import { type CheckpointChain, findCheckpoint, loadCheckpoint, type MetaStore, SqliteFile } from '../meta/index.ts';
+import {
+  type CheckpointChain,
+  Checkpoints,
+  findCheckpoint,
+  loadCheckpoint,
+  type MetaStore,
+  SqliteFile,
+} from '../meta/index.ts';
 import { type Disk, DiskObjects, NodeDisk } from '../objects/index.ts';
 import type { ServerOptions } from './options-table.ts';
 import {
@@ -139,7 +149,10 @@ async function makeMetadata({ question, objects, identity, chain }: Making): Pro
   await using chunks = await openChunkStore({ meta, objects, format: format.chunks, secret, clock, random, log });
   const packs = await chunks.adoptPacks({ signal });
   await meta.recount(clock.now());
-  return { rows, packs, ...(await newerChunks(meta, startedSeconds)) };
+  const made = { rows, packs, ...(await newerChunks(meta, startedSeconds)) };
+  const checkpoints = new Checkpoints({ meta, objects, storeId: format.storeId, clock, random, log });
+  await checkpoints.make({ signal, isHurried: true });
+  return made;
 }
 
 /** Chunks that nothing names and that had no row: the rebuild has given them one. */

@@ -168,7 +168,13 @@ export function partsOf(operation: Extract<Operation, { do: 'many' }>): readonly
   return contents.map((content, index) => ({ do: 'put', path: `${folder}/${'xyz'[index]}`, content, mode: 'put' }));
 }
 
-/** Files x, y, z of a folder, in one commit. */
+/** What its end may leave of a `many` that was refused as one commit, so that its files are written one by one, in order. */
+export function beginningsOf(tree: Tree, operation: Extract<Operation, { do: 'many' }>): readonly Tree[] {
+  const parts = partsOf(operation);
+  return parts.slice(1).flatMap((_, index) => all(tree, parts.slice(0, index + 1)).tree ?? []);
+}
+
+/** Files x, y, z of a folder. */
 function many(tree: Tree, operation: Extract<Operation, { do: 'many' }>): Step {
   return all(tree, partsOf(operation));
 }

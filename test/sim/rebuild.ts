@@ -1,16 +1,17 @@
 /**
  * The metadata of a simulated store brought back from its objects alone, in the order in which
- * src/server/rebuild-metadata.ts does it: the rows of the last whole checkpoint, the packs as they are, every count anew.
+ * src/server/rebuild-metadata.ts does it: the rows of the last whole checkpoint, the packs as they are, every count
+ * anew, and all of that as a checkpoint.
  */
 import { seededRandom, silentLog } from '../../src/base/index.ts';
 import { openChunkStore } from '../../src/chunks/index.ts';
-import { findCheckpoint, loadCheckpoint, MemoryMeta } from '../../src/meta/index.ts';
+import { Checkpoints, findCheckpoint, loadCheckpoint, MemoryMeta } from '../../src/meta/index.ts';
 import type { RowWrite } from '../../src/meta/row-source.ts';
 import { type Key, keyOf, type Row, TABLE_NAMES, table } from '../../src/meta/tables.ts';
 import { DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
 import { META_FOLDER, OBJECTS_FOLDER } from '../../src/server/store-folder.ts';
 import { Wrong } from './drive.ts';
-import { type BootOptions, CHUNK_OPTIONS, chunkFormatOf, identityOf, openMeta } from './world.ts';
+import { type BootOptions, CHUNK_OPTIONS, chunkFormatOf, DELTA_BYTES_MIN, identityOf, openMeta } from './world.ts';
 
 const PAGE_ROWS = 1_000;
 
@@ -36,6 +37,12 @@ export async function loseAndRebuild(disk: SeededDisk, options: BootOptions): Pr
   await chunks.adoptPacks();
   await meta.recount(clock.now());
   if (meta instanceof MemoryMeta) await made.write(everyRow(meta));
+  const checkpoints = new Checkpoints({
+    ...{ meta: made, objects, clock, random, log: silentLog },
+    storeId: format.storeId,
+    deltaBytesMin: DELTA_BYTES_MIN,
+  });
+  await checkpoints.make({ isHurried: true });
 }
 
 function* everyRow({ rows }: MemoryMeta): Generator<RowWrite> {

@@ -28,6 +28,7 @@ import {
 } from './looking.ts';
 import {
   applyTo,
+  beginningsOf,
   differenceOf,
   digestOf,
   EMPTY,
@@ -134,6 +135,8 @@ class Run {
   #chance = 0;
   #isRestartWanted = false;
   #isMetaLost = false;
+  /** What the next start finds was just brought back, and made a checkpoint. */
+  #isFoundKept = false;
   /** What a rebuild may bring back: what the last checkpoint holds, and one that was begun since. Of one who acts alone. */
   #kept: readonly Tree[] = [];
   #keeping: readonly Tree[] = [];
@@ -247,7 +250,7 @@ class Run {
     this.#tell('the metadata is lost');
     await this.#drive(loseAndRebuild(this.#disk, this.#bootOptions()), 'rebuilding');
     actor.possible = [...this.#kept, ...this.#keeping];
-    this.#isFoundDurable = true;
+    this.#isFoundDurable = this.#isFoundKept = true;
   }
 
   #onCheckpoint(step: 'begun' | 'made'): void {
@@ -303,7 +306,8 @@ class Run {
     this.#isLossy = this.#isShrunk;
     for (const actor of this.#actors) actor.isTroubled = this.#isShrunk;
     if (this.#isFoundDurable) for (const actor of this.#actors) acknowledge(actor, true);
-    this.#isFoundDurable = false;
+    if (this.#isFoundKept) [this.#kept, this.#keeping] = [this.#actors[0]?.possible ?? [], []];
+    this.#isFoundDurable = this.#isFoundKept = false;
     this.#tell(`start ${this.#starts}: ${this.#actors.map(({ current }) => marksOf(current).size).join(' ')} names`);
   }
 
@@ -396,7 +400,10 @@ class Run {
       this.#wrote(tree);
       if (tree !== actor.current) actor.possible = [...actor.possible, tree];
     };
-    if (next !== undefined) expect(next);
+    if (next !== undefined) {
+      if (operation.do === 'many') actor.possible = [...actor.possible, ...beginningsOf(before, operation)];
+      expect(next);
+    }
     const outcome = await outcomeOf(
       perform(place, operation, (bytes) => {
         if (operation.do !== 'restore') return;

@@ -45,6 +45,27 @@ describe('a simulated store', () => {
     assert.equal((await run({ seed: 1, setting, actors: [operations] })).problem, undefined);
   });
 
+  test('keeps a beginning of many files that fall back to one commit each, when its process is killed among them', async () => {
+    // A collection beside them drops a chunk that they counted on, so that their one commit is refused.
+    const sizes = (ids: readonly number[], lengths: readonly number[]) =>
+      ids.map((id, index) => ({ id, length: lengths[index] ?? 0 }));
+    const operations: readonly (readonly Operation[])[] = [
+      [
+        { do: 'many', folder: '', contents: sizes([0, 2, 3], [4_096, 4_096, 16_000]) },
+        { do: 'fault', kind: 'kill', call: 6, chance: 1_736_417_350 },
+        { do: 'many', folder: '', contents: sizes([2, 0, 0], [9_000, 9_000, 0]) },
+      ],
+      [
+        { do: 'put', path: '/y', content: { id: 0, length: 0 }, mode: 'create' },
+        { do: 'put', path: '/p/y', content: { id: 1, length: 6_000 }, mode: 'put' },
+        { do: 'collect', graceSeconds: 600, share: 0.3 },
+      ],
+    ];
+    const setting = { ...scriptOf(1).setting, engine: 'journal', idAlgorithm: 'blake3', isSlow: true } as const;
+    const script = { seed: 6_005_457, setting: { ...setting, packBytes: 512_000, keepsVersions: false, makingCut: 0 } };
+    assert.equal((await run({ ...script, actors: operations })).problem, undefined);
+  });
+
   test('keeps it wherever the power goes in each short sequence of operations', async () => {
     const { problems, sequences } = await enumerate({ lengthMax: 2 });
     assert.deepEqual(problems, []);

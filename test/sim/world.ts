@@ -51,7 +51,7 @@ export const LOG_KEPT_SECONDS = 900;
 const VERSIONS = { versionsKept: keepRulesOf('last 2, all within 10 minutes'), historyKeptSeconds: 900 };
 const NO_VERSIONS = { versionsKept: [], historyKeptSeconds: 0 };
 /** Small, so that a base is written now and then. */
-const DELTA_BYTES_MIN = 4_000;
+export const DELTA_BYTES_MIN = 4_000;
 const META_OPTIONS = { cacheBytes: 256 * 1024, logBytes: 192 * 1024 };
 
 export interface BootOptions {
