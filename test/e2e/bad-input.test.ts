@@ -1,7 +1,7 @@
 /** Bad input and bad moments: each gets a clear error with its own exit code or status, and nothing is lost. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -153,7 +153,8 @@ test('a source file that cannot be read is skipped and named, and the others are
   writeFileSync(join(source, 'secret'), 'secret', { mode: 0o600 });
   const nobody = 65_534;
   const store = join(folder.path, 'store');
-  const asNobody = { uid: nobody, environment: { HOME: folder.path } };
+  const ownCache = { HOME: folder.path, XDG_CACHE_HOME: '', NODE_COMPILE_CACHE: '' };
+  const asNobody = { uid: nobody, environment: ownCache };
   const made = await holdfast(['init', '--store', store], asNobody);
   if (made.code === -1 || /EACCES|denied/i.test(made.stderr))
     return notRun(context, `the checkout cannot be read by others: ${made.stderr}`);
@@ -163,6 +164,7 @@ test('a source file that cannot be read is skipped and named, and the others are
   assert.match(put.stderr, /secret/);
   const open = await holdfast(['cat', '--store', store, '/in/open'], asNobody);
   assert.equal(open.stdout.toString(), 'open');
+  assert.ok(existsSync(join(folder.path, '.cache', 'holdfast')), 'compiled code is kept where its user may write');
 });
 
 test('bad requests get their own status and leave nothing', { timeout: 60_000 }, async () => {
