@@ -330,11 +330,13 @@ class Tree implements MemoryTree {
     source: { readonly handle: Handle; readonly offset: number },
     target: { readonly handle: Handle; readonly offset: number },
     length: number,
+    caller: PosixCaller,
   ): number {
+    const flags = caller.uid === 0 ? {} : { killPrivileges: true, caller };
     let at = target.offset;
     // Copied first: source and target may be one file.
     for (const piece of this.read(source.handle, source.offset, length).map((piece) => piece.slice())) {
-      at += this.write(target.handle, at, piece);
+      at += this.write(target.handle, at, piece, flags);
     }
     return at - target.offset;
   }

@@ -555,7 +555,7 @@ export class Operations {
     const target = { handle: long(words, COPY_IN.targetHandle), offset: long(words, COPY_IN.targetOffset) };
     const length = Math.min(long(words, COPY_IN.length), COPIED_BYTES_MAX);
     safe(target.offset + length);
-    this.#answer(this.#tree.copyRange(source, target, length), send);
+    this.#answer(this.#tree.copyRange(source, target, length, this.#caller(request)), send);
   }
 
   // ── folders ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -248,17 +248,9 @@ export class OpenFile {
   }
 
   #changed(fields: Partial<NodeRow>): void {
-    const now = this.#host.now();
     this.#isContentChanged = true;
     this.#hash = null;
-    this.row = {
-      ...this.row,
-      ...fields,
-      modifiedSeconds: now.seconds,
-      modifiedNanoseconds: now.nanoseconds,
-      changedSeconds: now.seconds,
-      changedNanoseconds: now.nanoseconds,
-    };
+    this.row = { ...this.row, ...fields, ...touched(this.#host.now()) };
     this.#host.onDirty(this);
   }
 
@@ -721,14 +713,23 @@ export class OpenFile {
     return Promise.resolve(this.#host.room()).then(() => this.#takeOut(offset, end));
   }
 
-  /** Room for a range: holds nothing back, the size grows unless it is to stay. */
+  /** Room for a range: holds nothing back, the size grows over it. */
   grow(end: number): Maybe<void> {
-    return andThen(end > this.row.size ? this.own(false) : undefined, () => {
+    if (end <= this.row.size) {
+      this.touch();
+      return undefined;
+    }
+    this.#host.checkSize(end);
+    return andThen(this.own(false), () => {
       this.#cleanEnd();
-      if (end <= this.row.size) return;
-      this.#host.checkSize(end);
-      this.#changed({ size: end });
+      if (end > this.row.size) this.#changed({ size: end });
     });
+  }
+
+  /** The times move on as by a write, which no byte of it shows: no version comes of it. */
+  touch(): void {
+    this.row = { ...this.row, ...touched(this.#host.now()) };
+    this.#host.onDirty(this);
   }
 
   /** Where data begins, or a hole, from `offset` on; undefined behind the end. */
@@ -818,6 +819,16 @@ export class OpenFile {
     }
     if (at < end) pieces.push(...zeros(end - at));
   }
+}
+
+/** The times of a file whose bytes were changed. */
+function touched({ seconds, nanoseconds }: Moment): Partial<NodeRow> {
+  return {
+    modifiedSeconds: seconds,
+    modifiedNanoseconds: nanoseconds,
+    changedSeconds: seconds,
+    changedNanoseconds: nanoseconds,
+  };
 }
 
 const ZEROS = new Uint8Array(128 * 1024);

@@ -65,7 +65,7 @@ async function exercise(seed: number, steps: number, sizeMax: number, freeBytes?
       const apart = Math.min(length, Math.abs(to - offset), sizeMax - to);
       if (apart === 0) continue;
       const wanted = Math.max(0, Math.min(apart, model.length - offset));
-      const copied = await tree.copyRange({ handle, offset }, { handle, offset: to }, apart);
+      const copied = await tree.copyRange({ handle, offset }, { handle, offset: to }, apart, ROOT);
       assert.equal(copied, wanted, what);
       const source = Buffer.from(model.subarray(offset, offset + copied));
       grow(copied === 0 ? 0 : to + copied);

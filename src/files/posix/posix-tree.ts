@@ -903,7 +903,7 @@ export class PendingPosixTree implements PosixTree {
       const keepsSize = (mode & ALLOCATE.keepSize) !== 0;
       if ((mode & ALLOCATE.punchHole) !== 0) return file.zero(offset, length, true);
       if ((mode & ALLOCATE.zeroRange) !== 0) return file.zero(offset, length, keepsSize);
-      return keepsSize ? undefined : file.grow(offset + length);
+      return keepsSize ? file.touch() : file.grow(offset + length);
     });
   }
 
@@ -918,11 +918,13 @@ export class PendingPosixTree implements PosixTree {
     source: { readonly handle: Handle; readonly offset: number },
     target: { readonly handle: Handle; readonly offset: number },
     length: number,
+    caller: PosixCaller,
   ): Maybe<number> {
     return this.#mutate(() => {
       const from = this.#handle(source.handle).file;
       const to = this.#handle(target.handle).file;
       if (source.offset >= from.row.size) return 0;
+      if (caller.uid !== 0) this.#killPrivileges(to, caller);
       return andThen(from.share(source.offset, Math.min(length, COPY_BYTES_MAX)), (shared) =>
         shared.length === 0 ? 0 : andThen(to.adopt(target.offset, shared.length, shared.extents), () => shared.length),
       );

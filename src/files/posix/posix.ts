@@ -185,6 +185,7 @@ export interface PosixTree extends AsyncDisposable {
     source: { readonly handle: Handle; readonly offset: number },
     target: { readonly handle: Handle; readonly offset: number },
     length: number,
+    caller: PosixCaller,
   ): Maybe<number>;
 
   openFolder(node: NodeId): Maybe<Handle>;

@@ -184,11 +184,12 @@ export class TimeTree implements PosixTree {
     source: { readonly handle: Handle; readonly offset: number },
     target: { readonly handle: Handle; readonly offset: number },
     length: number,
+    caller: PosixCaller,
   ): Maybe<number> {
     if (this.#past.hasHandle(target.handle)) throw readOnly();
     // Then the kernel reads and writes itself.
     if (this.#past.hasHandle(source.handle)) throw posixFault('EXDEV', 'Bytes of the past are copied, not shared.');
-    return this.#now.copyRange(source, target, length);
+    return this.#now.copyRange(source, target, length, caller);
   }
 
   openFolder(node: NodeId): Maybe<Handle> {

@@ -17,6 +17,11 @@ const CLEARING: Readonly<Record<string, (sys: Sys) => unknown>> = {
   O_TRUNC: (sys) => sys.close(sys.open('file', O.WRONLY | O.TRUNC)),
   'opening to write': (sys) => sys.close(sys.open('file', O.RDWR)),
   fallocate: (sys) => sys.fallocate(sys.open('file', O.WRONLY), 0, 0, 100),
+  'fallocate that keeps the size': (sys) => sys.fallocate(sys.open('file', O.WRONLY), 1, 0, 100),
+  copy_file_range: (sys) => {
+    const fd = sys.open('file', O.RDWR);
+    return sys.copyFileRange({ fd, offset: 0 }, { fd, offset: 4 }, 3);
+  },
   'a shared map': (sys) => {
     using map = sys.map(sys.open('file', O.RDWR), 4);
     map.write('x', 0);

@@ -70,6 +70,8 @@ const ACTS: Readonly<Record<string, Act>> = {
     watched: ['d/file'],
   },
   'fallocate that grows': { act: (sys) => allocated(sys, 0, 100), watched: ['d/file'] },
+  'fallocate of what is there': { act: (sys) => allocated(sys, 0, 1), watched: ['d/file'] },
+  'fallocate that keeps the size': { act: (sys) => allocated(sys, 1, 100), watched: ['d/file'] },
   'punching a hole': { act: (sys) => allocated(sys, 3, 5), watched: ['d/file'] },
   chmod: { act: (sys) => sys.chmod('d/file', 0o600), watched: ['d/file', 'd'] },
   'chmod to the same': { act: (sys) => sys.chmod('d/file', 0o644), watched: ['d/file'] },
