@@ -7,7 +7,7 @@ import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { seededRandom } from '../src/base/index.ts';
-import { type Chunker, newChunker } from '../src/chunks/chunker.ts';
+import { type Chunker, newChunker } from '../src/chunks/cutting/chunker.ts';
 import { type ChunkerName, DEFAULT_CHUNK_FORMAT } from '../src/chunks/index.ts';
 import { incompressible, logFile, mixedTar } from './corpora.ts';
 import { type Comparison, inRounds, type Report } from './harness.ts';

@@ -10,7 +10,7 @@
 import { createRequire } from 'node:module';
 import zlib, { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { seededRandom, utf8 } from '../src/base/index.ts';
-import { decodeRecord, encodeRecord, isFlaw, isRecordWhole, readHeader } from '../src/chunks/record.ts';
+import { decodeRecord, encodeRecord, isFlaw, isRecordWhole, readHeader } from '../src/chunks/packs/record.ts';
 import { type EntryRow, NODE_KIND, type NodeRow, openSqliteFile, type Put } from '../src/meta/index.ts';
 import { mixedStream } from './corpora.ts';
 import { type Comparison, inRounds, type Report } from './harness.ts';

@@ -1,14 +1,14 @@
 /**
- * Builds src/chunks/chunker.wasm from chunker.as.ts with the AssemblyScript compiler.
+ * Builds src/chunks/cutting/chunker.wasm from chunker.as.ts with the AssemblyScript compiler.
  * The module is small and committed, so that running Holdfast needs no compiler; a test builds it again and compares
  * byte for byte, so that source and module cannot part. Run with `node tools/run.mjs --dev tools/build-wasm.ts`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 
-const CHUNKS = resolve(import.meta.dirname, '../src/chunks');
-const SOURCE = resolve(CHUNKS, 'chunker.as.ts');
-const MODULE = resolve(CHUNKS, 'chunker.wasm');
+const CUTTING = resolve(import.meta.dirname, '../src/chunks/cutting');
+const SOURCE = resolve(CUTTING, 'chunker.as.ts');
+const MODULE = resolve(CUTTING, 'chunker.wasm');
 
 const FLAGS = [
   '-O3',

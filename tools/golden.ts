@@ -9,10 +9,10 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { seededRandom, silentLog, systemClock, utf8 } from '../src/base/index.ts';
-import { newIdHasher } from '../src/chunks/ids.ts';
+import { newIdHasher } from '../src/chunks/hashes/ids.ts';
 import { openChunkStore, SMALL_CHUNK_STORE_OPTIONS } from '../src/chunks/index.ts';
-import { encodeFooter, encodePackHeader, type IndexEntry, PackIndex } from '../src/chunks/pack-format.ts';
-import { encodePatch, encodeRecord } from '../src/chunks/record.ts';
+import { encodeFooter, encodePackHeader, type IndexEntry, PackIndex } from '../src/chunks/packs/pack-format.ts';
+import { encodePatch, encodeRecord } from '../src/chunks/packs/record.ts';
 import { CompressionRules, FILES_OPTIONS_DEFAULT, type Files, fileService, openFiles } from '../src/files/index.ts';
 import {
   EXTENT_KIND,

@@ -15,9 +15,9 @@ import {
   type Drafts,
   type VerifyReport,
 } from './chunk-store.ts';
-import type { CollectStep } from './collector.ts';
 import { openChunkStore } from './open-chunk-store.ts';
 import { type ChunkStoreOptions, SMALL_CHUNK_STORE_OPTIONS } from './options.ts';
+import type { CollectStep } from './upkeep/collector.ts';
 
 export const SECRET = new Uint8Array(32).fill(9);
 export const REALM = 1;

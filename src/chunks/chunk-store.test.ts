@@ -7,7 +7,7 @@ import { MemoryMeta, type MetaStore, openSqliteFile } from '../meta/index.ts';
 import { MemoryObjects, type ObjectStore } from '../objects/index.ts';
 import { ChunkStand, REALM, SMALL_FORMAT } from './chunk-stand.ts';
 import { CHUNKERS, DEFAULT_CHUNK_FORMAT, type Draft, ID_ALGORITHMS, INLINE_BYTES_MAX } from './chunk-store.ts';
-import { xxh3Of } from './content-hash.ts';
+import { xxh3Of } from './hashes/content-hash.ts';
 import { DEFAULT_CHUNK_STORE_OPTIONS } from './options.ts';
 
 const text = (length: number, seed = 1): Uint8Array => {

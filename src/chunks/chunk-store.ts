@@ -12,7 +12,7 @@
  */
 import type { FaultCode, Maybe } from '../base/index.ts';
 import type { Change, ChunkId, ChunkRow, PackId, Put, RealmId } from '../meta/index.ts';
-import type { PackPlan } from './collection-plan.ts';
+import type { PackPlan } from './upkeep/collection-plan.ts';
 
 /** How hard to compress: a zstd level, or stored as it is. */
 export type CompressionLevel = number | 'none';

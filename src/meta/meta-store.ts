@@ -13,10 +13,9 @@
 import { assert, type Fault, type Maybe, type Moment } from '../base/index.ts';
 import type { ChunkId, CommitNumber, NodeId, PackId, RealmId, SpaceId } from './ids.ts';
 import type { LockMode } from './lock-modes.ts';
-import type { RowJournal } from './row-journal.ts';
-import type { RowSource, RowWrite } from './row-source.ts';
-
-import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows.ts';
+import type { RowSource, RowWrite } from './rows/row-source.ts';
+import type { ChangeKind, Indexes, IndexName, Keys, Rows, TableName } from './rows/rows.ts';
+import type { RowJournal } from './sqlite/row-journal.ts';
 
 /** Rows that one scan answers at most; a larger `limit` is an error of the caller. */
 export const SCAN_ROWS_MAX = 10_000;

@@ -1,8 +1,8 @@
 /** What a check can find, worded once for all engines. */
 import type { MetaProblem } from './meta-store.ts';
-import type { TableName } from './rows.ts';
-import { shownKey, shownPlace } from './show.ts';
-import { type Key, table } from './tables.ts';
+import type { TableName } from './rows/rows.ts';
+import { shownKey, shownPlace } from './rows/show.ts';
+import { type Key, table } from './rows/tables.ts';
 
 type Counts = Readonly<Record<string, number>>;
 

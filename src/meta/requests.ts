@@ -3,9 +3,9 @@
  * and is handed the answers.
  */
 import type { RowOf, ScanRange } from './meta-store.ts';
-import type { AnyRange } from './row-source.ts';
-import type { IndexName, Keys, Rows, TableName } from './rows.ts';
-import type { Key, Row } from './tables.ts';
+import type { AnyRange } from './rows/row-source.ts';
+import type { IndexName, Keys, Rows, TableName } from './rows/rows.ts';
+import type { Key, Row } from './rows/tables.ts';
 
 /** `insert`: the engine asserts that there is none. `update`: there is one. `either`: there may be one. */
 export type WriteMode = 'insert' | 'update' | 'either';

@@ -1,5 +1,5 @@
 /** The simulation's quick engine keeps the contract of metadata, so that what runs on it means what it means on SQLite. */
-import { testMetaStore } from '../../src/meta/contract.ts';
+import { testMetaStore } from '../../src/meta/contract/contract.ts';
 import { SeededDisk } from '../../src/objects/index.ts';
 import { JournalMeta } from './journal-meta.ts';
 

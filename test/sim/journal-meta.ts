@@ -19,14 +19,14 @@
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import { Fault, Lru, type Maybe, type Moment } from '../../src/base/index.ts';
-import type { ChangedKey } from '../../src/meta/changed-keys.ts';
-import { decideChanges } from '../../src/meta/commit-changes.ts';
+import { decideChanges } from '../../src/meta/changes/commit-changes.ts';
+import { leaseOf } from '../../src/meta/changes/leases.ts';
 import { type Change, MemoryMeta, type MetaProblem, type MetaStore, type Outcome } from '../../src/meta/index.ts';
-import { leaseOf } from '../../src/meta/leases.ts';
-import type { JournalEntry, RowJournal } from '../../src/meta/row-journal.ts';
-import { keyString } from '../../src/meta/row-key.ts';
-import type { RowSource, RowWrite } from '../../src/meta/row-source.ts';
-import { table } from '../../src/meta/tables.ts';
+import type { ChangedKey } from '../../src/meta/rows/changed-keys.ts';
+import { keyString } from '../../src/meta/rows/row-key.ts';
+import type { RowSource, RowWrite } from '../../src/meta/rows/row-source.ts';
+import { table } from '../../src/meta/rows/tables.ts';
+import type { JournalEntry, RowJournal } from '../../src/meta/sqlite/row-journal.ts';
 import type { SeededDisk, SeededFile } from '../../src/objects/index.ts';
 
 const HEADER_BYTES = 8;

@@ -1,7 +1,7 @@
 /** Operations as calls of a store: through the file service, or through a tree as a mount has it. */
 import type { BatchOperation } from '../../src/api/index.ts';
 import { assert, Fault, type FaultCode, Turns, utf8 } from '../../src/base/index.ts';
-import { READING_SECONDS_MAX } from '../../src/chunks/readings.ts';
+import { READING_SECONDS_MAX } from '../../src/chunks/reading/readings.ts';
 import type { PosixNode, PosixTree } from '../../src/files/index.ts';
 import { NODE_KIND } from '../../src/meta/index.ts';
 import { Wrong } from './drive.ts';

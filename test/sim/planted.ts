@@ -4,7 +4,7 @@
  */
 import { momentOfMs, msOfMoment } from '../../src/base/index.ts';
 import type { MetaStore } from '../../src/meta/index.ts';
-import type { RowWrite } from '../../src/meta/row-source.ts';
+import type { RowWrite } from '../../src/meta/rows/row-source.ts';
 import type { Disk, DiskFile } from '../../src/objects/index.ts';
 import { turn } from './slow-disk.ts';
 import type { Wraps } from './world.ts';

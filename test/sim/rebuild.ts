@@ -6,8 +6,8 @@
 import { seededRandom, silentLog } from '../../src/base/index.ts';
 import { openChunkStore } from '../../src/chunks/index.ts';
 import { Checkpoints, findCheckpoint, loadCheckpoint, MemoryMeta } from '../../src/meta/index.ts';
-import type { RowWrite } from '../../src/meta/row-source.ts';
-import { type Key, keyOf, type Row, TABLE_NAMES, table } from '../../src/meta/tables.ts';
+import type { RowWrite } from '../../src/meta/rows/row-source.ts';
+import { type Key, keyOf, type Row, TABLE_NAMES, table } from '../../src/meta/rows/tables.ts';
 import { DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
 import { META_FOLDER, OBJECTS_FOLDER } from '../../src/server/store-folder.ts';
 import { Wrong } from './drive.ts';

@@ -3,7 +3,7 @@
  * that a store runs on, word for word.
  */
 import { ManualClock, seededRandom } from '../../src/base/index.ts';
-import { testMetaStore } from '../../src/meta/contract.ts';
+import { testMetaStore } from '../../src/meta/contract/contract.ts';
 import { openSqliteMeta } from '../../src/meta/index.ts';
 import { SeededDisk } from '../../src/objects/index.ts';
 import { openSeededSqlite } from './seeded-sqlite.ts';

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Holds } from '../../src/chunks/holds.ts';
+import { Holds } from '../../src/chunks/writing/holds.ts';
 import { enumerate } from './enumerate.ts';
 import { minimise } from './minimise.ts';
 import { type Operation, type Script, scriptOf } from './operation.ts';

@@ -1,0 +1,25 @@
+/** A row as SQL stores it: its values in column order, then its checksum. Nothing is believed before that is checked. */
+import { Fault } from '../../base/index.ts';
+import type { SqlValue } from '../sql.ts';
+import { checksumOf } from './row-checksum.ts';
+import { shownKey, shownPlace } from './show.ts';
+import type { Key, Row, Table } from './tables.ts';
+
+/** @throws Fault `corrupt` when the row's own checksum does not match. */
+export function rowOf(of: Table, values: readonly SqlValue[]): Row {
+  if (!isWhole(of, values)) throw damagedRow(of, values);
+  const { columns } = of;
+  const row: Record<string, SqlValue> = {};
+  for (let i = 0; i < columns.length; i++) row[columns[i] ?? ''] = values[i] ?? null;
+  return row;
+}
+
+export function isWhole(of: Table, values: readonly SqlValue[]): boolean {
+  return checksumOf(of, values) === values[of.columns.length];
+}
+
+export function damagedRow(of: Table, values: readonly SqlValue[]): Fault {
+  const key = of.key.map((column) => values[of.columns.indexOf(column)] ?? '') as Key;
+  const sentence = `The metadata row ${shownPlace(of, key)} is damaged: its checksum does not match. Run a check.`;
+  return new Fault('corrupt', sentence, { table: of.name, key: shownKey(of, key) });
+}
