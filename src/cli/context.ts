@@ -4,8 +4,8 @@
  */
 import type { FileService } from '../api/index.ts';
 import type { Clock, Random } from '../base/index.ts';
-import type { LocalDisk } from './local-disk.ts';
-import type { Say } from './say.ts';
+import type { LocalDisk } from './local/local-disk.ts';
+import type { Say } from './saying/say.ts';
 import type { ConfigAsked, ServerRoom } from './server-room.ts';
 
 export interface Context {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { reference } from './help.ts';
+import { reference } from './words/help.ts';
 
 test('docs/cli.md is current', () => {
   const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');

@@ -60,8 +60,8 @@ import type {
 import { batchOrder, FakeLocks, FakeUploads } from '../api/index.ts';
 import { concatBytes, Fault, hexOf } from '../base/index.ts';
 import { newContentHash } from '../chunks/index.ts';
-import { comparePaths, liesUnder, rawOfText } from './raw.ts';
-import { lastStoredName, storedFolderOf } from './stored.ts';
+import { comparePaths, liesUnder, rawOfText } from './local/raw.ts';
+import { lastStoredName, storedFolderOf } from './transfer/stored.ts';
 
 interface Node {
   readonly id: number;

@@ -17,7 +17,7 @@ import { test } from 'node:test';
 import type { FileRecord, WholeRead } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import { EXIT } from './exit-codes.ts';
-import { realDisk } from './local-disk.ts';
+import { realDisk } from './local/local-disk.ts';
 import { Stage } from './stage.ts';
 
 const EXACT = '2021-05-06T07:08:09.987654321Z';

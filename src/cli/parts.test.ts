@@ -6,17 +6,17 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { compareBytes, ManualClock } from '../base/index.ts';
-import { rawOfWord, textOfWord, wordOfBytes, wordsOfProcess } from './arguments.ts';
-import { escapedForTerminal, fitted, inColumns, shownBytes, shownMode, shownSpan, widthOf } from './display.ts';
-import { setFileTimes } from './file-times.ts';
-import { FolderLedger } from './folder-ledger.ts';
-import { Gang } from './gang.ts';
-import { mergeSorted, type Pair } from './merge.ts';
-import { isoOfNs, isSameMoment, nsOfIso } from './moments.ts';
-import { Progress } from './progress.ts';
-import { comparePaths, folderOf, lastName, ownName, rawOfText, textOfRaw, trimSlashes } from './raw.ts';
-import { dataRuns, HOLE_BYTES_MIN } from './sparse.ts';
-import { momentOfText, shareOfText } from './values.ts';
+import { setFileTimes } from './local/file-times.ts';
+import { isoOfNs, isSameMoment, nsOfIso } from './local/moments.ts';
+import { comparePaths, folderOf, lastName, ownName, rawOfText, textOfRaw, trimSlashes } from './local/raw.ts';
+import { dataRuns, HOLE_BYTES_MIN } from './local/sparse.ts';
+import { escapedForTerminal, fitted, inColumns, shownBytes, shownMode, shownSpan, widthOf } from './saying/display.ts';
+import { Progress } from './saying/progress.ts';
+import { FolderLedger } from './transfer/folder-ledger.ts';
+import { Gang } from './transfer/gang.ts';
+import { mergeSorted, type Pair } from './transfer/merge.ts';
+import { rawOfWord, textOfWord, wordOfBytes, wordsOfProcess } from './words/arguments.ts';
+import { momentOfText, shareOfText } from './words/values.ts';
 
 const anyBytes = fc.uint8Array({ minLength: 1, maxLength: 12 }).map((bytes) => Buffer.from(bytes));
 

@@ -5,8 +5,8 @@
 import type { FileService } from '../api/index.ts';
 import { Fault } from '../base/index.ts';
 import type { Context } from './context.ts';
-import { storedPath } from './stored.ts';
-import { momentOfText } from './values.ts';
+import { storedPath } from './transfer/stored.ts';
+import { momentOfText } from './words/values.ts';
 
 /** A stored path, and when. */
 export interface PastPlace {

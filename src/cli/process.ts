@@ -3,10 +3,10 @@
  * The exit code is set when all is said, and the process ends by itself or, when something still holds it, soon after.
  */
 import { systemClock, systemRandom } from '../base/index.ts';
-import { wordsOfProcess } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
 import { Interrupted, runProgram } from './program.ts';
-import { sinkOf, standardInput } from './streams.ts';
+import { sinkOf, standardInput } from './saying/streams.ts';
+import { wordsOfProcess } from './words/arguments.ts';
 
 export async function runProcess(): Promise<void> {
   const [abort, hurry] = [new AbortController(), new AbortController()];
@@ -31,7 +31,7 @@ export async function runProcess(): Promise<void> {
       handlesHurry = true;
       return hurry.signal;
     },
-    disk: async () => (await import('./local-disk.ts')).realDisk,
+    disk: async () => (await import('./local/local-disk.ts')).realDisk,
     server: async () => (await import('./compose.ts')).serverRoom,
   });
   process.exit(exit);

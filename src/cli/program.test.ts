@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { FAULT_CODES, Fault } from '../base/index.ts';
 import { EXIT, exitOf } from './exit-codes.ts';
-import { BrokenPipe } from './say.ts';
+import { BrokenPipe } from './saying/say.ts';
 import { Stage } from './stage.ts';
 
 function seeded(): Stage {

@@ -7,17 +7,17 @@
  */
 import type { FileService } from '../api/index.ts';
 import { assert, type Clock, Fault, type OptionTable, type Random } from '../base/index.ts';
-import type { Command } from './command.ts';
 import type { Context } from './context.ts';
 import { EXIT, type ExitCode, exitOf } from './exit-codes.ts';
-import type { LocalDisk } from './local-disk.ts';
-import { type Parsed, parse } from './parse.ts';
-import { presenting } from './presenting.ts';
-import { Progress } from './progress.ts';
-import { BrokenPipe, Say, type Sink } from './say.ts';
+import type { LocalDisk } from './local/local-disk.ts';
+import { presenting } from './saying/presenting.ts';
+import { Progress } from './saying/progress.ts';
+import { BrokenPipe, Say, type Sink } from './saying/say.ts';
 import type { ReachedStore, ServerRoom } from './server-room.ts';
 import { VERBS } from './verbs.ts';
 import { VERSION } from './version.ts';
+import type { Command } from './words/command.ts';
+import { type Parsed, parse } from './words/parse.ts';
 
 export interface Surroundings {
   readonly stdout: Sink;
@@ -128,7 +128,7 @@ function presentingLock(service: FileService, flags: Readonly<Record<string, unk
 }
 
 async function sayHelp(command: Command | undefined, say: Say): Promise<ExitCode> {
-  const { helpOf, overview } = await import('./help.ts');
+  const { helpOf, overview } = await import('./words/help.ts');
   await say.raw(command === undefined ? overview(say.columns) : helpOf(command, say.columns));
   return EXIT.ok;
 }

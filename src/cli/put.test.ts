@@ -16,7 +16,7 @@ import {
 import { test } from 'node:test';
 import { Fault } from '../base/index.ts';
 import { EXIT } from './exit-codes.ts';
-import { realDisk } from './local-disk.ts';
+import { realDisk } from './local/local-disk.ts';
 import { Stage } from './stage.ts';
 
 /** A small tree: two files, a nested one, an empty folder, symlinks of which one is a loop. */

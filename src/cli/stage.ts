@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { ManualClock, type OptionRow, seededRandom } from '../base/index.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { FakeService } from './fake-service.ts';
-import { type LocalDisk, realDisk } from './local-disk.ts';
+import { type LocalDisk, realDisk } from './local/local-disk.ts';
 import { Interrupted, runProgram } from './program.ts';
-import type { Sink } from './say.ts';
+import type { Sink } from './saying/say.ts';
 import type { ConfigAsked, RebuiltMetadata, RunningServer, ServerRoom } from './server-room.ts';
 
 /** A stream that remembers; `onWrite` may throw in its place. */

@@ -2,7 +2,7 @@
  * What each verb of the command table does. Loaded when it is run and not before, so that help and completion start at
  * once, and each command pays only for itself.
  */
-import type { Verb } from './command.ts';
+import type { Verb } from './words/command.ts';
 
 export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   init: () => import('./verbs/init.ts'),

@@ -23,10 +23,17 @@ import {
   routeOf,
 } from '../api/index.ts';
 import { type Clock, Fault, hexOf, type Limit, type Log, limit, type Random } from '../base/index.ts';
-import { problemAnswer, type Sending, send } from './answer.ts';
-import { answeredFault, headersOfFault } from './answered-fault.ts';
-import { type Arrival, arrivalOf, checkSender, type Entrance, ownHosts, partsOfUrl, setArrival } from './arrival.ts';
-import { bulkHandlers } from './bulk-handlers.ts';
+import { problemAnswer, type Sending, send } from './exchange/answer.ts';
+import { answeredFault, headersOfFault } from './exchange/answered-fault.ts';
+import {
+  type Arrival,
+  arrivalOf,
+  checkSender,
+  type Entrance,
+  ownHosts,
+  partsOfUrl,
+  setArrival,
+} from './exchange/arrival.ts';
 import {
   type DoorParts,
   Exchange,
@@ -35,21 +42,22 @@ import {
   type HealthFacts,
   rulesOf,
   type UrlNames,
-} from './exchange.ts';
-import { fileHandlers, present } from './file-handlers.ts';
+} from './exchange/exchange.ts';
+import { Pace } from './exchange/pace.ts';
+import { refuseRaw } from './exchange/raw-refusal.ts';
+import { SIGNING_KEY_BYTES, UrlSigner } from './exchange/signed-urls.ts';
+import { dropBody } from './exchange/upload-body.ts';
+import { lockTokensOf } from './exchange/write-headers.ts';
+import { bulkHandlers } from './handlers/bulk-handlers.ts';
+import { fileHandlers, present } from './handlers/file-handlers.ts';
+import { lockHandlers } from './handlers/lock-handlers.ts';
+import { snapshotHandlers } from './handlers/snapshot-handlers.ts';
+import { storeHandlers } from './handlers/store-handlers.ts';
+import { treeHandlers } from './handlers/tree-handlers.ts';
+import { tusHandlers } from './handlers/tus-handlers.ts';
+import { uploadHandlers } from './handlers/upload-handlers.ts';
 import { listenOnLoopback, listenPrivately } from './listening.ts';
-import { lockHandlers } from './lock-handlers.ts';
 import { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';
-import { Pace } from './pace.ts';
-import { refuseRaw } from './raw-refusal.ts';
-import { SIGNING_KEY_BYTES, UrlSigner } from './signed-urls.ts';
-import { snapshotHandlers } from './snapshot-handlers.ts';
-import { storeHandlers } from './store-handlers.ts';
-import { treeHandlers } from './tree-handlers.ts';
-import { tusHandlers } from './tus-handlers.ts';
-import { dropBody } from './upload-body.ts';
-import { uploadHandlers } from './upload-handlers.ts';
-import { lockTokensOf } from './write-headers.ts';
 
 /** Who asks; stands in the commit of what they do. */
 export interface HttpCaller {

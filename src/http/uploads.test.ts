@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PART_BYTES_MIN } from '../api/index.ts';
 import { ManualClock } from '../base/index.ts';
+import { UrlSigner } from './exchange/signed-urls.ts';
 import { type FakeDoor, openFakeDoor, type Told } from './fake-door.ts';
-import { UrlSigner } from './signed-urls.ts';
 
 const PART = PART_BYTES_MIN;
 const JSON_TYPE = { 'content-type': 'application/json' };

@@ -1,11 +1,11 @@
 /** `batch`: many operations in the store as one commit, from a file of JSON. */
 import type { BatchOperation, BatchRequest } from '../../api/index.ts';
 import { Fault, textOfUtf8 } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { BATCH_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { readBounded } from '../read-bounded.ts';
+import { readBounded } from '../local/read-bounded.ts';
+import type { Given } from '../words/command.ts';
+import type { BATCH_FLAGS } from '../words/commands.ts';
 
 export async function run({ flags, words }: Given<typeof BATCH_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal } = context;

@@ -1,11 +1,12 @@
 /** `cat`: the bytes of stored files on standard output, one after the other, verified before they are written. */
-import type { Given } from '../command.ts';
-import type { CAT_FLAGS } from '../commands.ts';
+
 import type { Context } from '../context.ts';
-import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { pastService, placeOf } from '../past.ts';
-import { writeToOutput } from '../write-output.ts';
+import { writeToOutput } from '../saying/write-output.ts';
+import { eachWord } from '../transfer/each.ts';
+import type { Given } from '../words/command.ts';
+import type { CAT_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof CAT_FLAGS>, context: Context): Promise<ExitCode> {
   const service = await context.reach();

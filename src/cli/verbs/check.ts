@@ -1,14 +1,14 @@
 /** `check`: verifies what is stored. Damage is exit code 1, and each problem names the files that need what is damaged. */
 import type { CheckProblem, CheckReport } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { CHECK_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { counted, shownBytes, shownSpan } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { counted, shownBytes, shownSpan } from '../saying/display.ts';
+import { shownName } from '../saying/show-record.ts';
 import type { RebuiltMetadata } from '../server-room.ts';
-import { shownName } from '../show-record.ts';
-import { readFlag, shareOfText } from '../values.ts';
+import type { Given } from '../words/command.ts';
+import type { CHECK_FLAGS } from '../words/commands.ts';
+import { readFlag, shareOfText } from '../words/values.ts';
 
 export async function run(given: Given<typeof CHECK_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal, clock } = context;

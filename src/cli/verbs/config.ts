@@ -1,11 +1,11 @@
 /** `config show`: every option with the value that counts, and with --origin where it comes from. */
 
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { CONFIG_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { inTable } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { inTable } from '../saying/display.ts';
+import type { Given } from '../words/command.ts';
+import type { CONFIG_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof CONFIG_FLAGS>, context: Context): Promise<ExitCode> {
   const word = given.words[0] ?? 'show';

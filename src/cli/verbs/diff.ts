@@ -4,20 +4,20 @@
  */
 import type { FileRecord, FileService } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import { rawOfWord } from '../arguments.ts';
-import type { Given } from '../command.ts';
-import type { DIFF_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode, endsTheRun } from '../exit-codes.ts';
-import { identityOfStore } from '../local-disk.ts';
-import { localHash } from '../local-hash.ts';
-import { checkGlobs, type WalkEntry, walkLocal } from '../local-walk.ts';
-import { mergeSorted, type Stream } from '../merge.ts';
-import { isSameMoment } from '../moments.ts';
+import { identityOfStore } from '../local/local-disk.ts';
+import { localHash } from '../local/local-hash.ts';
+import { checkGlobs, type WalkEntry, walkLocal } from '../local/local-walk.ts';
+import { isSameMoment } from '../local/moments.ts';
+import { comparePaths, textOfRaw } from '../local/raw.ts';
 import { pastService, placeOf } from '../past.ts';
-import { comparePaths, textOfRaw } from '../raw.ts';
-import { shownName } from '../show-record.ts';
-import { manifestOf } from '../stored.ts';
+import { shownName } from '../saying/show-record.ts';
+import { mergeSorted, type Stream } from '../transfer/merge.ts';
+import { manifestOf } from '../transfer/stored.ts';
+import { rawOfWord } from '../words/arguments.ts';
+import type { Given } from '../words/command.ts';
+import type { DIFF_FLAGS } from '../words/commands.ts';
 
 type DiffFlags = Given<typeof DIFF_FLAGS>['flags'];
 

@@ -1,14 +1,14 @@
 /** `du`: how much is in a folder, and what would come back if it, or a snapshot, went. */
 import type { Usage } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { DU_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { counted, inTable, shownBytes, shownCount } from '../display.ts';
-import { eachWord } from '../each.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
+import { counted, inTable, shownBytes, shownCount } from '../saying/display.ts';
+import { shownName } from '../saying/show-record.ts';
+import { eachWord } from '../transfer/each.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { DU_FLAGS } from '../words/commands.ts';
 
 export async function run({ words, flags }: Given<typeof DU_FLAGS>, context: Context): Promise<ExitCode> {
   const { exclusive, snapshot } = flags;

@@ -1,12 +1,12 @@
 /** `find`: searches the store, page by page. */
 import type { SearchQuery } from '../../api/index.ts';
-import type { Given } from '../command.ts';
-import type { FIND_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { pastService, placeOf } from '../past.ts';
-import { sayPage } from '../show-record.ts';
-import { momentOfText, readFlag } from '../values.ts';
+import { sayPage } from '../saying/show-record.ts';
+import type { Given } from '../words/command.ts';
+import type { FIND_FLAGS } from '../words/commands.ts';
+import { momentOfText, readFlag } from '../words/values.ts';
 
 const PAGE_MAX = 1_000;
 

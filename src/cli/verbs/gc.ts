@@ -1,11 +1,11 @@
 /** `gc`: gives back what nobody needs, or says what would come back. A pack kept because of damage is exit code 1. */
 import type { CollectedPack, FileService, GcReport, GcStatus } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { GC_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { counted, inTable, shownBytes, shownCount, shownSpan } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { counted, inTable, shownBytes, shownCount, shownSpan } from '../saying/display.ts';
+import type { Given } from '../words/command.ts';
+import type { GC_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof GC_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal, clock } = context;

@@ -3,18 +3,18 @@
  */
 import type { FileRecord, FileService } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import { rawOfWord } from '../arguments.ts';
-import type { Given } from '../command.ts';
-import type { GET_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { type GetJob, Getting, makeFoldersAbove } from '../getting.ts';
-import { planGoals } from '../goals.ts';
+import { joinRaw, rawOfText, textOfRaw, trimSlashes } from '../local/raw.ts';
 import { momentOfWords, pastService } from '../past.ts';
-import { joinRaw, rawOfText, textOfRaw, trimSlashes } from '../raw.ts';
-import { lastStoredName, storedPath } from '../stored.ts';
-import { Tally } from '../tally.ts';
-import { writeToOutput } from '../write-output.ts';
+import { writeToOutput } from '../saying/write-output.ts';
+import { type GetJob, Getting, makeFoldersAbove } from '../transfer/getting.ts';
+import { lastStoredName, storedPath } from '../transfer/stored.ts';
+import { Tally } from '../transfer/tally.ts';
+import { rawOfWord } from '../words/arguments.ts';
+import type { Given } from '../words/command.ts';
+import type { GET_FLAGS } from '../words/commands.ts';
+import { planGoals } from '../words/goals.ts';
 
 export async function run(given: Given<typeof GET_FLAGS>, context: Context): Promise<ExitCode> {
   const { flags } = given;

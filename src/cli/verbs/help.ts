@@ -1,10 +1,10 @@
 /** `help`: the overview, one command, or the whole reference as Markdown. */
 import { Fault, nearest } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import { COMMANDS, commandOf, type HELP_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { helpOf, overview, reference } from '../help.ts';
+import type { Given } from '../words/command.ts';
+import { COMMANDS, commandOf, type HELP_FLAGS } from '../words/commands.ts';
+import { helpOf, overview, reference } from '../words/help.ts';
 
 export async function run(given: Given<typeof HELP_FLAGS>, context: Context): Promise<ExitCode> {
   const { say } = context;

@@ -1,10 +1,11 @@
 /** `init`: makes an empty store. What never changes for it is chosen here. */
-import { localTextOfWord } from '../arguments.ts';
-import type { Given } from '../command.ts';
-import type { INIT_FLAGS } from '../commands.ts';
+
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { askedWith } from '../server-room.ts';
+import { localTextOfWord } from '../words/arguments.ts';
+import type { Given } from '../words/command.ts';
+import type { INIT_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof INIT_FLAGS>, context: Context): Promise<ExitCode> {
   const folder = given.words[0];

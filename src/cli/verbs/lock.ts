@@ -1,14 +1,14 @@
 /** `lock`: takes or renews a lock, and prints its token. */
 import type { LockRecord } from '../../api/index.ts';
-import type { Given } from '../command.ts';
-import type { LOCK_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { shownMoment } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { lockHolder } from '../lock-holder.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
-import { readFlag } from '../values.ts';
+import { shownMoment } from '../saying/display.ts';
+import { shownName } from '../saying/show-record.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { LOCK_FLAGS } from '../words/commands.ts';
+import { readFlag } from '../words/values.ts';
 
 const LEASE_MS_DEFAULT = 600_000;
 

@@ -1,10 +1,11 @@
 /** `locks`: which locks there are, the oldest first. */
-import type { Given } from '../command.ts';
+
 import type { Context } from '../context.ts';
-import { inTable, shownMoment } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
+import { inTable, shownMoment } from '../saying/display.ts';
+import { shownName } from '../saying/show-record.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
 
 const HEAD = ['token', 'mode', 'path', 'holder', 'since', 'until'];
 

@@ -1,13 +1,13 @@
 /** `log`: who changed what, when, through which door; newest first. */
 import type { CommitRecord } from '../../api/index.ts';
-import type { Given } from '../command.ts';
-import type { LOG_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { shownMoment } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import type { Say } from '../say.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
+import { shownMoment } from '../saying/display.ts';
+import type { Say } from '../saying/say.ts';
+import { shownName } from '../saying/show-record.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { LOG_FLAGS } from '../words/commands.ts';
 
 const PAGE_MAX = 200;
 

@@ -1,16 +1,16 @@
 /** `ls`: what is in a folder, page by page. A file lists itself. With --deleted, what is there no more. */
 import type { DeletedRecord, FileService } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { LS_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { inTable, shownCount, shownMoment } from '../display.ts';
-import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { pastService, placeOf } from '../past.ts';
-import type { Say } from '../say.ts';
-import { type ListStyle, type Named, sayPage, shownName } from '../show-record.ts';
-import { belowStored } from '../stored.ts';
+import { inTable, shownCount, shownMoment } from '../saying/display.ts';
+import type { Say } from '../saying/say.ts';
+import { type ListStyle, type Named, sayPage, shownName } from '../saying/show-record.ts';
+import { eachWord } from '../transfer/each.ts';
+import { belowStored } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { LS_FLAGS } from '../words/commands.ts';
 
 /** Entries of a manifest that are set together. */
 const PAGE_ENTRIES = 500;

@@ -1,11 +1,12 @@
 /** `mkdir`: folders in the store. */
-import type { Given } from '../command.ts';
-import type { MKDIR_FLAGS } from '../commands.ts';
+
 import type { Context } from '../context.ts';
-import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
-import { storedPath } from '../stored.ts';
-import { readFlag } from '../values.ts';
+import { eachWord } from '../transfer/each.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { MKDIR_FLAGS } from '../words/commands.ts';
+import { readFlag } from '../words/values.ts';
 
 export async function run(given: Given<typeof MKDIR_FLAGS>, context: Context): Promise<ExitCode> {
   const { mode, parents } = given.flags;

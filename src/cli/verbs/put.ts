@@ -3,18 +3,18 @@
  */
 import type { FileService } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import { rawOfWord } from '../arguments.ts';
-import type { Given } from '../command.ts';
-import type { PUT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { type Goal, planGoals } from '../goals.ts';
-import { identityOfStore, type LocalStat } from '../local-disk.ts';
-import { checkGlobs } from '../local-walk.ts';
-import { type PutJob, Putting } from '../putting.ts';
-import { ownName, textOfRaw } from '../raw.ts';
-import { joinStored, statOrNothing, storedPath } from '../stored.ts';
-import { Tally } from '../tally.ts';
+import { identityOfStore, type LocalStat } from '../local/local-disk.ts';
+import { checkGlobs } from '../local/local-walk.ts';
+import { ownName, textOfRaw } from '../local/raw.ts';
+import { type PutJob, Putting } from '../transfer/putting.ts';
+import { joinStored, statOrNothing, storedPath } from '../transfer/stored.ts';
+import { Tally } from '../transfer/tally.ts';
+import { rawOfWord } from '../words/arguments.ts';
+import type { Given } from '../words/command.ts';
+import type { PUT_FLAGS } from '../words/commands.ts';
+import { type Goal, planGoals } from '../words/goals.ts';
 
 export async function run(given: Given<typeof PUT_FLAGS>, context: Context): Promise<ExitCode> {
   checkGlobs(given.flags.exclude);

@@ -2,12 +2,12 @@
 import { resolve } from 'node:path';
 import type { RepairPhase, RepairReport } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { REPAIR_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { counted, shownSpan } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { shownName } from '../show-record.ts';
+import { counted, shownSpan } from '../saying/display.ts';
+import { shownName } from '../saying/show-record.ts';
+import type { Given } from '../words/command.ts';
+import type { REPAIR_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof REPAIR_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal, clock } = context;

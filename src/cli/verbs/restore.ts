@@ -4,15 +4,15 @@
  */
 import type { DeletedRecord, FileService } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { RESTORE_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { shownMoment } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { placeOf } from '../past.ts';
-import { planThenDo } from '../say-plan.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
+import { shownMoment } from '../saying/display.ts';
+import { planThenDo } from '../saying/say-plan.ts';
+import { shownName } from '../saying/show-record.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { RESTORE_FLAGS } from '../words/commands.ts';
 import { wayBack } from './ls.ts';
 
 /** Removed things of one name that a refusal lists. */

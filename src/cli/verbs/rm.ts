@@ -1,14 +1,14 @@
 /** `rm`: removes files, and with -r folders. --dry-run counts what would go. */
 import type { BatchOperation, Removed } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { RM_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { counted, shownBytes } from '../display.ts';
-import { eachTogether, eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
+import { counted, shownBytes } from '../saying/display.ts';
+import { shownName } from '../saying/show-record.ts';
+import { eachTogether, eachWord } from '../transfer/each.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { RM_FLAGS } from '../words/commands.ts';
 
 type RmFlags = Given<typeof RM_FLAGS>['flags'];
 

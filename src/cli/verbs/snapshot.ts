@@ -1,15 +1,15 @@
 /** `snapshot`: makes, lists, shows, compares, deletes and prunes snapshots, and goes back to them. */
 import type { FileService, SnapshotRecord } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { SNAPSHOT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { inTable, shownMoment } from '../display.ts';
-import { eachWord } from '../each.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { planThenDo } from '../say-plan.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
+import { inTable, shownMoment } from '../saying/display.ts';
+import { planThenDo } from '../saying/say-plan.ts';
+import { shownName } from '../saying/show-record.ts';
+import { eachWord } from '../transfer/each.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { SNAPSHOT_FLAGS } from '../words/commands.ts';
 import { diffMoments } from './diff.ts';
 
 const HEAD = ['name', 'folder', 'made', 'commit', 'by'];

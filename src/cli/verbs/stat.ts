@@ -1,13 +1,13 @@
 /** `stat`: all that is known about a file or folder. */
 import type { FileRecord } from '../../api/index.ts';
-import type { Given } from '../command.ts';
-import type { STAT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { inTable, shownBytes, shownCount, shownMode } from '../display.ts';
-import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { pastService, placeOf } from '../past.ts';
-import { shownName } from '../show-record.ts';
+import { inTable, shownBytes, shownCount, shownMode } from '../saying/display.ts';
+import { shownName } from '../saying/show-record.ts';
+import { eachWord } from '../transfer/each.ts';
+import type { Given } from '../words/command.ts';
+import type { STAT_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof STAT_FLAGS>, context: Context): Promise<ExitCode> {
   const service = await context.reach();

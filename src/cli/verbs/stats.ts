@@ -1,8 +1,8 @@
 /** `stats`: how much is stored, and what becomes of it on the way to the disk. */
 import type { StoreStats } from '../../api/index.ts';
 import type { Context } from '../context.ts';
-import { inTable, shownBytes, shownCount } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { inTable, shownBytes, shownCount } from '../saying/display.ts';
 
 export async function run(_given: unknown, context: Context): Promise<ExitCode> {
   const service = await context.reach();

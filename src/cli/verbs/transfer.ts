@@ -4,13 +4,13 @@
  */
 import type { BatchOperation, FileRecord, FileService, MoveOptions } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { MOVE_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { eachTogether } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
-import { shownName } from '../show-record.ts';
-import { joinStored, lastStoredName, statOrNothing, storedPath } from '../stored.ts';
+import { shownName } from '../saying/show-record.ts';
+import { eachTogether } from '../transfer/each.ts';
+import { joinStored, lastStoredName, statOrNothing, storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { MOVE_FLAGS } from '../words/commands.ts';
 
 type Transfer = (service: FileService, from: string, to: string, options: MoveOptions) => Promise<FileRecord>;
 

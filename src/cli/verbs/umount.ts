@@ -1,10 +1,10 @@
 /** `umount`: takes a mount away, whoever serves it, and waits until it is gone. */
 import { resolve } from 'node:path';
-import { localTextOfWord } from '../arguments.ts';
-import type { Given } from '../command.ts';
-import type { UMOUNT_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { localTextOfWord } from '../words/arguments.ts';
+import type { Given } from '../words/command.ts';
+import type { UMOUNT_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof UMOUNT_FLAGS>, context: Context): Promise<ExitCode> {
   const path = resolve(localTextOfWord(given.words[0] ?? '', 'mount point'));

@@ -1,10 +1,10 @@
 /** `undo`: takes back what one commit did, as a new commit. */
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { UNDO_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { planThenDo } from '../say-plan.ts';
+import { planThenDo } from '../saying/say-plan.ts';
+import type { Given } from '../words/command.ts';
+import type { UNDO_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof UNDO_FLAGS>, context: Context): Promise<ExitCode> {
   const word = given.words[0] ?? '';

@@ -1,14 +1,14 @@
 /** `unlock`: gives locks back, by token or by path. */
 import type { FileService, LockRecord } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
-import type { Given } from '../command.ts';
-import type { UNLOCK_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { eachWord } from '../each.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { lockHolder } from '../lock-holder.ts';
-import { shownName } from '../show-record.ts';
-import { storedPath } from '../stored.ts';
+import { shownName } from '../saying/show-record.ts';
+import { eachWord } from '../transfer/each.ts';
+import { storedPath } from '../transfer/stored.ts';
+import type { Given } from '../words/command.ts';
+import type { UNLOCK_FLAGS } from '../words/commands.ts';
 import { tokenOfText } from './lock.ts';
 
 export async function run(given: Given<typeof UNLOCK_FLAGS>, context: Context): Promise<ExitCode> {

@@ -1,9 +1,10 @@
 /** `up`: all that the configuration asks for, HTTP and mounts side by side, until it is told to stop. */
-import type { Given } from '../command.ts';
-import type { SERVE_FLAGS } from '../commands.ts';
+
 import type { Context } from '../context.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { untilEnded } from '../until-ended.ts';
+import type { Given } from '../words/command.ts';
+import type { SERVE_FLAGS } from '../words/commands.ts';
 
 export async function run(given: Given<typeof SERVE_FLAGS>, context: Context): Promise<ExitCode> {
   return untilEnded(context, given.flags.create, (room, wishes) => room.up(context.asked, wishes));

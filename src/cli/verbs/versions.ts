@@ -1,11 +1,11 @@
 /** `versions`: which versions of a file there are, newest first. */
 import type { VersionRecord } from '../../api/index.ts';
-import type { Given } from '../command.ts';
-import type { VERSIONS_FLAGS } from '../commands.ts';
 import type { Context } from '../context.ts';
-import { inTable, shownCount, shownMoment } from '../display.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { pastService, placeOf } from '../past.ts';
+import { inTable, shownCount, shownMoment } from '../saying/display.ts';
+import type { Given } from '../words/command.ts';
+import type { VERSIONS_FLAGS } from '../words/commands.ts';
 
 const PAGE_MAX = 1_000;
 const HEAD = ['version', 'bytes', 'modified', 'committed', 'by', 'xxhash3', ''];
