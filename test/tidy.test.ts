@@ -121,6 +121,20 @@ test('there are no circles between files', () => {
   assert.deepEqual(circles, []);
 });
 
+test('folders inside a room form no circle with each other', () => {
+  const uses = new Map<string, string>();
+  for (const { file, specifier } of imports) {
+    if (!specifier.startsWith('.') || isTest(file)) continue;
+    const [from, to] = [dirname(file), dirname(relative(root, resolve(root, dirname(file), specifier)))];
+    // What stands in the room itself is the vocabulary of its folders, and puts them together.
+    const isInside =
+      from !== to && roomOf(file) === roomOf(to) && [from, to].every((each) => each !== `src/${roomOf(to)}`);
+    if (isInside) uses.set(`${from} → ${to}`, file);
+  }
+  const circles = [...uses].filter(([use]) => uses.has(use.split(' → ').reverse().join(' → ')));
+  assert.deepEqual(circles, []);
+});
+
 test('every source file opens with a head', () => {
   const without = files.filter((file) => !/^(#!.*\n)?\/\*\*/.test(readFileSync(resolve(root, file), 'utf8')));
   assert.deepEqual(without, []);
