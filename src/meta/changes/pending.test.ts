@@ -233,6 +233,31 @@ test('added changes become durable by themselves after a while, and at once when
   assert.equal(meta.rows.scan('entries', ALL).length, 2);
 });
 
+test('what is added while a group commits gathers for as long as what is added while none does', async () => {
+  const clock = new ManualClock();
+  const { meta, groups } = await stand(clock);
+  const turns = async (): Promise<void> => {
+    for (let n = 0; n < 10; n++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  groups.add(put('a', 'm'));
+  const write = meta.write.bind(meta);
+  const held = Promise.withResolvers<void>();
+  meta.write = (writes) => held.promise.then(() => write(writes));
+  const flushed = groups.flush();
+  await turns();
+  groups.add(put('b', 'm'));
+  clock.advance(GROUP_MS - 1);
+  held.resolve();
+  await flushed;
+  await turns();
+  assert.equal(meta.rows.scan('entries', ALL).length, 1);
+  groups.add(put('c', 'm'));
+  clock.advance(1);
+  await turns();
+  assert.equal(meta.rows.scan('entries', ALL).length, 3);
+  assert.equal(groups.stats().groups, 2);
+});
+
 test('a lost group takes those that stand on it along, tells listeners, and the next begins from what is durable', async () => {
   const { meta, groups } = await stand();
   const told: string[] = [];

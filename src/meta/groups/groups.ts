@@ -129,6 +129,8 @@ export class Groups {
   #roomWaiters: (() => void)[] = [];
   #running: Promise<void> | undefined;
   #timer: Disposable | undefined;
+  /** The group that is forming has waited GROUP_MS. */
+  #isTimeUp = false;
   #openCommit: OpenCommit | undefined;
   readonly #listeners = new Set<GroupListener>();
   #isClosed = false;
@@ -338,11 +340,21 @@ export class Groups {
   }
 
   #startSoon(): void {
-    const { clock } = this.#options;
+    if (this.#isDue) this.#start();
+    else
+      this.#timer ??= this.#options.clock?.after(GROUP_MS, () => {
+        this.#isTimeUp = true;
+        this.#start();
+      });
+  }
+
+  /** Whether the group that is forming is to be closed. What was added alone gathers, also while others commit. */
+  get #isDue(): boolean {
+    if (!this.#hasWork) return false;
     const { layer, bytes, isAwaited } = this.#open;
     const isLarge = layer.rowCount > GROUP_ROWS_MAX * GROUP_START_SHARE || bytes > GROUP_BYTES_MAX * GROUP_START_SHARE;
-    if (clock === undefined || isLarge || isAwaited) this.#start();
-    else this.#timer ??= clock.after(GROUP_MS, () => this.#start());
+    const isHurried = isAwaited || this.#queue.length > 0 || this.#isTimeUp || this.#isClosed;
+    return isLarge || isHurried || this.#options.clock === undefined;
   }
 
   #start(): void {
@@ -351,7 +363,7 @@ export class Groups {
 
   async #run(): Promise<void> {
     let ready: Prepared | undefined;
-    while (this.#hasWork || ready !== undefined) {
+    while (this.#isDue || ready !== undefined) {
       // A turn, so that all whose requests came in with the first one share its group. It costs microseconds; a group
       // of its own for each would cost everybody a sync of the disk.
       if (ready === undefined) {
@@ -360,7 +372,7 @@ export class Groups {
       }
       // Few that came while many commit are better off together with those when they come back.
       const isNextWorthIt = ready === undefined || 2 * this.#waitingCount >= this.#expected;
-      const isNext = this.#hasWork && isNextWorthIt;
+      const isNext = this.#isDue && isNextWorthIt;
       if (isNext) await this.#announceClose();
       const next = isNext ? this.#prepare(this.#takeGroup()) : undefined;
       // Another, so that the sync of the next group's records has reached the disk before a commit holds the thread.
@@ -406,6 +418,7 @@ export class Groups {
     const group = this.#open;
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
+    this.#isTimeUp = false;
     this.#groups++;
     this.#changes += group.changes;
     this.#rows += group.rows;
