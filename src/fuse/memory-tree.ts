@@ -127,6 +127,10 @@ class Tree implements MemoryTree {
     return this.#inode(node);
   }
 
+  reach(node: NodeId): PosixNode {
+    return this.stat(node);
+  }
+
   setAttributes(node: NodeId, set: SetAttributes, caller: PosixCaller): PosixNode {
     const inode = this.#inode(node);
     if (set.size !== undefined) this.#resize(inode, set.size);

@@ -27,6 +27,8 @@ export const UNMOUNT = { force: 1, detach: 2, noFollow: 8 } as const;
 const MS_RDONLY = 1;
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
+/** Reading changes no times: whoever looks at the options of the mount is told. */
+const MS_NOATIME = 1_024;
 const READ_AHEAD_KIB = 1_024;
 const EXIT_UNMOUNT_MS = 3_000;
 /** Where fusermount3 may be; the environment is not ours to read. */
@@ -137,7 +139,7 @@ function mountAsRoot(path: string, options: MountPointOptions, system: SystemCal
   const fd = openDevice();
   const data = [`fd=${fd}`, 'rootmode=40000', 'user_id=0', 'group_id=0', 'default_permissions'];
   if (options.allowOther) data.push('allow_other');
-  const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0);
+  const flags = MS_NOSUID | MS_NODEV | MS_NOATIME | (options.readOnly ? MS_RDONLY : 0);
   if (system.mount(options.name, path, `fuse.${options.name}`, flags, data.join(',')) >= 0) return fd;
   const errno = system.errno();
   closeSync(fd);
@@ -158,7 +160,7 @@ async function mountAsUser(path: string, options: MountPointOptions, system: Sys
     throw new Fault('io', `No socket for fusermount3 (errno ${system.errno()}).`);
   }
   const [ours, theirs] = pair as unknown as [number, number];
-  const words = [`fsname=${options.name}`, `subtype=${options.name}`, 'default_permissions'];
+  const words = [`fsname=${options.name}`, `subtype=${options.name}`, 'default_permissions', 'noatime'];
   if (options.allowOther) words.push('allow_other');
   if (options.readOnly) words.push('ro');
   try {

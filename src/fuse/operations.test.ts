@@ -182,6 +182,21 @@ test('a name that is there is an entry, one that is not an entry without a node,
   assert.equal(absent.words[8], 1);
 });
 
+test('a node is found by its number alone, and the folder above it', () => {
+  const kernel = new FakeKernel(memoryTree({ root: ROOT_NODE }));
+  const { node } = created(kernel);
+  kernel.ask('lookup', node, '.');
+  assert.equal(long(kernel.now().words, 4), node);
+  kernel.ask('mkdir', 1, [0o755, 0], 'folder');
+  const folder = long(kernel.now().words, 4);
+  kernel.ask('lookup', folder, '..');
+  assert.equal(long(kernel.now().words, 4), 1);
+  kernel.ask('lookup', 99_999, '.');
+  assert.equal(kernel.now().errno, ERRNO.ESTALE);
+  kernel.ask('lookup', 1, '.hidden');
+  assert.equal(long(kernel.now().words, 4), 0, 'other names with dots are names');
+});
+
 test("the tree's root is the kernel's 1, everywhere", () => {
   const kernel = new FakeKernel(memoryTree({ root: ROOT_NODE }));
   kernel.ask('getattr', 1, [0, 0, 0, 0]);

@@ -9,7 +9,7 @@
  * INTERRUPT_GRACE_MS, so that Ctrl-C works on a slow fetch, and a passing SIGCHLD does not make read(2) of a file fail,
  * which no program expects. What changes something always ends by itself.
  */
-import { andThen, type Clock, Fault, isPromise, type Log, type Maybe } from '../base/index.ts';
+import { andThen, type Clock, equalBytes, Fault, isPromise, type Log, type Maybe } from '../base/index.ts';
 import type { Handle, OpenFlags, PosixCaller, PosixNode, PosixTree, SetAttributes } from '../files/index.ts';
 import { NODE_KIND, type NodeId } from '../meta/index.ts';
 import type { RequestBuffer } from './device.ts';
@@ -204,9 +204,7 @@ export class Operations {
     const on = (operation: keyof typeof OPERATION, handler: (request: RequestBuffer) => void): void => {
       this.#table[OPERATION[operation]] = handler;
     };
-    on('lookup', (request) =>
-      this.#answer(this.#tree.lookup(this.#node(request), request.name(BODY_BYTES)), this.#sendFound, true),
-    );
+    on('lookup', (request) => this.#lookup(request));
     on('forget', (request) => this.#forget(this.#node(request)));
     on('batchForget', (request) => this.#batchForget(request));
     on('getattr', (request) => this.#answer(this.#tree.stat(this.#node(request)), this.#sendAttributes, true));
@@ -356,6 +354,22 @@ export class Operations {
   #caller(request: RequestBuffer): PosixCaller {
     const { words } = request;
     return { uid: words[HEADER.uid]!, gid: words[HEADER.gid]!, pid: words[HEADER.pid]! };
+  }
+
+  /** `.` and `..` are asked for only when somebody opens by handle what the kernel has forgotten. */
+  #lookup(request: RequestBuffer): void {
+    const node = this.#node(request);
+    const name = request.name(BODY_BYTES);
+    if (name[0] !== DOT_NAME[0] || !(equalBytes(name, DOT_NAME) || equalBytes(name, DOT_DOT_NAME))) {
+      this.#answer(this.#tree.lookup(node, name), this.#sendFound, true);
+      return;
+    }
+    const meant = name.length === DOT_NAME.length ? node : this.#tree.parentOf(node);
+    this.#answer(
+      andThen(meant, (found) => this.#tree.reach(found)),
+      this.#sendEntry,
+      true,
+    );
   }
 
   #forget(node: NodeId): void {

@@ -165,6 +165,7 @@ export const INIT = {
   asyncRead: 1 << 0,
   posixLocks: 1 << 1,
   atomicTruncate: 1 << 3,
+  byHandle: 1 << 4,
   bigWrites: 1 << 5,
   dontMask: 1 << 6,
   flockLocks: 1 << 10,

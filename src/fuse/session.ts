@@ -56,6 +56,7 @@ const WANTED =
   INIT.asyncRead |
   INIT.posixLocks |
   INIT.atomicTruncate |
+  INIT.byHandle |
   INIT.bigWrites |
   INIT.dontMask |
   INIT.flockLocks |

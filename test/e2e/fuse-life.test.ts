@@ -27,6 +27,13 @@ test('a mount point that is missing, a file, or not empty is refused with its re
   assert.deepEqual(await fs.readdir(mount.path), []);
 });
 
+test('the options of a mount say what it does not do', limits, async () => {
+  await using mount = await TestMount.start();
+  const options = (await run('findmnt', '-n', '-o', 'OPTIONS', mount.path)).trim().split(',');
+  for (const option of ['nosuid', 'nodev', 'noatime', 'default_permissions'])
+    assert.ok(options.includes(option), option);
+});
+
 test('a second mount at the same place is refused', limits, async () => {
   await using mount = await TestMount.start();
   await assert.rejects(TestMount.start({ mountPoint: mount.path }), faulting('locked'));

@@ -316,3 +316,34 @@ test('names that were listed are found as they are now, also when they changed s
   assert.deepEqual(await found(), [nodes[0], undefined, replaced, undefined]);
   await tree.releaseFolder(folder);
 });
+
+test('a node is reached by its number as long as a name below the root leads to it', async () => {
+  await using stand = await openStand({ seed: 8, groupClock: systemClock });
+  await using tree = await openTree(stand);
+  const folder = async (parent: NodeId, name: string): Promise<NodeId> =>
+    (await tree.make(parent, bytes(name), { kind: NODE_KIND.folder, mode: 0o755, umask: 0 }, ROOT)).node;
+  const shown = await folder(tree.root, 'shown');
+  const aside = await folder(tree.root, 'aside');
+  const below = await folder(shown, 'below');
+  const { node, handle } = await tree.create(below, bytes('file'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  await tree.release(handle);
+  await tree.link(node.node, aside, bytes('other'));
+  await tree.syncFs();
+  const isStale = (error: unknown): boolean => Fault.is(error) && error.about.errno === 'ESTALE';
+  const reached = async (from: PosixTree, number: NodeId): Promise<NodeId> => (await from.reach(number)).node;
+
+  const options = { user: 'owner', diskSpace: () => ({ totalBytes: 1, freeBytes: 1 }), root: [bytes('shown')] };
+  await using part = await stand.files.openTree(options);
+  assert.equal(await reached(part, node.node), node.node);
+  assert.equal(await reached(part, shown), shown);
+  await assert.rejects(async () => reached(part, aside), isStale, 'stands beside the root');
+  await assert.rejects(async () => reached(part, tree.root), isStale, 'stands above the root');
+
+  await tree.unlink(below, bytes('file'));
+  await tree.syncFs();
+  await assert.rejects(async () => reached(part, node.node), isStale, 'only a name outside is left');
+  assert.equal(await reached(tree, node.node), node.node);
+  await stand.service.remove('/aside', { recursive: true });
+  await assert.rejects(async () => reached(tree, node.node), isStale, 'its folder was removed whole');
+  await assert.rejects(async () => reached(tree, aside), isStale);
+});

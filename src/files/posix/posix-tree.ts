@@ -172,6 +172,27 @@ export class PendingPosixTree implements PosixTree {
     return this.#shown(this.#row(node));
   }
 
+  reach(node: NodeId): PosixNode {
+    const row = this.#row(node);
+    const names = this.#rows.scan('entriesByNode', { prefix: [this.#space.space, node], limit: LINKS_MAX });
+    if (node !== this.root && !names.some(({ parent }) => this.#isBelow(parent)))
+      throw posixFault('ESTALE', 'No name leads to this file any more.', { node });
+    return this.#shown(row);
+  }
+
+  /** Whether the folder is the root or stands below it: one that was removed has no name, though it may have a row. */
+  #isBelow(folder: NodeId): boolean {
+    for (let at: NodeId | undefined = folder; at !== undefined && at !== this.root; ) {
+      const names: readonly EntryRow[] = this.#rows.scan('entriesByNode', {
+        prefix: [this.#space.space, at],
+        limit: 1,
+      });
+      at = names[0]?.parent;
+      if (at === undefined) return false;
+    }
+    return true;
+  }
+
   /** With what is allocated, where a file may have holes worth telling. */
   #shown(row: NodeRow): PosixNode {
     if (row.size < SPARSE_BYTES_MIN || row.kind !== NODE_KIND.file) return row;

@@ -137,6 +137,11 @@ export interface PosixTree extends AsyncDisposable {
   lookup(parent: NodeId, name: Uint8Array): Maybe<PosixNode | undefined>;
   /** @throws `ESTALE` when there is no such node. Unlinked nodes are there until `forgotten` and closed. */
   stat(node: NodeId): Maybe<PosixNode>;
+  /**
+   * The node whose number somebody kept without keeping the node (open_by_handle_at, an NFS server), as long as a name
+   * below the root leads to it. @throws `ESTALE`.
+   */
+  reach(node: NodeId): Maybe<PosixNode>;
   setAttributes(node: NodeId, set: SetAttributes, caller: PosixCaller): Maybe<PosixNode>;
   readLink(node: NodeId): Maybe<Uint8Array>;
 

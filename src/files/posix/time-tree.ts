@@ -44,6 +44,10 @@ export class TimeTree implements PosixTree {
     return this.#past.has(node) ? this.#past.stat(node) : this.#now.stat(node);
   }
 
+  reach(node: NodeId): Maybe<PosixNode> {
+    return this.#past.has(node) ? this.#past.stat(node) : this.#now.reach(node);
+  }
+
   readLink(node: NodeId): Maybe<Uint8Array> {
     return this.#past.has(node) ? this.#past.readLink(node) : this.#now.readLink(node);
   }

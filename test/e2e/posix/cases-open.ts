@@ -84,6 +84,11 @@ const descriptorRights: Case[] = Object.entries({
   },
 }));
 
+/** The kernel drops names and nodes that nobody uses. */
+function forgetNodes(sys: Sys): void {
+  sys.put('/proc/sys/vm/drop_caches', '2');
+}
+
 export const openCases: readonly Case[] = [
   ...onKinds,
   ...descriptorRights,
@@ -296,6 +301,40 @@ export const openCases: readonly Case[] = [
     run: (sys) => {
       sys.mknod('fifo', S.IFIFO | 0o644);
       return [sys.opens('fifo', O.RDWR | O.NONBLOCK), sys.opens('fifo', O.RDONLY | O.DIRECTORY | O.NONBLOCK)];
+    },
+  },
+  {
+    name: 'handles: what they name is found again when the kernel has forgotten it',
+    run: (sys) => {
+      sys.mkdir('folder');
+      sys.mkdir('folder/below');
+      sys.put('folder/below/file', 'content');
+      sys.link('folder/below/file', 'other');
+      const on = sys.open('.', O.RDONLY | O.DIRECTORY);
+      const [file, folder] = [sys.handleOf('folder/below/file'), sys.handleOf('folder/below')];
+      const contentOf = (): unknown =>
+        sys.told(() => {
+          forgetNodes(sys);
+          const fd = sys.openHandle(on, file, O.RDONLY);
+          const content = sys.pread(fd, 100, 0).toString();
+          sys.close(fd);
+          return content;
+        });
+      const first = contentOf();
+      sys.rename('folder', 'moved');
+      const moved = contentOf();
+      forgetNodes(sys);
+      const opened = sys.openHandle(on, folder, O.RDONLY | O.DIRECTORY);
+      const inFolder = sys.entries(opened).length;
+      const path = sys.readlink(`/proc/self/fd/${opened}`).toString().split('/').slice(-2);
+      sys.close(opened);
+      sys.unlink('moved/below/file');
+      const otherName = contentOf();
+      sys.unlink('other');
+      sys.rmdir('moved/below');
+      const gone = contentOf();
+      forgetNodes(sys);
+      return { first, moved, inFolder, path, otherName, gone, folder: sys.told(() => sys.openHandle(on, folder, 0)) };
     },
   },
   {

@@ -54,6 +54,7 @@ const MS_SYNC = 4;
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 const PATH_BYTES_MAX = 8_192;
+const HANDLE_BYTES_MAX = 128;
 const SYS = { setgroups: 116, setresuid: 117, setresgid: 119, faccessat2: 439 } as const;
 
 const NAME_OF_ERRNO = new Map<number, string>();
@@ -140,6 +141,8 @@ const raw = {
   mmap: bind('mmap', 'int64_t', ['int64_t', 'uint64_t', 'int', 'int', 'int', 'int64_t']),
   munmap: bind('munmap', 'int', ['int64_t', 'uint64_t']),
   msync: bind('msync', 'int', ['int64_t', 'uint64_t', 'int']),
+  nameToHandleAt: bind('name_to_handle_at', 'int', ['int', P, P, P, 'int']),
+  openByHandleAt: bind('open_by_handle_at', 'int', ['int', P, 'int']),
   getdents64: bind('getdents64', 'int64_t', ['int', P, 'uint64_t']),
   chdir: bind('chdir', 'int', [P]),
   socket: bind('socket', 'int', ['int', 'int', 'int']),
@@ -535,6 +538,19 @@ export class Libc {
       found.push({ name, kind, offset: bytes.readBigInt64LE(at + 8) });
     }
     return found;
+  }
+  /** What opens the file again without its name; opaque. */
+  handleOf(path: Path): Buffer {
+    const handle = Buffer.alloc(8 + HANDLE_BYTES_MAX);
+    handle.writeUInt32LE(HANDLE_BYTES_MAX, 0);
+    raw.nameToHandleAt(AT.FDCWD, c(path), handle, Buffer.alloc(4), 0);
+    return handle;
+  }
+  /** `on`: anything open on the same file system. */
+  openHandle(on: number, handle: Uint8Array, flags: number): number {
+    const fd = raw.openByHandleAt(on, handle, flags);
+    this.#open.add(fd);
+    return fd;
   }
   seekEntries(fd: number, offset: bigint): void {
     raw.lseek(fd, offset, SEEK.SET);
