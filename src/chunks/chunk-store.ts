@@ -140,6 +140,8 @@ export interface ReadAllOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes of all slices, where the caller knows: what is much is given to threads from the start. */
   readonly expectedBytes?: number | undefined;
+  /** Nobody wants these bytes again soon: where no thread decodes them, their memory is given back as soon as they passed. */
+  readonly isOnce?: boolean | undefined;
 }
 
 /** See `weigh`. */

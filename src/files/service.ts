@@ -340,7 +340,7 @@ async function* bytesOf(
       { path },
     );
   }
-  yield* readContent(context, space, content, range, found, signal);
+  yield* readContent(context, space, content, range, found, { signal });
 }
 
 function rangeOf(size: number, options: ReadOptions, path: string): Range {

@@ -1,10 +1,12 @@
 /** One flipped bit anywhere in a pack: the chunk it hits is a named fault, everything else reads as before. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { concatBytes, Fault, hexOf, utf8 } from '../../base/index.ts';
+import { concatBytes, Fault, hexOf, seededRandom, utf8 } from '../../base/index.ts';
 import { type ChunkId, PACK_STATE } from '../../meta/index.ts';
 import { MemoryObjects, type ObjectStore } from '../../objects/index.ts';
 import { ChunkStand, REALM, SECRET } from '../chunk-stand.ts';
+import { DEFAULT_CHUNK_FORMAT } from '../chunk-store.ts';
+import { bufferOf } from '../hashes/content-hash.ts';
 import { ID_BYTES, newIdHasher } from '../hashes/ids.ts';
 import { encodeFooter, encodeIndex, encodePackHeader, type IndexEntry } from '../packs/pack-format.ts';
 import { encodePatch, encodeRecord, type PatchBase } from '../packs/record.ts';
@@ -255,6 +257,33 @@ test('a small content that is read again and again is read from its pack twice',
     for (let n = 0; n < 5; n++) assert.ok((await stand.get(drafts)).equals(bytes));
     assert.equal(getCount, 0, `${drafts.length} chunks`);
   }
+});
+
+test('bytes that pass once are whole, also around a chunk that two reads share, and their memory is free behind them', async () => {
+  await using stand = await ChunkStand.open({ format: DEFAULT_CHUNK_FORMAT });
+  const bytes = seededRandom(8).bytes(6 * 2 ** 20);
+  // Half of it compresses, so that some requests are decoded into memory of their own and some are not.
+  for (let at = 0; at < 3 * 2 ** 20; at += 64) bytes.fill(at >> 13, at, at + 60);
+  const { drafts } = await stand.put(bytes);
+  const slices = drafts.flatMap((draft) =>
+    draft.kind === 'chunk' ? [{ id: draft.id, offset: 0, length: draft.length }] : [],
+  );
+  const half = slices.length >> 1;
+  const shared = slices[half];
+  assert.ok(shared !== undefined);
+  const before = [...slices.slice(0, half), { ...shared, length: 1_000 }];
+  const after = [{ ...shared, offset: 1_000, length: shared.length - 1_000 }, ...slices.slice(half + 1)];
+  const copies: Uint8Array[] = [];
+  const pieces: Uint8Array[] = [];
+  for (const run of [before, after, before])
+    for await (const piece of stand.store.readAll(run, { isOnce: true })) {
+      pieces.push(piece);
+      copies.push(piece.slice());
+    }
+  const beforeBytes = before.reduce((sum, { length }) => sum + length, 0);
+  assert.ok(bufferOf(concatBytes(copies)).equals(concatBytes([bytes, bytes.subarray(0, beforeBytes)])));
+  const freed = pieces.filter((piece, number) => piece.length < (copies[number]?.length ?? 0)).length;
+  assert.ok(freed > pieces.length / 2, `${freed} of ${pieces.length} pieces are free again`);
 });
 
 test('a chunk that can be had in this turn is verified like any other, and a damaged one is left to be named', async () => {

@@ -27,14 +27,17 @@ import { loadIndex, type PackObject, recordPlaces } from '../packs/pack-file.ts'
 import { PackIndex, type Place } from '../packs/pack-format.ts';
 import type { PackWriter } from '../packs/pack-writer.ts';
 import { BASE_DEPTH_MAX, decodeRecord, isFlaw, isRecordWhole, type RecordHeader, readHeader } from '../packs/record.ts';
-import { TABLE_FIELDS, UNDECODED } from './decode-request.ts';
-import type { Decoded, DecodeThreads } from './decode-threads.ts';
+import { decodeRequest, TABLE_FIELDS, UNDECODED } from './decode-request.ts';
+import type { Decoded, DecodeThreads, DecodeWanted } from './decode-threads.ts';
 import { type Gathered, Gathering, type Located, type Met, sourceOf, type Wanted } from './gathering.ts';
 import { ReadAhead } from './read-ahead.ts';
 import type { Readings } from './readings.ts';
 
-/** Bytes that one `readAll` has asked for before its requests go to threads: less is done before a message is there. */
-const THREAD_BYTES_MIN = 256 * 1024;
+/**
+ * Bytes that one `readAll` has asked for before the records of a request are decoded together, in a thread where there
+ * is one: less is done before a message is there.
+ */
+const TOGETHER_BYTES_MIN = 256 * 1024;
 /** Bytes that one `readAll` has asked for before threads are started for it: to start them costs as much. */
 const START_BYTES_MIN = 16 * 1024 * 1024;
 /** Depths of records are below this. */
@@ -72,6 +75,15 @@ interface Coming {
   /** Set where the memory is nobody else's: nothing of it is needed any more. */
   readonly giveBack?: () => void;
 }
+
+/** What is known of a `readAll` when it makes a request. */
+interface Passing {
+  readonly askedBytes: number;
+  readonly isOnce: boolean;
+}
+
+/** Records that are named. */
+type DecodeNamed = DecodeWanted & { readonly wanted: NonNullable<DecodeWanted['wanted']> };
 
 interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
@@ -202,7 +214,7 @@ export class ChunkReader {
           const gathered = isPromise(coming) ? await coming : coming;
           isEnded = gathered === 'end';
           const askedBytes = Math.max(gathering.askedBytes, options.expectedBytes ?? 0);
-          for (const coming of this.#comingOf(gathered, askedBytes)) {
+          for (const coming of this.#comingOf(gathered, { askedBytes, isOnce: options.isOnce === true })) {
             queue.push(coming);
             weight += coming.weight;
           }
@@ -404,9 +416,9 @@ export class ChunkReader {
     }
   }
 
-  #comingOf(gathered: Gathered, askedBytes: number): readonly Coming[] {
+  #comingOf(gathered: Gathered, passing: Passing): readonly Coming[] {
     if (gathered === 'end') return [];
-    if ('group' in gathered) return this.#request(gathered.group, askedBytes);
+    if ('group' in gathered) return this.#request(gathered.group, passing);
     const { slice, plain } = gathered.met;
     return [comingOf(slice, plain, slice.length)];
   }
@@ -426,17 +438,22 @@ export class ChunkReader {
     );
   }
 
-  #request(group: readonly Wanted[], askedBytes: number): readonly Coming[] {
+  #request(group: readonly Wanted[], { askedBytes, isOnce }: Passing): readonly Coming[] {
     const { threads } = this.#context;
     if (threads !== undefined && askedBytes >= START_BYTES_MIN) threads.start();
-    const isLent = threads !== undefined && threads.readyCount > 0 && isForThread(group, askedBytes);
-    const ahead = isLent ? undefined : this.#readingAhead(group);
-    const brought = group.length === 1 || ahead !== undefined ? undefined : this.#bring(group, isLent);
+    const isTogether = askedBytes >= TOGETHER_BYTES_MIN && group.every(({ located }) => !located.isPatch);
+    const isLent = isTogether && threads !== undefined && threads.readyCount > 0;
+    // What is large enough for threads passes once, also while they start.
+    const isHere = isTogether && !isLent && (isOnce || askedBytes >= START_BYTES_MIN);
+    const ahead = isLent || isHere ? undefined : this.#readingAhead(group);
+    const decode = isLent ? threads.decode.bind(threads) : isHere ? this.#decodeHere.bind(this) : undefined;
+    const brought = group.length === 1 || ahead !== undefined ? undefined : this.#bring(group, decode);
     brought?.catch(() => {});
-    if (isLent && brought !== undefined) {
+    if (decode !== undefined && brought !== undefined) {
       // Not shared with other readers, because the memory is used again as soon as this one has read it.
       const weight = group.reduce((sum, { slice }) => sum + slice.length, 0);
-      return [{ pieces: this.#piecesOf(group, brought), weight, giveBack: () => giveBack(threads, brought) }];
+      const back = isLent ? (decoded: Decoded) => threads.giveBack(decoded) : freeDecoded;
+      return [{ pieces: this.#piecesOf(group, brought), weight, giveBack: () => giveBack(back, brought) }];
     }
     return group.map(({ slice, located }, number) => {
       const key = keyOfId(slice.id);
@@ -480,22 +497,33 @@ export class ChunkReader {
     return pieces;
   }
 
-  /** One request for all records of a group, decoded in a thread when it `isLent`. */
-  async #bring(group: readonly Wanted[], isLent: boolean): Promise<Brought | undefined> {
+  /** What a thread does, in this turn. */
+  #decodeHere({ bytes, wanted }: DecodeNamed): Decoded {
+    const plain = decodeRequest({ bytes, ...wanted, idOf: this.#context.idOf });
+    if (plain.buffer !== bytes.buffer) bytes.buffer.transfer(0);
+    // No Buffer: whose `slice` would not be a copy.
+    return { plain: new Uint8Array(plain.buffer), ...wanted, endBytes: 0 };
+  }
+
+  /** One request for all records of a group, decoded together where somebody can. */
+  async #bring(
+    group: readonly Wanted[],
+    decode: ((wanted: DecodeNamed) => Maybe<Decoded | undefined>) | undefined,
+  ): Promise<Brought | undefined> {
     const [first] = group;
     const last = group.at(-1);
     assert(first !== undefined && last !== undefined, 'a group has a member');
     const from = first.located.place.offset;
     const place = { offset: from, length: last.located.place.offset + last.located.place.length - from };
     const bytes = await this.#fetch({ ...first.located, place });
-    const { threads, objects } = this.#context;
+    const { objects } = this.#context;
     // What a pack that is still gathered in memory answers is its own memory, and not to be given away.
     const isOwn = ownsBuffer(bytes) && (first.located.open === undefined || objects.abilities.append);
-    if (threads === undefined || !isLent || !isOwn) return { bytes, from };
+    if (decode === undefined || !isOwn) return { bytes, from };
     const table = tableOf(group, from);
     const ids = Buffer.allocUnsafeSlow(group.length * this.#context.idBytes);
     for (const [number, { slice }] of group.entries()) ids.set(slice.id, number * this.#context.idBytes);
-    const decoded = await threads.decode({ bytes, wanted: { table, ids } });
+    const decoded = await decode({ bytes, wanted: { table, ids } });
     if (decoded !== undefined) return { decoded };
     // When a thread dies the bytes are gone with it.
     return bytes.length > 0 ? { bytes, from } : undefined;
@@ -545,17 +573,18 @@ export class ChunkReader {
   }
 }
 
-function isForThread(group: readonly Wanted[], askedBytes: number): boolean {
-  return askedBytes >= THREAD_BYTES_MIN && group.every(({ located }) => !located.isPatch);
-}
-
-function giveBack(threads: DecodeThreads, brought: Promise<Brought | undefined>): void {
+function giveBack(back: (decoded: Decoded) => void, brought: Promise<Brought | undefined>): void {
   void brought.then(
     (together) => {
-      if (together !== undefined && 'decoded' in together) threads.giveBack(together.decoded);
+      if (together !== undefined && 'decoded' in together) back(together.decoded);
     },
     () => {},
   );
+}
+
+/** Without waiting for the collector. */
+function freeDecoded({ plain }: Decoded): void {
+  plain.buffer.transfer(0);
 }
 
 function ownsBuffer(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {

@@ -5,7 +5,7 @@
  */
 import { textOfPath } from '../../api/index.ts';
 import { andThen, Fault, hexOf, isPromise, type Maybe } from '../../base/index.ts';
-import type { ChunkSlice, SliceSource } from '../../chunks/index.ts';
+import type { ChunkSlice, ReadAllOptions, SliceSource } from '../../chunks/index.ts';
 import { type ContentId, EXTENT_KIND, type ExtentRow } from '../../meta/index.ts';
 import type { Sharing, Space, View } from '../context.ts';
 import type { Found } from '../tree.ts';
@@ -55,7 +55,7 @@ export async function* readContent(
   content: ContentId,
   range: Range,
   found: Pick<Found, 'path'>,
-  signal?: AbortSignal,
+  options: Pick<ReadAllOptions, 'signal' | 'isOnce'> = {},
 ): AsyncGenerator<Uint8Array> {
   // The list of chunks is older than the run that is being read, and somebody may pause at a hole between two runs.
   using _reading = context.chunks.beginReading();
@@ -66,7 +66,7 @@ export async function* readContent(
       if (segment.kind === 'chunk') {
         // A run of chunks goes to the chunk store as one, so that it can read ahead; it ends at a hole or inline bytes.
         const run = takeRun(segments, segment.slice);
-        for await (const bytes of context.chunks.readAll(run.draw, { signal, expectedBytes: left })) {
+        for await (const bytes of context.chunks.readAll(run.draw, { ...options, expectedBytes: left })) {
           left -= bytes.length;
           yield bytes;
         }

@@ -54,7 +54,7 @@ export class PastFile implements Disposable {
   #open(offset: number, length: number): Stream {
     const content = this.#row.content ?? 0;
     const range = { offset, length };
-    const bytes = readContent(this.#view, this.#space, content, range, this.#found, this.#abort.signal);
+    const bytes = readContent(this.#view, this.#space, content, range, this.#found, { signal: this.#abort.signal });
     return { pieces: bytes[Symbol.asyncIterator](), at: offset, left: new Uint8Array(0) };
   }
 

@@ -97,7 +97,7 @@ export class OpenUploads {
     const end = offset + length;
     for (let at = offset; at < end; at += READ_BYTES) {
       const range = { offset: at, length: Math.min(READ_BYTES, end - at) };
-      yield* readContent(context, space, content, range, file, signal);
+      yield* readContent(context, space, content, range, file, { signal, isOnce: true });
     }
   }
 
