@@ -30,6 +30,33 @@ export function pathOfText(text: string): Path {
   return pathOfBytes(bytesOfText(text), text);
 }
 
+/** A path of so few characters is not too long, whatever its characters are. */
+const SHORT_CHARACTERS_MAX = Math.floor(PATH_BYTES_MAX / 3);
+
+/** Reads many paths in text form, as `pathOfText` does. Neighbours mostly stand in one folder, which is read once. */
+export class PathReader {
+  #folder = '';
+  #above: Path = [];
+
+  /** @throws Fault `invalid`. */
+  of(text: string): Path {
+    const end = text.lastIndexOf('/');
+    // In the root some names are kept, and behind the last slash there may be no name.
+    const isPlain = end > 0 && end < text.length - 1 && text.length <= SHORT_CHARACTERS_MAX;
+    if (isPlain && end === this.#folder.length && text.startsWith(this.#folder)) {
+      const name = bytesOfText(text.slice(end + 1));
+      checkName(name, text);
+      return [...this.#above, name];
+    }
+    const path = pathOfText(text);
+    if (isPlain && path.length > 1) {
+      this.#folder = text.slice(0, end);
+      this.#above = path.slice(0, -1);
+    }
+    return path;
+  }
+}
+
 /** Reads a percent-encoded path as it stands in a URL, `%2F` counting as a slash. @throws Fault `invalid`. */
 export function pathOfUrl(encoded: string): Path {
   return pathOfBytes(bytesOfPercent(encoded), encoded);

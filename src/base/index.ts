@@ -12,4 +12,5 @@ export * from './option-values.ts';
 export * from './options.ts';
 export * from './random.ts';
 export * from './retry.ts';
+export * from './runs.ts';
 export * from './turns.ts';

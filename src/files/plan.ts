@@ -47,36 +47,65 @@ export const NO_PARTS: Parts = {
 };
 
 export function joinParts(all: readonly Partial<Parts>[]): Parts {
-  return {
-    expects: saidOnce(all.flatMap((parts) => parts.expects ?? [])),
-    touches: joinTouches(all.flatMap((parts) => parts.touches ?? [])),
-    puts: all.flatMap((parts) => parts.puts ?? []),
-    deletes: all.flatMap((parts) => parts.deletes ?? []),
-    items: all.flatMap((parts) => parts.items ?? []),
-    liveBytes: all.reduce((sum, parts) => sum + (parts.liveBytes ?? 0), 0),
-    historyBytes: all.reduce((sum, parts) => sum + (parts.historyBytes ?? 0), 0),
-  };
+  const sum = new PartsSum();
+  for (const parts of all) sum.add(parts);
+  return sum.parts();
 }
 
-/** Of many names in a folder each expects that it can be reached; that is asked once. */
-function saidOnce(expects: readonly Expect[]): readonly Expect[] {
-  const folders = new Set<NodeId>();
-  return expects.filter((expect) => {
-    if (expect.kind !== 'reachable') return true;
-    const isNew = !folders.has(expect.folder);
-    folders.add(expect.folder);
-    return isNew;
-  });
-}
+/** Parts that add up, each list in the order in which they came. */
+export class PartsSum {
+  readonly #expects: Expect[] = [];
+  /** One touch a folder, however many names change in it. */
+  readonly #touches = new Map<NodeId, Touch>();
+  readonly #puts: Put[] = [];
+  readonly #deletes: Delete[] = [];
+  readonly #items: ChangeItem[] = [];
+  readonly #reachable = new Set<NodeId>();
+  #liveBytes = 0;
+  #historyBytes = 0;
 
-/** One touch a folder, however many names change in it. */
-function joinTouches(touches: readonly Touch[]): readonly Touch[] {
-  const byFolder = new Map<NodeId, Touch>();
-  for (const touch of touches) {
-    const before = byFolder.get(touch.folder);
-    byFolder.set(touch.folder, before === undefined ? touch : joinedTouch(before, touch));
+  add({ expects, touches, puts, deletes, items, liveBytes = 0, historyBytes = 0 }: Partial<Parts>): void {
+    if (expects !== undefined) for (const expect of expects) this.#expect(expect);
+    if (touches !== undefined) for (const touch of touches) this.#touch(touch);
+    if (puts !== undefined) for (const put of puts) this.#puts.push(put);
+    if (deletes !== undefined) for (const gone of deletes) this.#deletes.push(gone);
+    if (items !== undefined) for (const item of items) this.#items.push(item);
+    this.#liveBytes += liveBytes;
+    this.#historyBytes += historyBytes;
   }
-  return [...byFolder.values()];
+
+  /** The rows of a content go before all that names it; a hidden one stops being a thing to reap. */
+  addContent({ puts, reap }: { readonly puts: readonly Put[]; readonly reap: readonly Delete[] }): void {
+    for (const put of puts) this.#puts.push(put);
+    for (const gone of reap) this.#deletes.push(gone);
+  }
+
+  /** Of many names in a folder each expects that it can be reached; that is asked once. */
+  #expect(expect: Expect): void {
+    if (expect.kind === 'reachable') {
+      if (this.#reachable.has(expect.folder)) return;
+      this.#reachable.add(expect.folder);
+    }
+    this.#expects.push(expect);
+  }
+
+  #touch(touch: Touch): void {
+    const before = this.#touches.get(touch.folder);
+    this.#touches.set(touch.folder, before === undefined ? touch : joinedTouch(before, touch));
+  }
+
+  /** Nothing is added afterwards. */
+  parts(): Parts {
+    return {
+      expects: this.#expects,
+      touches: [...this.#touches.values()],
+      puts: this.#puts,
+      deletes: this.#deletes,
+      items: this.#items,
+      liveBytes: this.#liveBytes,
+      historyBytes: this.#historyBytes,
+    };
+  }
 }
 
 function joinedTouch(one: Touch, other: Touch): Touch {

@@ -109,10 +109,8 @@ export function fileService(files: Files, caller: Caller, info: () => ServerInfo
     },
     makeFolder: async (path, options = {}) => makeFolder(context, space, as(options), await pathOf(path), options),
     write: async (path, source, options) => writeFile(context, space, as(options), await pathOf(path), source, options),
-    writeMany: async function* (items, options) {
-      await files.settle();
-      yield* writeMany(context, space, as(options ?? {}), items, options?.signal);
-    },
+    writeMany: (items, options = {}) =>
+      writeMany(context, space, as(options), items, { before: () => files.settle(), signal: options.signal }),
     read: (target, options = {}) =>
       within(target, options.at, (view, found) =>
         read(view, space, found, options, () => openScope(context, space, options.at)),

@@ -192,8 +192,9 @@ export async function buildAnnounced(
     ...(sha256 === undefined ? {} : { onBytes: (bytes: Uint8Array) => sha256.update(bytes) }),
   });
   try {
-    checkHash(textOfPath(path), 'xxhash3', announced.xxhash3, hexOf(built.hash));
-    checkHash(textOfPath(path), 'sha256', announced.sha256, sha256?.digest('hex'));
+    const { xxhash3, sha256: wanted } = announced;
+    if (xxhash3 !== undefined) checkHash(textOfPath(path), 'xxhash3', xxhash3, hexOf(built.hash));
+    if (wanted !== undefined) checkHash(textOfPath(path), 'sha256', wanted, sha256?.digest('hex'));
     return built;
   } catch (error) {
     await built[Symbol.asyncDispose]();
@@ -205,10 +206,12 @@ export function checkHash(
   path: string,
   what: string,
   announced: string | undefined,
-  actual: string | undefined,
+  computed: string | undefined | (() => string),
   outcome = 'Nothing was stored; send it again.',
 ): void {
-  if (announced === undefined || announced.toLowerCase() === actual) return;
+  if (announced === undefined) return;
+  const actual = typeof computed === 'function' ? computed() : computed;
+  if (announced.toLowerCase() === actual) return;
   const sentence = `The bytes sent for ${path} have the ${what} ${actual}, but ${announced} was announced. ${outcome}`;
   throw new Fault('mismatch', sentence, { path, what, announced, actual });
 }
@@ -243,21 +246,20 @@ interface PlannedPlace {
  * expected of it, and touches of it become part of its row.
  */
 export function withoutUnmade(parts: Parts): Parts {
-  const made = new Set(
-    parts.puts.flatMap((put) => (put.table === 'nodes' && put.mode === 'insert' ? [put.row.node] : [])),
-  );
-  const links = new Map(
-    parts.touches.filter(({ folder }) => made.has(folder)).map(({ folder, links }) => [folder, links]),
-  );
+  const made = new Set<NodeId>();
+  for (const put of parts.puts)
+    if (put.table === 'nodes' && put.mode === 'insert' && put.row.kind === NODE_KIND.folder) made.add(put.row.node);
+  if (made.size === 0) return parts;
+  const links = new Map<NodeId, number>();
+  for (const { folder, links: added } of parts.touches) if (made.has(folder)) links.set(folder, added);
   return {
     ...parts,
     expects: parts.expects.filter((expect) => !(expect.kind === 'reachable' && made.has(expect.folder))),
     touches: parts.touches.filter(({ folder }) => !made.has(folder)),
-    puts: parts.puts.map((put) =>
-      put.table === 'nodes' && links.has(put.row.node)
-        ? { ...put, row: { ...put.row, links: put.row.links + (links.get(put.row.node) ?? 0) } }
-        : put,
-    ),
+    puts: parts.puts.map((put) => {
+      const added = put.table === 'nodes' ? (links.get(put.row.node) ?? 0) : 0;
+      return put.table === 'nodes' && added !== 0 ? { ...put, row: { ...put.row, links: put.row.links + added } } : put;
+    }),
   };
 }
 

@@ -11,20 +11,21 @@ import {
   type FileRecord,
   type LocalSource,
   type Path,
+  PathReader,
   pathOfText,
   textOfPath,
 } from '../../api/index.ts';
-import { Fault, hexOf, type Moment } from '../../base/index.ts';
+import { andThen, Fault, hexOf, isPromise, type Maybe, type Moment, oneByOne, rescue } from '../../base/index.ts';
 import type { TakenFile } from '../../chunks/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../../meta/index.ts';
 import { type Built, builtOf } from '../content/build-content.ts';
 import { type Caller, type Context, commit, type Space } from '../context.ts';
 import { decide } from '../decide.ts';
 import { planThinning } from '../past/retention.ts';
-import { changeOf, joinParts, MODE_DEFAULT, NO_PARTS, newNode, type Parts, planCreate, planReplace } from '../plan.ts';
+import { changeOf, MODE_DEFAULT, newNode, type Parts, PartsSum, planCreate, planReplace } from '../plan.ts';
 import { recordOf } from '../record.ts';
-import { findPath, type Place } from '../tree.ts';
-import { buildAnnounced, checkHash, existsFault, momentOf, withContent, withoutUnmade } from '../write.ts';
+import { type Found, findPath, type Place } from '../tree.ts';
+import { buildAnnounced, checkHash, existsFault, momentOf, withoutUnmade } from '../write.ts';
 
 /**
  * Contents that are built side by side, and their bytes as announced: with enough of them every thread has a batch and
@@ -41,9 +42,9 @@ const BATCH_ITEMS_MAX = 1_024;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
 const BATCH_ROWS_MAX = 8_000;
 
-/** An item whose content, if it has one, is ready. Without its source, which may hold all its bytes. */
+/** What is done of an item once its content, if it has one, is ready: not its source, which may hold all its bytes. */
 interface Ready {
-  readonly item: Omit<BulkItem, 'source' | 'local' | 'bytes'>;
+  readonly item: Pick<BulkItem, 'path' | 'kind' | 'permissions'> & { readonly target: string | undefined };
   readonly path: Path;
   readonly modified: Moment | undefined;
   readonly built: Built | undefined;
@@ -54,81 +55,134 @@ type NewRecord = () => FileRecord;
 
 type Prepared = { readonly ready: Ready } | { readonly path: string; readonly fault: Error };
 
-export async function* writeMany(
+export interface ManyOptions {
+  /** What is waited for first. */
+  readonly before: () => Promise<void>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export function writeMany(
   context: Context,
   space: Space,
   caller: Caller,
   items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
-  signal?: AbortSignal,
-): AsyncGenerator<BulkResult> {
+  options: ManyOptions,
+): AsyncIterableIterator<BulkResult, void> {
+  return oneByOne(commitRuns(context, space, caller, items, options));
+}
+
+async function* commitRuns(
+  context: Context,
+  space: Space,
+  caller: Caller,
+  items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
+  { before, signal }: ManyOptions,
+): AsyncGenerator<readonly BulkResult[], void> {
+  await before();
   let batch: Prepared[] = [];
+  /** Of the run that is being looked through, what is in no batch yet. */
+  let rest: readonly Prepared[] = [];
   let [bytes, rows] = [0, 0];
   const timed = new TimedFolders();
   // The commit of one batch runs while the next is built.
   let committing: Promise<readonly BulkResult[]> = Promise.resolve([]);
   try {
-    for await (const prepared of prepareAll(context, space, items, signal)) {
-      batch.push(prepared);
-      if ('ready' in prepared) {
-        bytes += prepared.ready.built?.size ?? 0;
-        rows += (prepared.ready.built?.puts.length ?? 0) + 4;
+    for await (const run of prepareAll(context, space, items, signal)) {
+      for (const [index, prepared] of run.entries()) {
+        batch.push(prepared);
+        if ('ready' in prepared) {
+          bytes += prepared.ready.built?.size ?? 0;
+          rows += (prepared.ready.built?.puts.length ?? 0) + 4;
+        }
+        if (batch.length < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX && rows < BATCH_ROWS_MAX) continue;
+        rest = run.slice(index + 1);
+        const results = await committing;
+        committing = commitBatch(context, space, caller, { batch, timed }, signal);
+        // Failures surface where the results are awaited, not as an unhandled rejection before.
+        committing.catch(() => undefined);
+        [batch, bytes, rows] = [[], 0, 0];
+        yield results;
+        rest = [];
       }
-      if (batch.length < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX && rows < BATCH_ROWS_MAX) continue;
-      const results = await committing;
-      committing = commitBatch(context, space, caller, { batch, timed }, signal);
-      // Failures surface where the results are awaited, not as an unhandled rejection before.
-      committing.catch(() => undefined);
-      [batch, bytes, rows] = [[], 0, 0];
-      yield* results;
     }
-    yield* await committing;
+    yield await committing;
     const last = batch;
     batch = [];
-    yield* await commitBatch(context, space, caller, { batch: last, timed }, signal);
+    yield await commitBatch(context, space, caller, { batch: last, timed }, signal);
   } finally {
     await committing.catch(() => undefined);
-    for (const prepared of batch) if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
+    for (const prepared of [...batch, ...rest])
+      if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
   }
 }
 
-/** Builds contents ahead, a bounded number at once, and hands them on in the order of the items. */
+/** An item that is being prepared. */
+interface Coming {
+  /** What it counts of what is built at once. */
+  readonly bytes: number;
+  prepared: Prepared | undefined;
+  /** Resolves when it is prepared; absent while it is gathered. */
+  done: Promise<void> | undefined;
+}
+
+/** Builds contents ahead, a bounded number at once, and hands them on in the order of the items: all that are ready together. */
 async function* prepareAll(
   context: Context,
   space: Space,
   items: AsyncIterable<BulkItem> | Iterable<BulkItem>,
   signal?: AbortSignal,
-): AsyncGenerator<Prepared> {
-  const ahead: { readonly prepared: Promise<Prepared>; readonly bytes: number }[] = [];
+): AsyncGenerator<readonly Prepared[], void> {
+  let ahead: Coming[] = [];
   const taking = new LocalTaking(context, space, signal);
   let aheadBytes = 0;
+  /** Takes out the first, and with it all behind it that need not be waited for. */
+  const takeReady = async (): Promise<readonly Prepared[]> => {
+    const [first] = ahead;
+    // Whoever waits for one that is still being gathered waits for ever: larger files behind it may leave no room for more.
+    if (first?.prepared === undefined && first?.done === undefined) taking.flush();
+    if (first?.prepared === undefined) await first?.done;
+    const ready: Prepared[] = [];
+    for (const { prepared, bytes } of ahead) {
+      if (prepared === undefined) break;
+      ready.push(prepared);
+      aheadBytes -= bytes;
+    }
+    ahead = ahead.slice(ready.length);
+    return ready;
+  };
   try {
     for await (const item of items) {
       const bytes = item.kind === 'file' ? (item.size ?? UNSAID_BYTES) : 0;
-      ahead.push({ prepared: taking.add(item) ?? prepare(context, space, item, signal), bytes });
+      const coming: Coming = { bytes, prepared: undefined, done: undefined };
+      ahead.push(coming);
       aheadBytes += bytes;
-      while (ahead.length >= BUILDS_MAX || aheadBytes > BUILD_BYTES_MAX) {
-        const first = ahead.shift();
-        if (first === undefined) break;
-        aheadBytes -= first.bytes;
-        taking.flushFor(first.prepared);
-        yield await first.prepared;
-      }
+      if (!taking.add(item, coming)) coming.done = prepareInto(coming, prepare(context, space, item, signal));
+      while (ahead.length >= BUILDS_MAX || aheadBytes > BUILD_BYTES_MAX) yield await takeReady();
     }
     taking.flush();
-    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) yield await next.prepared;
+    while (ahead.length > 0) yield await takeReady();
   } finally {
     taking.flush();
-    for (const prepared of await Promise.all(ahead.map((item) => item.prepared)))
-      if ('ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
+    await Promise.allSettled(ahead.map(({ done }) => done));
+    for (const { prepared } of ahead)
+      if (prepared !== undefined && 'ready' in prepared) await prepared.ready.built?.[Symbol.asyncDispose]();
   }
+}
+
+/** What it rejects with surfaces when it is waited for. */
+function prepareInto(coming: Coming, preparing: Promise<Prepared>): Promise<void> {
+  const done = preparing.then((prepared) => {
+    coming.prepared = prepared;
+  });
+  done.catch(() => undefined);
+  return done;
 }
 
 interface ToTake {
   readonly item: BulkItem;
   readonly from: LocalSource | { readonly bytes: Uint8Array; readonly size: number };
   readonly path: Path;
-  readonly prepared: Promise<Prepared>;
-  readonly done: (prepared: Promise<Prepared>) => void;
+  readonly coming: Coming;
 }
 
 /**
@@ -139,6 +193,7 @@ class LocalTaking {
   readonly #context: Context;
   readonly #space: Space;
   readonly #signal: AbortSignal | undefined;
+  readonly #paths = new PathReader();
   #files: ToTake[] = [];
   #bytes = 0;
   #seen = 0;
@@ -149,42 +204,40 @@ class LocalTaking {
     this.#signal = signal;
   }
 
-  /** Undefined for what is to be prepared the usual way. */
-  add(item: BulkItem): Promise<Prepared> | undefined {
+  /** False for what is to be prepared the usual way. */
+  add(item: BulkItem, coming: Coming): boolean {
     const { files } = this.#context.chunks;
     const { local, bytes, kind } = item;
     const from = local ?? (bytes === undefined ? undefined : { bytes, size: bytes.length });
-    if (files === undefined || kind !== 'file' || from === undefined || item.sha256 !== undefined) return undefined;
-    if (local === undefined && item.size !== undefined && item.size !== from.size) return undefined;
-    if (from.size > Math.min(files.fileBytesMax, this.#context.options.fileBytesMax)) return undefined;
-    if (this.#seen++ < USUAL_FILES) return undefined;
+    if (files === undefined || kind !== 'file' || from === undefined || item.sha256 !== undefined) return false;
+    if (local === undefined && item.size !== undefined && item.size !== from.size) return false;
+    if (from.size > Math.min(files.fileBytesMax, this.#context.options.fileBytesMax)) return false;
+    if (this.#seen++ < USUAL_FILES) return false;
     if (this.#files.length === files.filesMax || this.#bytes + from.size > files.bytesMax) this.flush();
     let path: Path;
     try {
-      path = pathOfText(item.path);
+      path = this.#paths.of(item.path);
     } catch {
-      return undefined;
+      return false;
     }
     this.#bytes += from.size;
-    const { promise: prepared, resolve: done } = Promise.withResolvers<Prepared>();
-    this.#files.push({ item, from, path, prepared, done });
-    return prepared;
-  }
-
-  /** Whoever waits for one that is still being gathered waits for ever: larger files behind it may leave no room for more. */
-  flushFor(prepared: Promise<Prepared>): void {
-    if (this.#files[0]?.prepared === prepared) this.flush();
+    this.#files.push({ item, from, path, coming });
+    return true;
   }
 
   /** Has taken what was gathered. */
   flush(): void {
     const files = this.#files;
+    if (files.length === 0) return;
     this.#files = [];
     this.#bytes = 0;
-    if (files.length > 0) void this.#take(files);
+    const done = this.#take(files);
+    // Where one is not waited for any more.
+    done.catch(() => undefined);
+    for (const { coming } of files) coming.done = done;
   }
 
-  /** Never rejects. */
+  /** Rejects as `prepare` does. */
   async #take(files: readonly ToTake[]): Promise<void> {
     const { chunks, options } = this.#context;
     const wanted = files.map(({ from, path }) => ({ ...from, level: options.compression.levelOf(path) }));
@@ -194,36 +247,50 @@ class LocalTaking {
     } catch {
       // Whatever it was, who prepares them one by one meets it too, and says it of each.
     }
-    for (const [index, file] of files.entries()) file.done(this.#prepared(file, taken[index]));
+    const left: Promise<void>[] = [];
+    for (const [index, file] of files.entries()) {
+      const prepared = this.#prepared(file, taken[index]);
+      if (isPromise(prepared)) left.push(prepareInto(file.coming, prepared));
+      else file.coming.prepared = prepared;
+    }
+    if (left.length > 0) await Promise.all(left);
   }
 
-  async #prepared({ item, path }: ToTake, file: TakenFile | undefined): Promise<Prepared> {
+  #prepared({ item, path }: ToTake, file: TakenFile | undefined): Maybe<Prepared> {
     if (file === undefined) return prepare(this.#context, this.#space, item, this.#signal);
-    try {
-      const { source: _, local: __, bytes: ___, ...rest } = item;
-      const modified = momentOf(item.modified, 'modified');
-      checkHash(item.path, 'xxhash3', item.xxhash3, hexOf(file.hash));
-      const content = await this.#context.ids.content(this.#space.space);
-      return { ready: { item: rest, path, modified, built: builtOf(this.#space, content, file) } };
-    } catch (error) {
-      file.release();
-      return { path: item.path, fault: error as Error };
-    }
+    return rescue(
+      (): Maybe<Prepared> => {
+        const modified = momentOf(item.modified, 'modified');
+        checkHash(item.path, 'xxhash3', item.xxhash3, () => hexOf(file.hash));
+        return andThen(this.#context.ids.content(this.#space.space), (content) => {
+          const built = builtOf(this.#space, content, file);
+          return { ready: { item: asDone(item), path, modified, built } };
+        });
+      },
+      (error) => {
+        file.release();
+        return { path: item.path, fault: error as Error };
+      },
+    );
   }
+}
+
+function asDone({ path, kind, permissions, target }: BulkItem): Ready['item'] {
+  return { path, kind, permissions, target };
 }
 
 async function prepare(context: Context, space: Space, item: BulkItem, signal?: AbortSignal): Promise<Prepared> {
   try {
     const path = pathOfText(item.path);
     const modified = momentOf(item.modified, 'modified');
-    if (item.kind !== 'file') return { ready: { item, path, modified, built: undefined } };
-    const { source, local: _, bytes: held, ...rest } = item;
+    if (item.kind !== 'file') return { ready: { item: asDone(item), path, modified, built: undefined } };
+    const { source, bytes: held } = item;
     const bytes = held === undefined ? ((await source?.()) ?? []) : [held];
     const built = await buildAnnounced(context, space, path, bytes, item, signal).catch(async (error: unknown) => {
       await endOf(bytes);
       throw error;
     });
-    return { ready: { item: rest, path, modified, built } };
+    return { ready: { item: asDone(item), path, modified, built } };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { path: item.path, fault: error as Error };
@@ -246,7 +313,7 @@ async function commitBatch(
   try {
     const results =
       (await tryTogether(context, space, caller, { ready, timed })) ??
-      (await oneByOne(context, space, caller, { ready, timed }, signal));
+      (await eachAlone(context, space, caller, { ready, timed }, signal));
     const rest = results.values();
     return batch.map((prepared): BulkResult => {
       if ('ready' in prepared) return rest.next().value as BulkResult;
@@ -272,7 +339,8 @@ async function tryTogether(
   const results: BulkResult[] = [];
   for (const item of ready) {
     try {
-      results.push(new Done(item.item.path, await plan.add(item)));
+      const added = plan.add(item);
+      results.push(new Done(item.item.path, isPromise(added) ? await added : added));
     } catch (error) {
       if (error === SAME_TWICE) return refused();
       if (!Fault.is(error)) throw error;
@@ -352,7 +420,7 @@ class BatchPlan {
   readonly #context: Context;
   readonly #space: Space;
   readonly #now: Moment;
-  readonly #parts: Partial<Parts>[] = [];
+  readonly #parts = new PartsSum();
   readonly #folders = new Map<string, NodeRow>();
   readonly #seen = new Set<string>();
   /** Files that get new bytes; one with several names may come again under another. */
@@ -367,23 +435,25 @@ class BatchPlan {
   }
 
   parts(): Parts {
-    return withoutUnmade(joinParts(this.#parts));
+    return withoutUnmade(this.#parts.parts());
   }
 
-  async add(ready: Ready): Promise<NewRecord> {
-    const text = textOfPath(ready.path);
+  /** At once where the metadata answers at once. */
+  add(ready: Ready): Maybe<NewRecord> {
+    const { path } = ready;
+    const text = textOfPath(path);
     if (this.#seen.has(text)) throw SAME_TWICE;
     this.#seen.add(text);
-    const name = ready.path.at(-1);
+    const name = path.at(-1);
     if (name === undefined) throw new Fault('exists', 'The root folder is there already.', { path: text });
     // No name has a slash, in its text neither.
-    const parent = await this.#folder(ready.path.slice(0, -1), text.slice(0, text.lastIndexOf('/')) || '/');
-    return this.#addAt({ path: ready.path, text, parent, name }, ready);
+    const above = text.slice(0, text.lastIndexOf('/')) || '/';
+    const known = this.#folders.get(above);
+    if (known !== undefined) return this.#addAt({ path, text, parent: known, name }, ready);
+    return this.#folder(path.slice(0, -1), above).then((parent) => this.#addAt({ path, text, parent, name }, ready));
   }
 
   async #folder(path: Path, text: string): Promise<NodeRow> {
-    const known = this.#folders.get(text);
-    if (known !== undefined) return known;
     const found = await findPath(this.#context, this.#space, path);
     if (found === undefined) throw new Fault('not-found', `There is no folder ${text}.`, { path: text });
     if (found.node.kind !== NODE_KIND.folder)
@@ -392,19 +462,26 @@ class BatchPlan {
     return found.node;
   }
 
-  async #addAt(place: TextPlace, ready: Ready): Promise<NewRecord> {
+  #addAt(place: TextPlace, ready: Ready): Maybe<NewRecord> {
+    // What this very plan makes has nothing in it yet.
+    if (place.parent.born === 0) return this.#addNew(place, ready);
+    const { space } = this.#space;
+    const { meta } = this.#context;
+    return andThen(meta.get('entries', [space, place.parent.node, place.name]), (entry) => {
+      if (entry === undefined) return this.#addNew(place, ready);
+      return andThen(meta.get('nodes', [space, entry.node]), (node) =>
+        node === undefined
+          ? this.#addNew(place, ready)
+          : this.#addThere(place, ready, { path: place.path, node, entry }),
+      );
+    });
+  }
+
+  async #addThere(place: TextPlace, ready: Ready, found: Found): Promise<NewRecord> {
     const { item, built } = ready;
-    const { text } = place;
-    const isMade = place.parent.born === 0;
-    const entry = isMade
-      ? undefined
-      : await this.#context.meta.get('entries', [this.#space.space, place.parent.node, place.name]);
-    const node =
-      entry === undefined ? undefined : await this.#context.meta.get('nodes', [this.#space.space, entry.node]);
-    if (entry === undefined || node === undefined) return this.#addNew(place, ready);
-    const found = { path: place.path, node, entry };
+    const { node } = found;
     if (item.kind === 'folder' && node.kind === NODE_KIND.folder) {
-      this.#folders.set(text, node);
+      this.#folders.set(place.text, node);
       return () => recordOf(place.path, node, null);
     }
     if (item.kind === 'file' && node.kind === NODE_KIND.file && built !== undefined) {
@@ -416,15 +493,19 @@ class BatchPlan {
       const reachable: Partial<Parts> = {
         expects: [{ kind: 'reachable', space: this.#space.space, folder: place.parent.node }],
       };
-      this.#parts.push(withContent(joinParts([parts, reachable, thinning]), built));
+      this.#parts.addContent(built);
+      for (const each of [parts, reachable, thinning]) this.#parts.add(each);
       return () => recordOf(place.path, row, hexOf(built.hash));
     }
     throw existsFault(found);
   }
 
-  async #addNew(place: TextPlace, ready: Ready): Promise<NewRecord> {
+  #addNew(place: TextPlace, ready: Ready): Maybe<NewRecord> {
+    return andThen(this.#context.ids.node(this.#space.space), (node) => this.#planNew(place, ready, node));
+  }
+
+  #planNew(place: TextPlace, ready: Ready, node: NodeId): NewRecord {
     const { item, built } = ready;
-    const node: NodeId = await this.#context.ids.node(this.#space.space);
     const target = item.kind === 'symlink' ? bytesOfText(item.target ?? '') : null;
     const kind =
       item.kind === 'folder' ? NODE_KIND.folder : item.kind === 'symlink' ? NODE_KIND.symlink : NODE_KIND.file;
@@ -441,8 +522,8 @@ class BatchPlan {
     });
     const { text } = place;
     const keepsModified = this.#timed.holds(text, place.parent.node);
-    const parts = { ...NO_PARTS, ...planCreate(this.#space, place, row, keepsModified) };
-    this.#parts.push(built === undefined ? parts : withContent(parts, built));
+    if (built !== undefined) this.#parts.addContent(built);
+    this.#parts.add(planCreate(this.#space, place, row, keepsModified));
     if (item.kind === 'folder') {
       this.#folders.set(text, row);
       if (ready.modified !== undefined) this.#timed.enter(text, node);
@@ -451,7 +532,7 @@ class BatchPlan {
   }
 }
 
-async function oneByOne(
+async function eachAlone(
   context: Context,
   space: Space,
   caller: Caller,

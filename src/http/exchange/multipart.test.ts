@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Fault } from '../../base/index.ts';
-import { boundaryOf, type Part, partsOf } from './multipart.ts';
+import { boundaryOf, FormReader, type Part, partsOf } from './multipart.ts';
 
 const LIMITS = { partHeaderBytesMax: 1_000 };
 
@@ -151,4 +151,28 @@ test('the boundary comes from the type', () => {
   for (const wrong of [undefined, 'text/plain', 'multipart/form-data', 'multipart/mixed; boundary=x']) {
     assert.equal(boundaryOf(wrong), undefined);
   }
+});
+
+test('a part that has come whole is read at once, and one that has not when it comes', async () => {
+  const form = formOf('B', [
+    { name: 'f', filename: 'a', content: 'first' },
+    { name: 'f', filename: 'b', content: 'second' },
+  ]);
+  const cut = form.indexOf('ond');
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield form.subarray(0, cut);
+    yield form.subarray(cut);
+  }
+  const reader = new FormReader(source(), 'B', LIMITS);
+  assert.equal(reader.tryNext(), undefined, 'nothing has come yet');
+  const first = await reader.next();
+  assert.equal(first?.filename, 'a');
+  assert.equal(Buffer.from(first?.whole() ?? []).toString(), 'first');
+  assert.equal(first?.whole(), undefined, 'it is read already');
+  const second = reader.tryNext()?.part;
+  assert.equal(second?.filename, 'b');
+  assert.equal(second?.whole(), undefined);
+  assert.ok(second);
+  assert.equal(await contentOf(second), 'second');
+  assert.deepEqual(reader.tryNext(), { part: undefined });
 });

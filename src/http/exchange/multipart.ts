@@ -17,6 +17,8 @@ export interface Part {
   readonly headers: Readonly<Record<string, string>>;
   /** Its content; what is not read is passed over when the next part is asked for. */
   readonly bytes: AsyncIterable<Uint8Array>;
+  /** Its content, when that is not read yet and all of it has come; it is read then. */
+  whole(): Uint8Array | undefined;
 }
 
 export interface FormLimits {
@@ -37,26 +39,89 @@ export async function* partsOf(
   boundary: string,
   limits: FormLimits,
 ): AsyncGenerator<Part> {
-  const window = new Window(source[Symbol.asyncIterator]());
-  const delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1');
-  // The first delimiter may stand at the very start; a line break in front makes it like all others.
-  window.prepend(Buffer.from('\r\n'));
-  await window.takeUntil(delimiter, limits.partHeaderBytesMax);
-  while (!(await isEnd(window))) {
-    const lines = await window.takeUntil(Buffer.from('\r\n\r\n'), limits.partHeaderBytesMax);
-    const content = new PartContent(window, delimiter);
-    const headers = headersOf(lines);
-    yield { ...dispositionOf(headers), headers, bytes: content };
-    await content.passOver();
+  const reader = new FormReader(source, boundary, limits);
+  for (;;) {
+    const part = await reader.next();
+    if (part === undefined) return;
+    yield part;
   }
 }
 
-/** Behind a delimiter: `--` ends the form, a line break begins a part. */
-async function isEnd(window: Window): Promise<boolean> {
-  const mark = await window.peek(2);
-  if (mark === '--') return true;
-  if (mark === '\r\n') return false;
-  throw badForm('has something behind a boundary that is neither a part nor its end');
+const LINE_BREAK = Buffer.from('\r\n');
+const HEADERS_END = Buffer.from('\r\n\r\n');
+
+/** Reads a form part by part, at once where a part is there: of thousands of small files most are. */
+export class FormReader {
+  readonly #window: Window;
+  readonly #delimiter: Buffer;
+  readonly #limits: FormLimits;
+  #isBegun = false;
+  /** The part before. */
+  #content: PartContent | undefined;
+
+  constructor(source: AsyncIterable<Uint8Array>, boundary: string, limits: FormLimits) {
+    this.#window = new Window(source[Symbol.asyncIterator]());
+    this.#delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1');
+    this.#limits = limits;
+    // The first delimiter may stand at the very start; a line break in front makes it like all others.
+    this.#window.prepend(LINE_BREAK);
+  }
+
+  /** The next part, undefined behind the last; passes over what was not read of the one before. */
+  async next(): Promise<Part | undefined> {
+    for (;;) {
+      const begun = this.tryNext();
+      if (begun !== undefined) return begun.part;
+      await (this.#content?.isDone === false ? this.#content.passOver() : this.#window.fill());
+    }
+  }
+
+  /** The same at once; undefined when more must come first. */
+  tryNext(): { readonly part: Part | undefined } | undefined {
+    const { partHeaderBytesMax } = this.#limits;
+    if (!this.#isBegun) {
+      if (this.#window.takeUntil(this.#delimiter, partHeaderBytesMax) === undefined) return undefined;
+      this.#isBegun = true;
+    }
+    if (this.#content?.isDone === false && this.#content.whole() === undefined) return undefined;
+    const isEnd = this.#isEnd();
+    if (isEnd !== false) return isEnd === true ? { part: undefined } : undefined;
+    const lines = this.#window.takeUntil(HEADERS_END, partHeaderBytesMax);
+    if (lines === undefined) return undefined;
+    const headers = headersOf(lines);
+    this.#content = new PartContent(this.#window, this.#delimiter);
+    return { part: new FormPart(headers, this.#content) };
+  }
+
+  /** Behind a delimiter: `--` ends the form, a line break begins a part. */
+  #isEnd(): boolean | undefined {
+    const { held } = this.#window;
+    if (held.length < 2) return undefined;
+    if (held[0] === DASH && held[1] === DASH) return true;
+    if (held[0] === 0x0d && held[1] === 0x0a) return false;
+    throw badForm('has something behind a boundary that is neither a part nor its end');
+  }
+}
+
+const DASH = 0x2d;
+
+class FormPart implements Part {
+  readonly name: string;
+  readonly filename: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bytes: PartContent;
+
+  constructor(headers: Readonly<Record<string, string>>, bytes: PartContent) {
+    const { name, filename } = dispositionOf(headers);
+    this.name = name;
+    this.filename = filename;
+    this.headers = headers;
+    this.bytes = bytes;
+  }
+
+  whole(): Uint8Array | undefined {
+    return this.bytes.whole();
+  }
 }
 
 function badForm(why: string): Fault {
@@ -92,25 +157,16 @@ class Window {
     this.#held = Buffer.concat([this.#held, bytes]);
   }
 
-  async peek(length: number): Promise<string> {
-    while (this.#held.length < length) await this.fill();
-    return this.#held.toString('latin1', 0, length);
-  }
-
-  /** What stands before `mark`; goes behind the mark. */
-  async takeUntil(mark: Buffer, bytesMax: number): Promise<Buffer> {
-    for (;;) {
-      const at = this.#held.indexOf(mark);
-      if (at > bytesMax || (at < 0 && this.#held.length > bytesMax + mark.length)) {
-        throw badForm(`has a part with more than ${bytesMax} bytes of headers, or no boundary at all`);
-      }
-      if (at >= 0) {
-        const before = this.#held.subarray(0, at);
-        this.drop(at + mark.length);
-        return before;
-      }
-      await this.fill();
+  /** What stands before `mark`; goes behind the mark. Undefined, and nothing gone, while it is not there. */
+  takeUntil(mark: Buffer, bytesMax: number): Buffer | undefined {
+    const at = this.#held.indexOf(mark);
+    if (at > bytesMax || (at < 0 && this.#held.length > bytesMax + mark.length)) {
+      throw badForm(`has a part with more than ${bytesMax} bytes of headers, or no boundary at all`);
     }
+    if (at < 0) return undefined;
+    const before = this.#held.subarray(0, at);
+    this.drop(at + mark.length);
+    return before;
   }
 }
 
@@ -123,6 +179,20 @@ class PartContent implements AsyncIterable<Uint8Array> {
   constructor(window: Window, delimiter: Buffer) {
     this.#window = window;
     this.#delimiter = delimiter;
+  }
+
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /** All that was not read yet, when it is there to its end. */
+  whole(): Buffer | undefined {
+    const { held } = this.#window;
+    const at = this.#isDone ? -1 : held.indexOf(this.#delimiter);
+    if (at < 0) return undefined;
+    this.#window.drop(at + this.#delimiter.length);
+    this.#isDone = true;
+    return held.subarray(0, at);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
@@ -149,17 +219,28 @@ class PartContent implements AsyncIterable<Uint8Array> {
 }
 
 function headersOf(lines: Buffer): Readonly<Record<string, string>> {
-  const headers: Record<string, string> = Object.create(null) as Record<string, string>;
+  // A name that objects have, `__proto__`, is left alone by them; all others that are asked for have a hyphen.
+  const headers: Record<string, string> = {};
   // Bytes become text one to one, so that a name that is not UTF-8 keeps its bytes.
-  for (const line of lines.toString('latin1').split('\r\n')) {
-    const mark = line.indexOf(':');
-    if (mark > 0) headers[line.slice(0, mark).trim().toLowerCase()] = line.slice(mark + 1).trim();
+  const text = lines.toString('latin1');
+  for (let start = 0; start < text.length; ) {
+    const found = text.indexOf('\r\n', start);
+    const end = found < 0 ? text.length : found;
+    const mark = text.indexOf(':', start);
+    if (mark > start && mark < end)
+      headers[text.slice(start, mark).trim().toLowerCase()] = text.slice(mark + 1, end).trim();
+    start = end + 2;
   }
   return headers;
 }
 
+/** How nearly all say it: parameters of plain printable ASCII, which is its own text form. */
+const PLAIN_DISPOSITION = /^form-data; name="([ !#$&-[\]-~]*)"(?:; filename="([ !#$&-[\]-~]*)")?$/;
+
 function dispositionOf(headers: Readonly<Record<string, string>>): { name: string; filename: string | undefined } {
   const line = headers['content-disposition'];
+  const plain = line === undefined ? null : PLAIN_DISPOSITION.exec(line);
+  if (plain !== null) return { name: plain[1] ?? '', filename: plain[2] };
   if (line === undefined || !/^form-data\b/i.test(line))
     throw badForm('has a part without Content-Disposition: form-data');
   const name = parameterOf(line, 'name');
