@@ -8,7 +8,7 @@ import { RequestBuffer, type SystemCalls } from './device.ts';
 import { memoryTree } from './memory-tree.ts';
 import { encodeNotices } from './notifier.ts';
 import { errnoOf, Operations } from './operations.ts';
-import { ERRNO, FAULT_ERRNO, INIT, long, OPERATION, type Operation, putLong, signedLong } from './protocol.ts';
+import { ERRNO, FAULT_ERRNO, INIT, long, OPENED, OPERATION, type Operation, putLong, signedLong } from './protocol.ts';
 import { Replies } from './reply.ts';
 import { agree } from './session.ts';
 
@@ -118,21 +118,6 @@ function created(kernel: FakeKernel, name = 'file'): { node: number; handle: num
   assert.equal(errno, 0);
   return { node: long(words, 4), handle: long(words, 36) };
 }
-
-const lockWords = (handle: number, owner: number, type: number, flags = 0): number[] => [
-  handle,
-  0,
-  owner,
-  0xdeadbeef,
-  0,
-  0,
-  0xffffffff,
-  0x7fffffff,
-  type,
-  77,
-  flags,
-  0,
-];
 
 test('64-bit numbers come back as they went, negative seconds too', () => {
   const words = new Uint32Array(2);
@@ -256,6 +241,16 @@ test('what was written is read, short at the end, and the size is in the attribu
   assert.ok(words[32]! > 0);
 });
 
+test('closing is heard of where something may have been written, and nowhere else', () => {
+  const kernel = new FakeKernel(memoryTree());
+  const { node } = created(kernel);
+  const noFlush = (flags: number): boolean => {
+    kernel.ask('open', node, [flags, 0]);
+    return (kernel.now().words[6]! & OPENED.noFlush) !== 0;
+  };
+  assert.deepEqual([0, 1, 2].map(noFlush), [true, false, false]);
+});
+
 test('offsets that numbers cannot hold are EFBIG', () => {
   const kernel = new FakeKernel(memoryTree());
   const { node, handle } = created(kernel);
@@ -349,36 +344,6 @@ test('setattr hands on what is valid only, with the request to clear setuid', ()
   ]);
 });
 
-test('a lock that is waited for is answered when it is free, or EINTR when interrupted', () => {
-  const kernel = new FakeKernel(memoryTree());
-  const { node, handle } = created(kernel);
-  kernel.ask('setlk', node, lockWords(handle, 1, 1));
-  assert.equal(kernel.now().errno, 0);
-  kernel.ask('setlk', node, lockWords(handle, 2, 1));
-  assert.equal(kernel.now().errno, ERRNO.EAGAIN);
-  kernel.ask('setlk', node, lockWords(handle, 2, 1, 1));
-  assert.equal(kernel.now().errno, 0, 'flock is another space');
-  kernel.ask('getlk', node, lockWords(handle, 2, 0));
-  const { words } = kernel.now();
-  assert.deepEqual([...words.subarray(4)], [0, 0, 0xffffffff, 0x7fffffff, 1, 77]);
-
-  const first = kernel.ask('setlkw', node, lockWords(handle, 2, 1));
-  const second = kernel.ask('setlkw', node, lockWords(handle, 3, 1));
-  assert.equal(kernel.operations.pendingCount, 2);
-  const before = kernel.answers.length;
-  kernel.ask('interrupt', 0, [first, 0]);
-  assert.deepEqual(
-    kernel.answers.slice(before).map(({ unique, errno }) => ({ unique, errno })),
-    [{ unique: first, errno: ERRNO.EINTR }],
-  );
-  kernel.ask('flush', node, [handle, 0, 0, 0, 1, 0xdeadbeef]);
-  assert.deepEqual(
-    kernel.answers.slice(before + 1).map(({ unique }) => unique),
-    [second, second + 4],
-  );
-  assert.equal(kernel.operations.pendingCount, 0);
-});
-
 test('a slow read is given up a while after its program was interrupted, a slow write never', async () => {
   const never = new Promise<never>(() => {});
   const tree = memoryTree();
@@ -461,13 +426,11 @@ test('an unlinked node goes when the kernel forgets it', () => {
   assert.equal(tree.nodeCount, 1);
 });
 
-test('the end of a session closes what is open and gives up what waits for locks', async () => {
+test('the end of a session closes what is open', async () => {
   const tree = memoryTree();
   const kernel = new FakeKernel(tree);
-  const { node, handle } = created(kernel);
+  created(kernel);
   kernel.ask('opendir', 1, [0, 0]);
-  kernel.ask('setlk', node, lockWords(handle, 1, 1));
-  kernel.ask('setlkw', node, lockWords(handle, 2, 1));
   const before = kernel.answers.length;
   assert.equal(tree.openCount, 2);
   await kernel.operations.end();

@@ -5,15 +5,16 @@
  * answer goes out whenever it comes: the kernel takes answers in any order. Bytes of a request are the tree's for the
  * length of the call only, but a WRITE that is answered later keeps its buffer until then.
  *
- * Interrupts: a lock that is waited for is given up at once. Whatever only reads is given up when it takes longer than
- * INTERRUPT_GRACE_MS, so that Ctrl-C works on a slow fetch, and a passing SIGCHLD does not make read(2) of a file fail,
- * which no program expects. What changes something always ends by itself.
+ * Interrupts: whatever only reads is given up when it takes longer than INTERRUPT_GRACE_MS, so that Ctrl-C works on a
+ * slow fetch, and a passing SIGCHLD does not make read(2) of a file fail, which no program expects. What changes
+ * something always ends by itself.
+ *
+ * Locks of programs (fcntl, flock, leases) are the kernel's: it keeps those of a mount as it keeps those of a disk.
  */
 import { andThen, type Clock, equalBytes, Fault, isPromise, type Log, type Maybe } from '../base/index.ts';
 import type { Handle, OpenFlags, PosixCaller, PosixNode, PosixTree, SetAttributes } from '../files/index.ts';
 import { NODE_KIND, type NodeId } from '../meta/index.ts';
 import type { RequestBuffer } from './device.ts';
-import { type LockRange, LockTable, type LockType } from './lock-table.ts';
 import {
   BATCH_FORGET_IN,
   BODY_BYTES,
@@ -31,9 +32,6 @@ import {
   HEADER,
   INTERRUPT_IN,
   LINK_IN,
-  LOCK_FLOCK,
-  LOCK_IN,
-  LOCK_TYPE,
   LSEEK_IN,
   long,
   MKDIR_IN,
@@ -46,7 +44,6 @@ import {
   OPERATION_CODE_MAX,
   OPERATION_NAMES,
   READ_IN,
-  RELEASE_FLOCK,
   RELEASE_IN,
   RENAME,
   RENAME_IN,
@@ -88,8 +85,6 @@ const WITHOUT_NODE = { node: undefined } as const;
 
 interface Pending {
   readonly ticket: Ticket;
-  /** For whatever waits for a lock. */
-  readonly cancel: (() => boolean) | undefined;
   readonly mayGiveUp: boolean;
   isAnswered: boolean;
 }
@@ -114,12 +109,9 @@ export class Operations {
   /** The request being handled; copied when its answer comes later. */
   readonly #now: Ticket = { uniqueLow: 0, uniqueHigh: 0, fd: -1, opcode: 0 };
   readonly #pending = new Map<number, Pending>();
-  #lockWaitCount = 0;
   /** Nodes of open files and folders, by handle. */
   readonly #files: (NodeId | undefined)[] = [];
   readonly #folders: (NodeId | undefined)[] = [];
-  readonly #recordLocks = new LockTable({ kind: 'ranges' });
-  readonly #fileLocks = new LockTable({ kind: 'whole' });
   #idle: (() => void) | undefined;
   #hasEnded = false;
 
@@ -140,13 +132,9 @@ export class Operations {
     return named;
   }
 
+  /** Requests that wait for the tree, and so for the event loop. */
   get pendingCount(): number {
     return this.#pending.size;
-  }
-
-  /** Requests that wait for the tree, and so for the event loop. */
-  get workingCount(): number {
-    return this.#pending.size - this.#lockWaitCount;
   }
 
   /** Nodes that programs have open now. */
@@ -185,7 +173,6 @@ export class Operations {
   /** After the connection has ended: waits for what is under way, closes what is open, makes everything durable. */
   async end(): Promise<void> {
     this.#hasEnded = true;
-    for (const [unique, pending] of this.#pending) if (pending.cancel?.()) this.#settled(unique, pending);
     if (this.#pending.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     for (const [handle, node] of this.#files.entries()) if (node !== undefined) await this.#close(handle, 'file');
     for (const [handle, node] of this.#folders.entries()) if (node !== undefined) await this.#close(handle, 'folder');
@@ -250,9 +237,6 @@ export class Operations {
     );
     on('statfs', () => this.#answer(this.#tree.space(), this.#sendSpace, true));
     on('syncfs', () => this.#answer(this.#tree.syncFs(), this.#sendDone));
-    on('getlk', (request) => this.#getLock(request));
-    on('setlk', (request) => this.#setLock(request, false));
-    on('setlkw', (request) => this.#setLock(request, true));
     on('interrupt', (request) => this.#interrupt(long(request.words, INTERRUPT_IN.unique)));
     on('ioctl', () => this.#replies.error(this.#now, ERRNO.ENOTTY));
     on('destroy', () => this.#replies.done(this.#now));
@@ -282,8 +266,9 @@ export class Operations {
   }
 
   #later<T>(value: Promise<T>, send: (to: Ticket, value: T) => unknown, mayGiveUp: boolean): void {
-    const pending = this.#remember(undefined, mayGiveUp);
+    const pending: Pending = { ticket: { ...this.#now }, mayGiveUp, isAnswered: false };
     const unique = uniqueOf(pending.ticket);
+    this.#pending.set(unique, pending);
     value
       .then(
         (answer) => {
@@ -298,17 +283,9 @@ export class Operations {
       .finally(() => this.#settled(unique, pending));
   }
 
-  #remember(cancel: (() => boolean) | undefined, mayGiveUp: boolean): Pending {
-    const pending: Pending = { ticket: { ...this.#now }, cancel, mayGiveUp, isAnswered: false };
-    this.#pending.set(uniqueOf(pending.ticket), pending);
-    if (cancel !== undefined) this.#lockWaitCount++;
-    return pending;
-  }
-
   #settled(unique: number, pending: Pending): void {
     pending.isAnswered = true;
     if (!this.#pending.delete(unique)) return;
-    if (pending.cancel !== undefined) this.#lockWaitCount--;
     if (this.#pending.size === 0) this.#idle?.();
   }
 
@@ -328,17 +305,12 @@ export class Operations {
   #interrupt(unique: number): void {
     const pending = this.#pending.get(unique);
     // Answered already, and the interrupt crossed the answer.
-    if (pending === undefined) return;
-    if (pending.cancel?.()) {
-      this.#settled(unique, pending);
+    if (pending?.mayGiveUp !== true) return;
+    this.#clock.after(INTERRUPT_GRACE_MS, () => {
+      if (pending.isAnswered || this.#hasEnded) return;
+      pending.isAnswered = true;
       this.#replies.error(pending.ticket, ERRNO.EINTR);
-    } else if (pending.mayGiveUp) {
-      this.#clock.after(INTERRUPT_GRACE_MS, () => {
-        if (pending.isAnswered || this.#hasEnded) return;
-        pending.isAnswered = true;
-        this.#replies.error(pending.ticket, ERRNO.EINTR);
-      });
-    }
+    });
   }
 
   // ── nodes and names ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -460,7 +432,9 @@ export class Operations {
     const flags = openFlagsOf(request.words[OPEN_IN.flags]!, request.words[OPEN_IN.openFlags]!, this.#caller(request));
     this.#answer(this.#tree.open(node, flags), (to, handle) => {
       this.#files[handle] = node;
-      if (!this.#replies.opened(to, handle, OPENED.keepCache)) this.#abandon(handle);
+      // Closing what only reads is nobody's business.
+      const how = flags.write ? OPENED.keepCache : OPENED.keepCache | OPENED.noFlush;
+      if (!this.#replies.opened(to, handle, how)) this.#abandon(handle);
     });
   }
 
@@ -513,9 +487,7 @@ export class Operations {
   }
 
   #flush(request: RequestBuffer): void {
-    const { words } = request;
-    this.#recordLocks.unlockOwner(this.#node(request), ownerAt(words, FLUSH_IN.owner));
-    this.#answer(this.#tree.flush(long(words, FLUSH_IN.handle)), this.#sendDone);
+    this.#answer(this.#tree.flush(long(request.words, FLUSH_IN.handle)), this.#sendDone);
   }
 
   #fsync(request: RequestBuffer): void {
@@ -525,15 +497,8 @@ export class Operations {
   }
 
   #release(request: RequestBuffer): void {
-    const { words } = request;
-    const node = this.#node(request);
-    const handle = long(words, RELEASE_IN.handle);
+    const handle = long(request.words, RELEASE_IN.handle);
     this.#files[handle] = undefined;
-    // Record locks of an open file description (F_OFD_SETLK) go with it; those of processes have gone with FLUSH.
-    this.#recordLocks.unlockHandle(node, handle);
-    if (words[RELEASE_IN.releaseFlags]! & RELEASE_FLOCK) {
-      this.#fileLocks.unlockOwner(node, ownerAt(words, RELEASE_IN.owner));
-    }
     this.#answer(this.#tree.release(handle), this.#sendDone);
   }
 
@@ -664,71 +629,11 @@ export class Operations {
       true,
     );
   }
-
-  // ── locks ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #lockTable(request: RequestBuffer): LockTable {
-    return request.words[LOCK_IN.flags]! & LOCK_FLOCK ? this.#fileLocks : this.#recordLocks;
-  }
-
-  #getLock(request: RequestBuffer): void {
-    const lock = lockAt(request.words);
-    this.#replies.lock(this.#now, this.#lockTable(request).conflict(this.#node(request), lock));
-  }
-
-  #setLock(request: RequestBuffer, mayWait: boolean): void {
-    const { words } = request;
-    const table = this.#lockTable(request);
-    const node = this.#node(request);
-    const lock = lockAt(words);
-    if (words[LOCK_IN.type] === LOCK_TYPE.unlock) {
-      this.#sendLocked(table.unlock(node, lock.owner, lock.start, lock.end));
-      return;
-    }
-    if (!mayWait) {
-      this.#sendLocked(table.set(node, lock));
-      return;
-    }
-    const answer = table.wait(node, lock, () => {
-      this.#settled(uniqueOf(pending.ticket), pending);
-      if (!this.#replies.done(pending.ticket)) table.unlock(node, lock.owner, lock.start, lock.end);
-    });
-    if (typeof answer === 'string') {
-      this.#sendLocked(answer);
-      return;
-    }
-    const pending = this.#remember(() => answer.cancel(), true);
-  }
-
-  #sendLocked(answer: keyof typeof LOCK_ERRNO): void {
-    this.#replies.error(this.#now, LOCK_ERRNO[answer]);
-  }
 }
-
-const LOCK_ERRNO = { granted: 0, conflict: ERRNO.EAGAIN, deadlock: ERRNO.EDEADLK, 'too-many': ERRNO.ENOLCK } as const;
 
 /** Unique numbers rise by 2 from 0: they stay below 2^53. */
 function uniqueOf(ticket: Ticket): number {
   return ticket.uniqueLow + ticket.uniqueHigh * 2 ** 32;
-}
-
-/** Owners are hashes: all 64 bits count. */
-function ownerAt(words: Uint32Array, at: number): string {
-  return `${words[at]}.${words[at + 1]}`;
-}
-
-function lockAt(words: Uint32Array): LockRange {
-  const end = long(words, LOCK_IN.end);
-  const type: LockType = words[LOCK_IN.type] === LOCK_TYPE.write ? 'write' : 'read';
-  return {
-    start: safe(long(words, LOCK_IN.start)),
-    // The kernel's "to the end" is 2^63 - 1; whatever no file reaches is the same.
-    end: end > Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : end,
-    type,
-    owner: ownerAt(words, LOCK_IN.owner),
-    handle: long(words, LOCK_IN.handle),
-    pid: words[LOCK_IN.pid]!,
-  };
 }
 
 function openFlagsOf(flags: number, openFlags: number, caller: PosixCaller): OpenFlags {

@@ -6,8 +6,8 @@
  *   request  0 length | 1 opcode | 2,3 unique | 4,5 node | 6 uid | 7 gid | 8 pid | 9 extensions | 10… body
  *   reply    0 length | 1 -errno | 2,3 unique | 4… body
  *
- * 64-bit numbers that can be offsets, sizes and node ids become doubles, exact up to 2^53; those that are opaque (unique,
- * lock owner) stay two words. Described by the kernel's include/uapi/linux/fuse.h; protocol 7.45 is what is spoken at most.
+ * 64-bit numbers that can be offsets, sizes and node ids become doubles, exact up to 2^53; those that are opaque (unique)
+ * stay two words. Described by the kernel's include/uapi/linux/fuse.h; protocol 7.45 is what is spoken at most.
  */
 import type { FaultCode } from '../base/index.ts';
 
@@ -47,9 +47,6 @@ export const OPERATION = {
   readdir: 28,
   releasedir: 29,
   fsyncdir: 30,
-  getlk: 31,
-  setlk: 32,
-  setlkw: 33,
   access: 34,
   create: 35,
   interrupt: 36,
@@ -111,8 +108,8 @@ export const RENAME2_IN = { parent: 10, flags: 12, endBytes: 56 } as const;
 export const LINK_IN = { node: 10, endBytes: 48 } as const;
 export const OPEN_IN = { flags: 10, openFlags: 11 } as const;
 export const CREATE_IN = { flags: 10, mode: 11, umask: 12, openFlags: 13, endBytes: 56 } as const;
-export const RELEASE_IN = { handle: 10, flags: 12, releaseFlags: 13, owner: 14 } as const;
-export const FLUSH_IN = { handle: 10, owner: 14 } as const;
+export const RELEASE_IN = { handle: 10 } as const;
+export const FLUSH_IN = { handle: 10 } as const;
 /** READ, READDIR and READDIRPLUS. */
 export const READ_IN = { handle: 10, offset: 12, size: 14 } as const;
 export const WRITE_IN = { handle: 10, offset: 12, size: 14, writeFlags: 15, flags: 18, endBytes: 80 } as const;
@@ -120,7 +117,6 @@ export const FSYNC_IN = { handle: 10, flags: 12 } as const;
 export const SETXATTR_IN = { size: 10, flags: 11, extraFlags: 12, endBytes: 56 } as const;
 /** GETXATTR and LISTXATTR. */
 export const GETXATTR_IN = { size: 10, endBytes: 48 } as const;
-export const LOCK_IN = { handle: 10, owner: 12, start: 14, end: 16, type: 18, pid: 19, flags: 20 } as const;
 export const INTERRUPT_IN = { unique: 10 } as const;
 export const FORGET_IN = { lookups: 10 } as const;
 /** `first`: word of the first (node, lookups) pair of `pairWords` words. */
@@ -151,7 +147,6 @@ export const REPLY_BYTES = {
   size: 16 + 8,
   long: 16 + 8,
   space: 16 + 80,
-  lock: 16 + 24,
   statx: 16 + 32 + 256,
 } as const;
 
@@ -163,12 +158,10 @@ export const DIRENT_TYPE = { fifo: 1, character: 2, folder: 4, block: 6, file: 8
 /** INIT flags; those of `flags2` under INIT2. */
 export const INIT = {
   asyncRead: 1 << 0,
-  posixLocks: 1 << 1,
   atomicTruncate: 1 << 3,
   byHandle: 1 << 4,
   bigWrites: 1 << 5,
   dontMask: 1 << 6,
-  flockLocks: 1 << 10,
   autoInvalidate: 1 << 12,
   readdirplus: 1 << 13,
   readdirplusAuto: 1 << 14,
@@ -198,11 +191,9 @@ export const SETATTR = {
 } as const;
 
 /** What an answer to OPEN and OPENDIR lets the kernel do. */
-export const OPENED = { keepCache: 1 << 1, cacheFolder: 1 << 3 } as const;
+export const OPENED = { keepCache: 1 << 1, cacheFolder: 1 << 3, noFlush: 1 << 5 } as const;
 export const OPEN_KILL_PRIVILEGES = 1 << 0;
 export const WRITE_KILL_PRIVILEGES = 1 << 2;
-export const RELEASE_FLOCK = 1 << 1;
-export const LOCK_FLOCK = 1 << 0;
 export const FSYNC_DATA_ONLY = 1 << 0;
 export const SETXATTR_KILL_SETGID = 1 << 0;
 
@@ -217,7 +208,6 @@ export const O = {
 } as const;
 export const XATTR = { create: 1, replace: 2 } as const;
 export const RENAME = { noReplace: 1, exchange: 2 } as const;
-export const LOCK_TYPE = { read: 0, write: 1, unlock: 2 } as const;
 export const SEEK = { data: 3, hole: 4 } as const;
 
 /** Messages that we send unasked: `code` stands where replies carry the errno. */

@@ -9,13 +9,11 @@ import type { Log } from '../base/index.ts';
 import type { FileSystemSpace, PosixNode } from '../files/index.ts';
 import { NODE_KIND, type NodeId, type NodeKind } from '../meta/index.ts';
 import type { SystemCalls } from './device.ts';
-import type { LockRange } from './lock-table.ts';
 import {
   DIRENT_BYTES,
   DIRENT_TYPE,
   ENTRY_BYTES,
   ERRNO,
-  LOCK_TYPE,
   OPERATION_NAMES,
   putLong,
   REPLY_BODY,
@@ -213,22 +211,6 @@ export class Replies {
     words[15] = NAME_BYTES_MAX;
     words[16] = BLOCK_BYTES;
     return this.#send(to, REPLY_BYTES.space, 0);
-  }
-
-  /** Who stands in the way; `undefined` for nobody. */
-  lock(to: Ticket, lock: LockRange | undefined): boolean {
-    const words = this.#words;
-    words.fill(0, REPLY_BODY, REPLY_BYTES.lock / 4);
-    words[8] = lock === undefined ? LOCK_TYPE.unlock : LOCK_TYPE[lock.type];
-    if (lock !== undefined) {
-      putLong(words, 4, lock.start);
-      if (lock.end === Number.POSITIVE_INFINITY) {
-        words[6] = 0xffffffff;
-        words[7] = 0x7fffffff;
-      } else putLong(words, 6, lock.end);
-      words[9] = lock.pid;
-    }
-    return this.#send(to, REPLY_BYTES.lock, 0);
   }
 
   /** Bytes as they are: targets of symlinks, values of attributes. */

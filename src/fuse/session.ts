@@ -34,7 +34,7 @@ export interface SessionOptions {
 /** Figures of a mount. */
 export interface SessionStats {
   readonly operations: Readonly<Record<string, number>>;
-  /** Requests that wait for an answer: of the tree, or for a lock. */
+  /** Requests that wait for an answer of the tree. */
   readonly pending: number;
   /** How often the thread pool's read woke the loop. */
   readonly wakeups: number;
@@ -54,12 +54,10 @@ const BUFFERS_MAX = 64;
 
 const WANTED =
   INIT.asyncRead |
-  INIT.posixLocks |
   INIT.atomicTruncate |
   INIT.byHandle |
   INIT.bigWrites |
   INIT.dontMask |
-  INIT.flockLocks |
   INIT.autoInvalidate |
   INIT.readdirplus |
   INIT.readdirplusAuto |
@@ -247,7 +245,7 @@ export class Session {
         this.#arm();
         return;
       }
-      if (this.operations.workingCount > 0) break;
+      if (this.operations.pendingCount > 0) break;
     }
     setImmediate(this.#drain);
   };

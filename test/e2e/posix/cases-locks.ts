@@ -339,6 +339,27 @@ export const lockCases: readonly Case[] = [
     },
   },
   {
+    name: 'locks: are listed for who looks after a machine',
+    run: (sys) => {
+      sys.put('file', 'content');
+      const fd = sys.open('file', O.RDWR);
+      const suffix = `:${sys.fstat(fd).id} `;
+      const listed = (): string[] =>
+        sys
+          .get('/proc/locks')
+          .split('\n')
+          .filter((line) => line.includes(suffix))
+          .map((line) => line.split(/\s+/).slice(1, 4).join(' '))
+          .sort();
+      sys.flock(fd, LOCK.EX);
+      sys.setLock(fd, { type: 'read', start: 0, length: 3 });
+      sys.setLock(fd, { type: 'write', start: 5, length: 1 }, { openFile: true });
+      const held = listed();
+      sys.close(fd);
+      return { held, after: listed() };
+    },
+  },
+  {
     name: 'flock: goes with the last copy of the descriptor',
     run: async (sys) => {
       const { fd, peer, there } = await both(sys);
