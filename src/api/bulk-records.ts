@@ -11,6 +11,9 @@ const options = { additionalProperties: false };
 /** Files that one list may name. */
 export const BULK_PATHS_MAX = 10_000;
 
+/** A base names the folder that it is for. */
+const SYNC_BASE_LENGTH_MAX = 30_000;
+
 const Paths = Type.Array(Type.String({ maxLength: 20_000 }), {
   maxItems: BULK_PATHS_MAX,
   description: 'Absolute paths in text form.',
@@ -95,8 +98,9 @@ export const SyncBody = Type.Object(
     ),
     base: Type.Optional(
       Type.String({
-        maxLength: 1_000,
-        description: 'The `cursor` of the plan that was carried out last. Without it nothing is deleted.',
+        maxLength: SYNC_BASE_LENGTH_MAX,
+        description:
+          'The `cursor` of the plan that was carried out last, for this folder or one above it. Without it nothing is deleted.',
       }),
     ),
     path: Type.Optional(Type.String({ maxLength: 20_000, description: 'Only this folder; everything when absent.' })),

@@ -1667,6 +1667,13 @@ function store(check: Check): void {
     const shown = await service.usage({ snapshot: 's' });
     assert.deepEqual(shown, { path: '/a', snapshot: 's', files: 1, folders: 1, bytes: 300_000 });
     assert.equal((await service.usage({ snapshot: 's', exclusive: true })).snapshot, 's');
+    await put(service, '/a/later', sample(1_000));
+    const before = await service.usage({ path: '/a', at: 's' });
+    assert.deepEqual(before, { path: '/a', at: 's', files: 1, folders: 1, bytes: 300_000 });
+    assert.equal((await service.usage({ path: '/a' })).files, 2);
+    await fault(service.usage({ at: 'none' }), 'not-found');
+    await fault(service.usage({ at: 's', snapshot: 's' }), 'invalid');
+    await fault(service.usage({ at: 's', exclusive: true }), 'invalid');
     await fault(service.usage({ path: '/z' }), 'not-found');
     await fault(service.usage({ snapshot: 'none' }), 'not-found');
     await fault(service.usage({ path: '/a', snapshot: 's', exclusive: true }), 'invalid');

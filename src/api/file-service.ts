@@ -257,10 +257,10 @@ export interface LockChange extends CallOptions {
   readonly waitMs?: number | undefined;
 }
 
-export interface UsageQuery extends CallOptions {
+export interface UsageQuery extends AtOptions {
   /** Everything, or all that the snapshot shows, when absent. */
   readonly path?: string | undefined;
-  /** As this snapshot shows it. */
+  /** As this snapshot shows it; not together with `at`. */
   readonly snapshot?: string | undefined;
   /** Also the bytes that only the path holds, or (without a path) only the snapshot. */
   readonly exclusive?: boolean | undefined;

@@ -500,7 +500,10 @@ export type Removed = Static<typeof Removed>;
 export const Usage = Type.Object(
   {
     path: Type.String(),
-    snapshot: Type.Optional(Type.String({ description: 'The snapshot that was looked at; absent for now.' })),
+    at: Type.Optional(Type.String({ description: 'The moment that was asked for with `at`.' })),
+    snapshot: Type.Optional(
+      Type.String({ description: 'The snapshot that was asked for with `snapshot`; without either it is now.' }),
+    ),
     files: Type.Integer({ description: 'Names of files, links and special files.' }),
     folders: Type.Integer({ description: 'The folder itself included.' }),
     bytes: Type.Integer({ description: 'Bytes of the files, before dedup.' }),

@@ -603,8 +603,8 @@ export class FakeService implements FileService {
   }
 
   async usage(query: UsageQuery = {}): Promise<Usage> {
-    const { path = '/', snapshot, exclusive = false } = query;
-    this.calls.push(`usage ${path} ${snapshot ?? '-'} ${exclusive}`);
+    const { path = '/', at, snapshot, exclusive = false } = query;
+    this.calls.push(`usage ${path} ${at ?? snapshot ?? '-'} ${exclusive}`);
     return {
       path,
       ...(snapshot === undefined ? {} : { snapshot }),

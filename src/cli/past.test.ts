@@ -3,20 +3,34 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DeletedRecord } from '../api/index.ts';
 import { ManualClock, utf8 } from '../base/index.ts';
-import { momentOfWords, placeOf } from './past.ts';
+import { momentOfWords, placeOf, timedPlaceOf } from './past.ts';
 import { Stage } from './stage.ts';
 
-test('only what reads as a time or an age behind an @ is a moment', () => {
+test('what reads as a time or an age behind an @ is a moment, and so is a snapshot unless that very name is there', async () => {
+  using stage = new Stage();
+  const { service } = stage;
   const clock = new ManualClock(Date.UTC(2026, 0, 2));
-  const place = (word: string, flag?: string) => placeOf(word, { clock }, flag);
-  assert.deepEqual(place('/a@2h'), { path: '/a', at: '2026-01-01T22:00:00.000Z' });
-  assert.deepEqual(place('/a@2026-01-01'), { path: '/a', at: '2026-01-01T00:00:00.000Z' });
-  assert.deepEqual(place('/me@home'), { path: '/me@home', at: undefined });
-  assert.deepEqual(place('/a', '1d'), { path: '/a', at: '2026-01-01T00:00:00.000Z' });
-  assert.deepEqual(place('/a', 'named'), { path: '/a', at: 'named' });
-  const words = momentOfWords(['/a@1d', '/b@1d', 'out@1d'], { clock }, undefined);
+  const context = { clock, signal: new AbortController().signal };
+  const place = (word: string, flag?: string) => placeOf(service, word, context, flag);
+  assert.deepEqual(await place('/a@2h'), { path: '/a', at: '2026-01-01T22:00:00.000Z' });
+  assert.deepEqual(await place('/a@2026-01-01'), { path: '/a', at: '2026-01-01T00:00:00.000Z' });
+  assert.deepEqual(await place('/me@home'), { path: '/me@home', at: undefined });
+  assert.deepEqual(await place('/a', '1d'), { path: '/a', at: '2026-01-01T00:00:00.000Z' });
+  assert.deepEqual(await place('/a', 'named'), { path: '/a', at: 'named' });
+  const words = await momentOfWords(service, ['/a@1d', '/b@1d', 'out@1d'], context, undefined);
   assert.deepEqual(words, { words: ['/a', '/b', 'out@1d'], at: '2026-01-01T00:00:00.000Z' });
-  assert.throws(() => momentOfWords(['/a@1d', '/b', 'out'], { clock }, undefined), /one moment/);
+  await assert.rejects(momentOfWords(service, ['/a@1d', '/b', 'out'], context, undefined), /one moment/);
+
+  await service.createSnapshot('home');
+  assert.deepEqual(await place('/me@home'), { path: '/me', at: 'home' });
+  assert.deepEqual(await place('/me@home', '1d'), { path: '/me@home', at: '2026-01-01T00:00:00.000Z' });
+  assert.deepEqual(await momentOfWords(service, ['/a@home', 'out@home'], context, undefined), {
+    words: ['/a', 'out@home'],
+    at: 'home',
+  });
+  service.seed('/me@home', 'a file of that name');
+  assert.deepEqual(await place('/me@home'), { path: '/me@home', at: undefined });
+  assert.deepEqual(timedPlaceOf('/you@home', context), { path: '/you@home', at: undefined });
 });
 
 test('a snapshot is made, listed, read by every verb that reads, and deleted', async () => {
@@ -27,6 +41,10 @@ test('a snapshot is made, listed, read by every verb that reads, and deleted', a
   stage.service.seed('/d/g', 'new');
   assert.equal(await stage.run('cat', '--at', 's', '/d/f'), 0);
   assert.equal(stage.stdout.text, 'one');
+  assert.equal(await stage.run('cat', '/d/f@s'), 0);
+  assert.equal(stage.stdout.text, 'one');
+  assert.equal(await stage.run('du', '/d@s', '--json'), 0);
+  assert.ok(stage.service.calls.includes('usage /d s false'));
   assert.equal(await stage.run('ls', '--at=s', '/d'), 0);
   assert.deepEqual(stage.stdout.lines, ['f']);
   assert.equal(await stage.run('find', '--at', 's', '/d'), 0);

@@ -360,6 +360,23 @@ test('the bulk manifest is the manifest', async () => {
 
 // ---- sync
 
+test('files are downloaded as they were at a moment, and a moment that is none is refused as a whole', async () => {
+  await using door = await openFakeDoor();
+  await filled(door);
+  await door.service.createSnapshot('then', { path: '/f' });
+  await door.service.write('/f/a.txt', [Buffer.from('one more')], { mode: 'put' });
+  await door.service.remove('/f/empty');
+  const body = JSON.stringify({ paths: ['/f/a.txt', '/f/empty', '/g'] });
+  const ask = (at: string) => door.ask('POST', `/v1/bulk/download?at=${at}`, { headers: JSON_BODY, body });
+  const answer = await ask('then');
+  const parts = partsIn(answer.bytes, answer.headers['content-type'] ?? '');
+  assert.deepEqual([parts[0]?.text, parts[1]?.text], ['one', '']);
+  assert.equal((JSON.parse(parts[2]?.text ?? '') as Problem).code, 'not-found');
+  assert.deepEqual(JSON.parse(parts[3]?.text ?? ''), { done: 2, failed: 1 });
+  const none = await ask('none');
+  assert.deepEqual([none.status, none.json.code], [404, 'not-found']);
+});
+
 test('a manifest becomes a plan, and with the cursor of the last plan removals are known', async () => {
   await using door = await openFakeDoor();
   await filled(door);
@@ -403,6 +420,27 @@ test('a manifest becomes a plan, and with the cursor of the last plan removals a
   // Nothing has changed since: the base is what is there.
   const third = await sync({ client_manifest: { files: {} }, base: second.cursor, path: '/f' });
   assert.deepEqual(third.server_delete, ['/f/empty', '/f/caf\\xE9', '/f/a.txt']);
+});
+
+test('a base is good for the folder that it was planned for and what is below, and for nothing else', async () => {
+  await using door = await openFakeDoor();
+  await filled(door);
+  await door.service.makeFolder('/f/g');
+  const ask = (json: object) =>
+    door.ask('POST', '/v1/bulk/sync', {
+      headers: JSON_BODY,
+      body: JSON.stringify({ client_manifest: { files: {} }, ...json }),
+    });
+  const { cursor } = (await ask({ path: '/f' })).json as unknown as SyncAnswer;
+  for (const path of ['/f', '/f/g']) assert.equal((await ask({ path, base: cursor })).status, 200);
+  // The client never had the rest: with this base all of it would look like removed there.
+  for (const path of [undefined, '/', '/other', '/f2']) {
+    const { status, json } = await ask({ path, base: cursor });
+    assert.deepEqual([status, json.code], [400, 'invalid']);
+    assert.equal((json.about as Record<string, unknown>).base_folder, '/f');
+  }
+  const feed = (await door.ask('GET', '/v1/changes?after=now')).json.next;
+  assert.equal((await ask({ path: '/f', base: feed })).json.code, 'invalid');
 });
 
 test('a manifest or a base that cannot be is refused', async () => {

@@ -932,17 +932,20 @@ class FakeFileService implements FileService {
   }
 
   async usage(query: UsageQuery = {}): Promise<Usage> {
-    const { path, snapshot, exclusive = false } = query;
+    const { path, at, snapshot = at, exclusive = false } = query;
+    if (at !== undefined && (exclusive || query.snapshot !== undefined))
+      throw new Fault('invalid', 'What is there at a moment is counted alone.', { at });
     if (exclusive && path !== undefined && snapshot !== undefined)
       throw new Fault('invalid', 'A snapshot is measured as a whole.', { path, snapshot });
-    const shown = snapshot === undefined ? '/' : (await this.snapshot(snapshot)).path;
+    const shown = query.snapshot === undefined ? '/' : (await this.snapshot(query.snapshot)).path;
     const node = (snapshot === undefined ? this : this.#at(snapshot)).#get({ path: path ?? shown });
     const all = [node, ...under(node)];
     const folders = all.filter((one) => one.kind === 'folder').length;
     const bytes = all.reduce((sum, one) => sum + (one.versions.at(-1)?.bytes.length ?? 0), 0);
     return {
       path: textOfPath(pathOf(node)),
-      ...(snapshot === undefined ? {} : { snapshot }),
+      ...(at === undefined ? {} : { at }),
+      ...(query.snapshot === undefined ? {} : { snapshot: query.snapshot }),
       files: all.length - folders,
       folders,
       bytes,

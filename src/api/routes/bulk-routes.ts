@@ -39,9 +39,11 @@ export const BULK_ROUTES = {
     summary: 'Download many files in one answer',
     description:
       'Each by itself, in the order asked for, verified before it is sent. A file that fails has a part of type application/problem+json; where damage shows in the middle of a long one, its part ends early and such a part with the same X-File-Path follows. The last part is JSON, `{"done", "failed"}`. With `Accept: application/vnd.holdfast.frames`: frames of a letter, a length (4 bytes, big-endian) and as many bytes: `F` a FileRecord begins a file, `D` bytes of it, `E` its end, `P` a problem instead of its end or of the file, `Z` the end of all, `{"done", "failed"}`.',
+    query: Type.Object({ at }, closed),
     headers: ['Accept'],
     body: { type: 'json', schema: BulkDownloadBody, example: { paths: ['/a.txt', '/b.txt'] } },
     answers: { 200: { description: 'The files.', type: 'parts' } },
+    faults: ['not-found', 'not-kept'],
   },
   bulkDelete: {
     method: 'POST',

@@ -2,7 +2,7 @@
 
 import { CheckReport, GcReport, GcStatus, RepairReport, ServerInfo, StoreStats, Usage } from '../records.ts';
 import Type, { type Static } from '../schema.ts';
-import { closed, dryRun, flag, type Route, text } from './route.ts';
+import { at, closed, dryRun, flag, type Route, text } from './route.ts';
 
 const CheckLine = Type.Object(
   {
@@ -95,13 +95,14 @@ export const STORE_ROUTES = {
     query: Type.Object(
       {
         path: text('The file or folder; everything when absent.'),
-        snapshot: text('Look at what this snapshot shows.'),
+        at,
+        snapshot: text('The same as `at`, for a snapshot; with `exclusive` its own bytes.'),
         exclusive: flag('Also say what only this holds.'),
       },
       closed,
     ),
     answers: { 200: { description: 'The figures.', type: 'json', schema: Usage } },
-    faults: ['not-found', 'not-folder'],
+    faults: ['not-found', 'not-folder', 'not-kept'],
   },
   check: {
     method: 'POST',

@@ -13,7 +13,7 @@ export async function run(given: Given<typeof CAT_FLAGS>, context: Context): Pro
   const { offset, length, version } = given.flags;
   return eachWord(given.words, context, async (word) => {
     const options = { offset, length, version, signal: context.signal };
-    const { path, at } = placeOf(word, context, given.flags.at);
+    const { path, at } = await placeOf(service, word, context, given.flags.at);
     const { bytes } = await pastService(service, at).read({ path }, options);
     await writeToOutput(context.say, bytes);
   });

@@ -40,7 +40,7 @@ export async function run(given: Given<typeof DIFF_FLAGS>, context: Context): Pr
   checkGlobs(given.flags.exclude);
   const [wordA = '', wordB = ''] = given.words;
   const service = await context.reach();
-  const { path, at } = placeOf(wordB, context);
+  const { path, at } = await placeOf(service, wordB, context);
   const right = await storedSide(pastService(service, at), path, context);
   const left = given.flags.stored
     ? await storedAt(service, wordA, context)
@@ -49,7 +49,7 @@ export async function run(given: Given<typeof DIFF_FLAGS>, context: Context): Pr
 }
 
 async function storedAt(service: FileService, word: string, context: Context): Promise<Tree> {
-  const { path, at } = placeOf(word, context);
+  const { path, at } = await placeOf(service, word, context);
   return storedSide(pastService(service, at), path, context);
 }
 

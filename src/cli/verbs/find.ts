@@ -14,9 +14,10 @@ type FindFlags = Given<typeof FIND_FLAGS>['flags'];
 
 export async function run(given: Given<typeof FIND_FLAGS>, context: Context): Promise<ExitCode> {
   const { flags } = given;
-  const { path, at } = placeOf(given.words[0] ?? '/', context, flags.at);
+  const now = await context.reach();
+  const { path, at } = await placeOf(now, given.words[0] ?? '/', context, flags.at);
   const query = queryOf(path, flags, context);
-  const service = pastService(await context.reach(), at);
+  const service = pastService(now, at);
   let left = flags.limit ?? Number.POSITIVE_INFINITY;
   let cursor: string | undefined;
   do {

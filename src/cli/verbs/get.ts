@@ -18,8 +18,9 @@ import { planGoals } from '../words/goals.ts';
 
 export async function run(given: Given<typeof GET_FLAGS>, context: Context): Promise<ExitCode> {
   const { flags } = given;
-  const { words, at } = momentOfWords(given.words, context, flags.at);
-  const service = pastService(await context.reach(), at);
+  const now = await context.reach();
+  const { words, at } = await momentOfWords(now, given.words, context, flags.at);
+  const service = pastService(now, at);
   if (words.length === 2 && words[1] === '-') return getToOutput(words[0] ?? '', flags.version, context, service);
   const tally = new Tally(context.say, context.clock);
   const jobs = await findJobs(words, tally, context, service);

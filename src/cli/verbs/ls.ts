@@ -25,7 +25,7 @@ export async function run(given: Given<typeof LS_FLAGS>, context: Context): Prom
   const words = given.words.length === 0 ? ['/'] : given.words;
   let isFirst = true;
   return eachWord(words, context, async (word) => {
-    const { path, at } = placeOf(word, context, given.flags.at);
+    const { path, at } = await placeOf(service, word, context, given.flags.at);
     if (words.length > 1) await context.say.line(`${isFirst ? '' : '\n'}${shownName(context.say, path)}:`);
     isFirst = false;
     if (deleted && at !== undefined) throw new Fault('invalid', '--deleted says what is gone now; say no moment.');

@@ -6,7 +6,7 @@ import type { DeletedRecord, FileService } from '../../api/index.ts';
 import { Fault } from '../../base/index.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { placeOf } from '../past.ts';
+import { timedPlaceOf } from '../past.ts';
 import { shownMoment } from '../saying/display.ts';
 import { planThenDo } from '../saying/say-plan.ts';
 import { shownName } from '../saying/show-record.ts';
@@ -22,7 +22,7 @@ type RestoreGiven = Given<typeof RESTORE_FLAGS>;
 
 export async function run(given: RestoreGiven, context: Context): Promise<ExitCode> {
   const [first = ''] = given.words;
-  const place = placeOf(first, context, given.flags.at);
+  const place = timedPlaceOf(first, context, given.flags.at);
   if (place.at !== undefined) {
     if (given.words.length > 1) throw new Fault('invalid', 'Say either a moment or a version, not both.');
     return await toMoment(place.path, place.at, given, context);

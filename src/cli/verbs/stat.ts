@@ -13,7 +13,7 @@ export async function run(given: Given<typeof STAT_FLAGS>, context: Context): Pr
   const service = await context.reach();
   return eachWord(given.words, context, async (word) => {
     const options = { withAttributes: given.flags.attributes, signal: context.signal };
-    const { path, at } = placeOf(word, context, given.flags.at);
+    const { path, at } = await placeOf(service, word, context, given.flags.at);
     const record = await pastService(service, at).stat({ path }, options);
     await context.say.record(record);
     for (const line of inTable(rowsOf(record, (text) => shownName(context.say, text)))) await context.say.line(line);

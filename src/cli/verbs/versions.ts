@@ -12,8 +12,9 @@ const HEAD = ['version', 'bytes', 'modified', 'committed', 'by', 'xxhash3', ''];
 
 export async function run(given: Given<typeof VERSIONS_FLAGS>, context: Context): Promise<ExitCode> {
   const { say, signal } = context;
-  const { path, at } = placeOf(given.words[0] ?? '', context, given.flags.at);
-  const service = pastService(await context.reach(), at);
+  const now = await context.reach();
+  const { path, at } = await placeOf(now, given.words[0] ?? '', context, given.flags.at);
+  const service = pastService(now, at);
   const target = { path };
   const { keep, why } = given.flags;
   const plan = why || keep !== undefined ? { keep, why } : {};

@@ -152,6 +152,10 @@ export const GET_FLAGS = {
   dry_run: DRY_RUN,
 } as const satisfies OptionTable;
 
+/** Of every verb that reads. */
+const PAST_PLACES =
+  'Behind PATH may stand @WHEN with a time, an age or the name of a snapshot (`/docs@2h`, `/docs@monday`); where something has that very name, it is meant instead.';
+
 const AT = {
   type: { kind: 'text', shown: 'WHEN' },
   default: undefined,
@@ -430,6 +434,7 @@ export const DU_FLAGS = {
     default: undefined,
     doc: 'As this snapshot shows it; with --exclusive what this snapshot alone holds.',
   },
+  at: AT,
 } as const satisfies OptionTable;
 
 export const GC_FLAGS = {
@@ -616,6 +621,7 @@ export const COMMANDS: readonly Command[] = [
     details: [
       'Modes and modification times are restored, symlinks stay symlinks; owners, setuid and setgid bits are not. Each file is written under a temporary name (.holdfast-…) beside its goal and then renamed, so that there is never a half file under its own name; a symlink that stands there is replaced, never written through. Long runs of zeros become holes.',
       'A local file of equal size, modification time and mode is left alone. Where things go follows the rules of put; without DEST they go into the current folder.',
+      PAST_PLACES,
     ],
     arguments: [
       { name: 'SOURCE', kind: 'stored', summary: 'Path in the store.', count: { min: 1, max: 10_000 } },
@@ -641,6 +647,7 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: 'cat',
     summary: 'Write files to standard output',
+    details: [PAST_PLACES],
     arguments: [{ name: 'PATH', kind: 'stored', summary: 'File in the store.', count: { min: 1, max: 10_000 } }],
     flags: CAT_FLAGS,
     examples: [{ line: 'holdfast cat /dumps/db.sql | psql db', says: 'Feeds a stored file to another program.' }],
@@ -653,6 +660,7 @@ export const COMMANDS: readonly Command[] = [
     details: [
       'Names stand in text form: bytes that are not UTF-8 as \\xHH. On a terminal they stand in columns, and characters that steer it are escaped too.',
       'With --deleted each line says when something was removed, how it is had again (`FILE:VERSION` for `restore PATH FILE:VERSION`, or `@COMMIT` for `restore --at COMMIT PATH`), how large it was, who removed it, and where it stood.',
+      PAST_PLACES,
     ],
     arguments: [
       {
@@ -677,6 +685,7 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: 'stat',
     summary: 'Show all that is known about a file or folder',
+    details: [PAST_PLACES],
     arguments: [{ name: 'PATH', kind: 'stored', summary: 'Path in the store.', count: { min: 1, max: 10_000 } }],
     flags: STAT_FLAGS,
     examples: [{ line: 'holdfast stat /notes/a.txt', says: 'Shows size, times, version and XXH3.' }],
@@ -740,6 +749,7 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: 'find',
     summary: 'Search by name, pattern, kind, size, time or attribute',
+    details: [PAST_PLACES],
     arguments: [
       { name: 'PATH', kind: 'stored', summary: 'Where to start; the root when absent.', count: { min: 0, max: 1 } },
     ],
@@ -757,6 +767,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'List the versions of a file, newest first',
     details: [
       'Also of a file that was removed, as long as a version of it is kept; of several with that path, the last.',
+      PAST_PLACES,
     ],
     arguments: [{ name: 'PATH', kind: 'stored', summary: 'File in the store.' }],
     flags: VERSIONS_FLAGS,
@@ -934,6 +945,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Compare a local tree with a stored one, or two stored ones',
     details: [
       'A is local and B is in the store; with --stored both are in the store. Each difference is a line: `+` only in B, `-` only in A, `~` in both but not equal, and why (content, kind, mode, target, with --times also time). Files of equal size and time count as equal; with other times their XXH3 decides.',
+      PAST_PLACES,
     ],
     arguments: [
       { name: 'A', kind: 'local', summary: 'Local file or folder; with --stored a path in the store.' },
@@ -968,6 +980,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Say how much is in a folder, and how much room it alone takes',
     details: [
       'With --exclusive everything that belongs to the path is looked at, kept versions included: what nothing else holds comes back when the path is removed, its versions are not kept any longer and the window of history has passed. What a snapshot needs is held by the snapshot. How much of it the first `gc` gives back depends on gc.share.',
+      PAST_PLACES,
     ],
     arguments: [
       {
@@ -985,7 +998,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     exits: ['notFound', 'partly'],
     json: [
-      '`{"path","snapshot","files","folders","bytes","exclusive_bytes","exclusive_chunks","next_gc_bytes"}` for each PATH',
+      '`{"path","at","snapshot","files","folders","bytes","exclusive_bytes","exclusive_chunks","next_gc_bytes"}` for each PATH',
     ],
     needs: 'store',
   },

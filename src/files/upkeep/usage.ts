@@ -39,7 +39,11 @@ const REPLACED_MAX = 1_000;
 const ROWS_PER_TURN = 200;
 
 export async function usage(context: Context, space: Space, tidying: Tidying, query: UsageQuery): Promise<Usage> {
-  const { path, snapshot, exclusive = false } = query;
+  const { path, at, snapshot, exclusive = false } = query;
+  if (at !== undefined && (snapshot !== undefined || exclusive)) {
+    const sentence = `What is there at ${at} is counted alone: what only a snapshot holds is told for it by name, and only what is there now is held by a path. Leave \`at\` or the other out.`;
+    throw new Fault('invalid', sentence, { at, snapshot, exclusive });
+  }
   if (exclusive && snapshot !== undefined && path !== undefined) {
     const sentence = `What the snapshot ${snapshot} alone holds is told for all of it: a snapshot keeps or lets go of everything together. Leave the path out.`;
     throw new Fault('invalid', sentence, { path, snapshot });
@@ -79,7 +83,7 @@ class Turns {
 
 /** Every name of a file counts, as it does in a removal. */
 async function count(context: Context, space: Space, query: UsageQuery): Promise<Usage> {
-  using scope = await openScope(context, space, query.snapshot);
+  using scope = await openScope(context, space, query.at ?? query.snapshot);
   const path: Path = query.path === undefined ? scope.shown : pathOfText(query.path);
   const found = await getPath(scope.view, space, path);
   mustBeShown(scope, found.path);
@@ -91,7 +95,8 @@ async function count(context: Context, space: Space, query: UsageQuery): Promise
     else files++;
     if (node.kind === NODE_KIND.file) bytes += node.size;
   }
-  const named = query.snapshot === undefined ? {} : { snapshot: query.snapshot };
+  const { at, snapshot } = query;
+  const named = { ...(at === undefined ? {} : { at }), ...(snapshot === undefined ? {} : { snapshot }) };
   return { path: textOfPath(path), ...named, files, folders, bytes };
 }
 

@@ -43,29 +43,36 @@ type Looked =
   | { readonly target: Target; readonly record: FileRecord }
   | { readonly target: Target; readonly fault: Fault };
 
+/** How all of them are read; absent `at` for what is there now. */
+export interface Reading {
+  readonly at?: string;
+  readonly signal: AbortSignal;
+}
+
 /** The files in the order asked for, each standing or failing alone. */
 export async function* filesOf(
   service: FileService,
   targets: readonly Target[],
-  signal: AbortSignal,
+  options: Reading,
 ): AsyncGenerator<Sent> {
   for (let from = 0; from < targets.length; from += WINDOW_TARGETS) {
     const looked: Looked[] = [];
-    for (const target of targets.slice(from, from + WINDOW_TARGETS)) looked.push(await look(service, target, signal));
+    for (const target of targets.slice(from, from + WINDOW_TARGETS)) looked.push(await look(service, target, options));
     for (let at = 0; at < looked.length; ) {
-      const small = smallFrom(service, looked, at);
-      if (small.length > 0) yield* readTogether(service, small, signal);
-      else yield* readAlone(service, looked[at] as Looked, signal);
+      // Only what is there now can be read many at once.
+      const small = options.at === undefined ? smallFrom(service, looked, at) : [];
+      if (small.length > 0) yield* readTogether(service, small, options.signal);
+      else yield* readAlone(service, looked[at] as Looked, options);
       at += Math.max(1, small.length);
     }
   }
 }
 
-async function look(service: FileService, target: Target, signal: AbortSignal): Promise<Looked> {
+async function look(service: FileService, target: Target, options: Reading): Promise<Looked> {
   try {
-    return { target, record: await service.stat(target, { signal }) };
+    return { target, record: await service.stat(target, options) };
   } catch (error) {
-    return { target, fault: ownFault(error, signal) };
+    return { target, fault: ownFault(error, options.signal) };
   }
 }
 
@@ -106,11 +113,11 @@ async function* readTogether(service: FileService, small: readonly Small[], sign
   }
 }
 
-async function* readAlone(service: FileService, looked: Looked, signal: AbortSignal): AsyncGenerator<Sent> {
+async function* readAlone(service: FileService, looked: Looked, options: Reading): AsyncGenerator<Sent> {
   const { target } = looked;
   try {
     if ('fault' in looked) throw looked.fault;
-    const { record, bytes } = await service.read(target, { signal });
+    const { record, bytes } = await service.read(target, options);
     let hasBegun = false;
     for await (const piece of bytes) {
       // Not before the first piece: damage found there is known before anything is sent.
@@ -121,7 +128,7 @@ async function* readAlone(service: FileService, looked: Looked, signal: AbortSig
     if (!hasBegun) yield { kind: 'begin', record };
     yield { kind: 'end' };
   } catch (error) {
-    yield { kind: 'failed', target, fault: ownFault(error, signal) };
+    yield { kind: 'failed', target, fault: ownFault(error, options.signal) };
   }
 }
 

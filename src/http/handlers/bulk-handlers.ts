@@ -12,13 +12,14 @@ import {
   problemOfFault,
   type Target,
 } from '../../api/index.ts';
-import { type Fault, type FaultCode, hexOf } from '../../base/index.ts';
+import { Fault, type FaultCode, hexOf } from '../../base/index.ts';
 import type { Answer } from '../exchange/answer.ts';
 import { answeredFault } from '../exchange/answered-fault.ts';
 import { arrivalOf } from '../exchange/arrival.ts';
 import type { Exchange, Handlers } from '../exchange/exchange.ts';
 import { FRAMES_TYPE, filesOf, framed, inParts } from './bulk-download.ts';
 import { uploadMany } from './bulk-upload.ts';
+import { present } from './file-handlers.ts';
 import { answerSync } from './sync-plan.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', vary: 'Accept' } as const;
@@ -77,7 +78,9 @@ function failedOf(path: string, fault: { readonly code: string; readonly message
 async function download(exchange: Exchange<'bulkDownload'>): Promise<Answer> {
   const { paths = [], file_ids = [] } = await exchange.body(exchange.door.options.batchBytesMax);
   const targets: readonly Target[] = [...paths.map((path) => ({ path })), ...file_ids.map((id) => ({ id }))];
-  const files = filesOf(exchange.service, targets, exchange.signal);
+  const { at } = exchange.query;
+  if (at !== undefined) await checkMoment(exchange, at);
+  const files = filesOf(exchange.service, targets, { ...present({ at }), signal: exchange.signal });
   const problem = (fault: Error, target: Target): Problem =>
     problemOf(exchange, fault, 'path' in target ? target.path : undefined);
   if (accepts(exchange.headers.accept, FRAMES_TYPE)) {
@@ -88,6 +91,15 @@ async function download(exchange: Exchange<'bulkDownload'>): Promise<Answer> {
   const boundary = `holdfast-${hexOf(exchange.door.random.bytes(16))}`;
   const headers = { 'content-type': `multipart/mixed; boundary=${boundary}`, ...NO_STORE };
   return { kind: 'stream', status: 200, headers, pieces: inParts(files, boundary, problem) };
+}
+
+/** A moment that is none, or is not kept, is refused as a whole; what a snapshot does not show is so file by file. */
+async function checkMoment({ service, signal }: Exchange, at: string): Promise<void> {
+  try {
+    await service.stat({ path: '/' }, { at, signal });
+  } catch (error) {
+    if (!Fault.is(error, 'not-found') || error.about.path === undefined) throw error;
+  }
 }
 
 async function remove(exchange: Exchange<'bulkDelete'>): Promise<Answer> {

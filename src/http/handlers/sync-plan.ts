@@ -14,6 +14,8 @@ import {
 import { Fault } from '../../base/index.ts';
 import { planSync, type SyncEntry, type SyncPlan } from '../../sync/index.ts';
 
+const BASE_VERSION = 'sync-1';
+
 export interface SyncQuestion {
   readonly service: FileService;
   readonly body: SyncBody;
@@ -28,11 +30,45 @@ export async function answerSync(question: SyncQuestion): Promise<SyncAnswer> {
   const folder = textOfPath(pathOfText(body.path ?? '/'));
   const client = clientTree(question, folder);
   // First the base: where it is not kept, nothing more has to be read.
-  const base = body.base === undefined ? undefined : await baseTree(question, body.base, folder);
+  const cursor = body.base === undefined ? undefined : feedCursorOf(body.base, folder);
+  const base = cursor === undefined ? undefined : await baseTree(question, cursor, folder);
   const now = await headOf(question);
   const server = await serverTree(question, folder, now.commit);
   const plan = planSync({ client, server, base, folder, strategy: body.conflict_resolution ?? 'manual' });
-  return { ...wireOf(plan), cursor: now.cursor };
+  return { ...wireOf(plan), cursor: baseOf(folder, now.cursor) };
+}
+
+/**
+ * What a plan answers as its cursor: where the change feed stood, and the folder that the plan was for. What it says about
+ * any other place would be wrong: a folder that the client never had would look like one that it removed.
+ */
+function baseOf(folder: string, cursor: string): string {
+  return Buffer.from(JSON.stringify([BASE_VERSION, folder, cursor])).toString('base64url');
+}
+
+/** @throws Fault `invalid` for what is no base, and for one of a plan that `folder` was not part of. */
+function feedCursorOf(base: string, folder: string): string {
+  const [planned, cursor] = partsOfBase(base);
+  if (isWithin(pathOfText(folder), pathOfText(planned))) return cursor;
+  const sentence = `This base is of a plan for ${planned} and tells nothing of the rest of ${folder}. Ask for ${planned}, or plan without a base first.`;
+  throw new Fault('invalid', sentence, { folder, base_folder: planned });
+}
+
+function partsOfBase(base: string): readonly [folder: string, cursor: string] {
+  const parts = parsed(base);
+  if (Array.isArray(parts) && parts.length === 3 && parts[0] === BASE_VERSION) {
+    const [, folder, cursor] = parts as unknown[];
+    if (typeof folder === 'string' && typeof cursor === 'string') return [folder, cursor];
+  }
+  throw new Fault('invalid', 'The base is not the cursor of a plan. Plan without one first, and keep its cursor.', {});
+}
+
+function parsed(base: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(base, 'base64url').toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }
 
 type Tree = Map<string, SyncEntry>;
