@@ -69,7 +69,8 @@ describe('files over HTTP', () => {
       'x-file-mode': '0640',
       'x-file-size': '3',
       'x-file-hash': xxhash3Of(utf8('abc')).toUpperCase(),
-      'content-digest': `sha-512=:AAAA:, ${digest('abc')}`,
+      'content-digest': `unixsum=30637, ${digest('abc')}`,
+      'content-md5': 'kAFQmDzST7DWlj99KOF/cg==',
     };
     const { json } = await ask('POST', '/v1/files/a', { headers, body: 'abc' });
     assert.deepEqual([json.mode, json.modified], [0o640, '2001-02-03T04:05:06.789Z']);
@@ -326,7 +327,8 @@ describe('paths in URLs', () => {
 });
 
 describe('what comes in wrong', () => {
-  const bad: [title: string, method: string, path: string, asked: Asked, status: number, code: string][] = [
+  type Bad = [title: string, method: string, path: string, asked: Asked, status: number, code: string];
+  const bad: Bad[] = [
     ['an unknown route', 'GET', '/v1/nothing', {}, 404, 'not-found'],
     ['a route above', 'GET', '/v1', {}, 404, 'not-found'],
     ['a URL with a wrong escape', 'GET', '/v1/%zz', {}, 400, 'invalid'],
@@ -420,6 +422,28 @@ describe('what comes in wrong', () => {
       400,
       'mismatch',
     ],
+    ...(
+      [
+        ['another MD5', { 'content-md5': 'kAFQmDzST7DWlj99KOF/cg==' }, 400, 'mismatch'],
+        ['an MD5 that is none', { 'content-md5': 'abc' }, 400, 'invalid'],
+        ['another SHA-512', { 'content-digest': `sha-512=:${Buffer.alloc(64).toString('base64')}:` }, 400, 'mismatch'],
+        ['a SHA-512 that is none', { 'content-digest': 'sha-512=:AAAA:' }, 400, 'invalid'],
+        [
+          'a second SHA-256 that is another',
+          { 'content-digest': digest('x'), 'repr-digest': digest('y') },
+          400,
+          'mismatch',
+        ],
+        [
+          'an unknown digest, strictly',
+          { 'content-digest': 'crc32c=:AAAA:', prefer: 'handling=strict' },
+          400,
+          'invalid',
+        ],
+      ] as const
+    ).map(
+      ([name, headers, status, code]): Bad => [name, 'PUT', '/v1/files/a?create', { body: 'x', headers }, status, code],
+    ),
     [
       'a SHA-256 that is none',
       'PUT',

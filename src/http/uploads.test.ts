@@ -117,6 +117,7 @@ test('every error of a part is a problem with its code, and nothing of it counts
   refused(await put(door, at(1), bytes, { 'x-file-hash': '0'.repeat(16) }), 400, 'mismatch');
   const digest = `sha-256=:${Buffer.alloc(32).toString('base64')}:`;
   refused(await put(door, at(1), bytes, { 'content-digest': digest }), 400, 'mismatch');
+  refused(await put(door, at(1), bytes, { 'content-md5': 'kAFQmDzST7DWlj99KOF/cg==' }), 400, 'mismatch');
   refused(await put(door, at(1), bytes, { 'x-file-size': '5' }), 400, 'mismatch');
   refused(await put(door, '/v1/uploads/unknown/parts/1', bytes), 404, 'not-found');
   refused(await post(door, `/v1/uploads/${id}/complete`), 409, 'incomplete');

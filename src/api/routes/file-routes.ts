@@ -25,6 +25,7 @@ const WRITE_HEADERS = [
   'X-File-Size',
   'X-File-Hash',
   'Content-Digest',
+  'Content-MD5',
   'X-Modified-Time',
   'X-File-Mode',
   'Idempotency-Key',

@@ -132,7 +132,9 @@ export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
   'If-Range': 'Answer the range only while the file has this ETag or this Last-Modified; the whole file otherwise.',
   'X-File-Size': 'Bytes that will come; 400 `mismatch` when more or fewer do. Content-Length counts the same.',
   'X-File-Hash': 'XXH3-64 of the whole content, 16 hex digits; 400 `mismatch` when the bytes have another.',
-  'Content-Digest': 'RFC 9530, `sha-256=:base64:`; 400 `mismatch` when the bytes have another. Repr-Digest likewise.',
+  'Content-Digest':
+    'RFC 9530, `sha-256=:base64:`, also `sha-512`, `sha`, `md5`; 400 `mismatch` when the bytes have another. Repr-Digest likewise. Others are passed over, with `Prefer: handling=strict` refused.',
+  'Content-MD5': 'The MD5 of the body in base64; 400 `mismatch` when the bytes have another.',
   'X-Modified-Time': 'Modification time of the file, ISO 8601 with a zone; now when absent.',
   'X-File-Mode': 'Permission bits, octal: `644`.',
   'Idempotency-Key': 'The same key again answers what the first request answered and does nothing. 1–255 characters.',

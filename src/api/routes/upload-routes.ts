@@ -188,7 +188,7 @@ export const UPLOAD_ROUTES = {
       },
       closed,
     ),
-    headers: ['X-File-Size', 'X-File-Hash', 'Content-Digest'],
+    headers: ['X-File-Size', 'X-File-Hash', 'Content-Digest', 'Content-MD5'],
     body: { type: 'bytes', description: 'The bytes of the part.' },
     answers: { 200: { description: 'It is there.', type: 'json', schema: UploadPartRecord } },
     faults: [

@@ -1,8 +1,9 @@
 /** What the headers of an upload announce and set, read once into options of the service. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { WriteOptions } from '../../api/index.ts';
-import { Fault, hexOf, momentOfIso } from '../../base/index.ts';
+import { Fault, momentOfIso } from '../../base/index.ts';
 import { badHeader } from './conditions.ts';
+import { sha256Of } from './digests.ts';
 
 export type Announced = Pick<
   WriteOptions,
@@ -51,18 +52,6 @@ function sizeOf(headers: IncomingHttpHeaders): number | undefined {
     throw new Fault('mismatch', sentence, { announced: Number(stated), actual: Number(length) });
   }
   return Number(stated);
-}
-
-/** Other algorithms are left alone: RFC 9530 lets a recipient pass over what it does not know. */
-function sha256Of(headers: IncomingHttpHeaders): string | undefined {
-  for (const name of ['content-digest', 'repr-digest']) {
-    const value = headers[name];
-    if (typeof value !== 'string' || !/(^|[\s,])sha-256\s*=/i.test(value)) continue;
-    const match = /(?:^|[\s,])sha-256\s*=\s*:([A-Za-z0-9+/]{43}=):/i.exec(value);
-    if (match === null) throw badHeader(`The ${name}`, value, 'sha-256=:base64:');
-    return hexOf(Buffer.from(match[1] ?? '', 'base64'));
-  }
-  return undefined;
 }
 
 function modifiedOf(headers: IncomingHttpHeaders): string | undefined {

@@ -13,6 +13,7 @@ import {
   textOfPath,
 } from '../../api/index.ts';
 import { andThen, Fault, isPromise, type Maybe, oneByOne, rescue } from '../../base/index.ts';
+import { checkDigests, checkedDigests } from '../exchange/digests.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { boundaryOf, FormReader, type Part } from '../exchange/multipart.ts';
 import { announcedBy, checkSize } from '../exchange/write-headers.ts';
@@ -165,7 +166,8 @@ function itemOf({ root, paths, options }: Reading, part: Part, read: PartRead): 
         if (kind === 'folder') return item;
         if (kind === 'symlink') return { ...item, target: textOfBytes(wholeOf(held, path)) };
         const content = { path, kind, modified, permissions, xxhash3, sha256, size: size ?? held?.length };
-        if (held === undefined) return { ...content, source: () => read.pieces() };
+        if (held === undefined) return { ...content, source: () => checkedDigests(headers, read.pieces()) };
+        checkDigests(headers, held);
         return { ...content, source: () => [held], bytes: held };
       });
     },

@@ -11,6 +11,7 @@ import {
 import { Fault } from '../../base/index.ts';
 import type { Answer, AnswerHeaders } from '../exchange/answer.ts';
 import { etagOf, failedPrecondition, isRangeWanted, judgeRead } from '../exchange/conditions.ts';
+import { checkedDigests } from '../exchange/digests.ts';
 import type { Exchange, Handler, Handlers } from '../exchange/exchange.ts';
 import { boundaryOf, type Part, partsOf } from '../exchange/multipart.ts';
 import { fieldReader } from '../exchange/query.ts';
@@ -56,7 +57,7 @@ const fileCreate: Handler<'fileCreate'> = async (exchange) => {
   const { service, signal, query, path } = exchange;
   const announced = announcedBy(exchange.headers, exchange.door.options.fileBytesMax);
   const options = { ...announced, mode: 'create', parents: query.parents ?? false, signal } as const;
-  return madeAnswer(await service.write(path, exchange.source(), options));
+  return madeAnswer(await service.write(path, checkedDigests(exchange.headers, exchange.source()), options));
 };
 
 const filePut: Handler<'filePut'> = async (exchange) => {
@@ -70,7 +71,7 @@ const filePut: Handler<'filePut'> = async (exchange) => {
   }
   const mode = isNew === true ? 'create' : query.create === true && isOld !== true ? 'put' : 'replace';
   const options = { ...announced, ...expected, mode, parents: query.parents ?? false, signal } as const;
-  const record = await service.write(path, exchange.source(), options);
+  const record = await service.write(path, checkedDigests(exchange.headers, exchange.source()), options);
   // Versions of a file begin with 1, and whoever replaces one raises it.
   return record.version === 1 ? madeAnswer(record) : recordAnswer(record);
 };

@@ -14,6 +14,7 @@ import {
 import { Fault, isoOfMoment } from '../../base/index.ts';
 import type { Answer } from '../exchange/answer.ts';
 import { arrivalOf } from '../exchange/arrival.ts';
+import { checkedDigests } from '../exchange/digests.ts';
 import type { Exchange, Handler, Handlers } from '../exchange/exchange.ts';
 import { isSigned } from '../exchange/signed-urls.ts';
 import { announcedBy } from '../exchange/write-headers.ts';
@@ -97,7 +98,7 @@ const partPut: Handler<'partPut'> = async (exchange) => {
   const bytesMax = Math.min(query.size_max ?? PART_BYTES_MAX, PART_BYTES_MAX);
   const { size, xxhash3, sha256 } = announcedBy(headers, bytesMax, 'part');
   const announced = present({ size, xxhash3, sha256, isRest: query.rest });
-  const source = exchange.source(bytesMax, 'part');
+  const source = checkedDigests(headers, exchange.source(bytesMax, 'part'));
   const json = await service.uploads.putPart(upload, part, source, { ...announced, signal });
   return { kind: 'json', status: 200, json };
 };
