@@ -258,6 +258,20 @@ export class OpenFiles implements FileHost {
     return true;
   }
 
+  /**
+   * For bytes that somebody wants to be sure of before they are written. @throws Fault `ENOSPC` for more than the disk has.
+   * What it had at the last look is asked first, so that small room costs no look.
+   */
+  checkRoom(bytes: number): Maybe<void> {
+    const isKnown = this.#diskBytes !== Number.POSITIVE_INFINITY;
+    if (bytes <= 0 || (isKnown && bytes <= this.#diskBytes)) return undefined;
+    return this.#learnSpace().then(() => {
+      if (bytes <= this.#diskBytes) return;
+      const about = { bytes, freeBytes: this.#diskBytes };
+      throw posixFault('ENOSPC', `The disk has no room for ${bytes} bytes. Remove something, or ask for less.`, about);
+    });
+  }
+
   #askDisk(): void {
     if (this.#isAsking) return;
     this.#isAsking = true;

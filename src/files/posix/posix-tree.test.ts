@@ -347,3 +347,20 @@ test('a node is reached by its number as long as a name below the root leads to 
   await assert.rejects(async () => reached(tree, node.node), isStale, 'its folder was removed whole');
   await assert.rejects(async () => reached(tree, aside), isStale);
 });
+
+test('room that the disk does not have is not promised, what is there already counts', async () => {
+  await using stand = await openStand({ seed: 9, groupClock: systemClock });
+  await using tree = await openTree(stand, 10_000_000);
+  const { node, handle } = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  const isFull = (error: unknown): boolean => Fault.is(error, 'full') && error.about.errno === 'ENOSPC';
+  const allocate = async (mode: number, length: number): Promise<void> => tree.allocate(handle, mode, 0, length, ROOT);
+  await assert.rejects(allocate(0, 10_000_001), isFull);
+  await assert.rejects(allocate(ALLOCATE.keepSize, 20_000_000), isFull);
+  assert.equal((await tree.stat(node.node)).size, 0, 'a refusal leaves the file as it is');
+  await allocate(0, 9_000_000);
+  await tree.write(handle, 0, Buffer.alloc(500_000, 'a'));
+  await tree.syncFs();
+  await allocate(0, 10_400_000);
+  await assert.rejects(allocate(0, 10_600_000), isFull);
+  assert.equal((await tree.stat(node.node)).size, 10_400_000);
+});

@@ -924,7 +924,10 @@ export class PendingPosixTree implements PosixTree {
       const keepsSize = (mode & ALLOCATE.keepSize) !== 0;
       if ((mode & ALLOCATE.punchHole) !== 0) return file.zero(offset, length, true);
       if ((mode & ALLOCATE.zeroRange) !== 0) return file.zero(offset, length, keepsSize);
-      return keepsSize ? file.touch() : file.grow(offset + length);
+      // No room is held back, but what the disk does not have is not promised.
+      return andThen(this.#files.checkRoom(length - file.allocatedBytes), () =>
+        keepsSize ? file.touch() : file.grow(offset + length),
+      );
     });
   }
 

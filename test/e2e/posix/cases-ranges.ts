@@ -114,6 +114,20 @@ export const rangeCases: readonly Case[] = [
   ...optional,
   ...copies,
   {
+    name: 'fallocate: more than there is room for',
+    run: (sys) => {
+      const fd = filled(sys, 1_000);
+      const space = sys.statfs('.');
+      const tooMuch = 2 * space.blocks * space.blockSize;
+      const plain = sys.told(() => sys.fallocate(fd, 0, 0, tooMuch));
+      const keepsSize = sys.told(() => sys.fallocate(fd, FALLOCATE.KEEP_SIZE, 0, tooMuch));
+      const begins = sys.pread(fd, 7, 0);
+      // Some take what there is before they refuse.
+      sys.ftruncate(fd, 0);
+      return { plain, keepsSize, begins };
+    },
+  },
+  {
     name: 'fallocate: what it refuses',
     run: (sys) => {
       const fd = filled(sys, 1_000);
