@@ -6,7 +6,7 @@ import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
 import { changeOf, expectNode, itemOf, joinParts, MODE_DEFAULT, NO_PARTS } from './plan.ts';
 import { ATTRIBUTES_MAX, attributeRows, hashOf, recordOf } from './record.ts';
-import { type Found, findPath } from './tree.ts';
+import { type Found, lookUp } from './tree.ts';
 import { existsFault, foldersFor, momentOf, placeFor, withoutUnmade } from './write.ts';
 
 /** Bytes of one attribute's value, as of `user.*` on other file systems. */
@@ -22,10 +22,12 @@ export async function setAttributes(
 ): Promise<FileRecord> {
   const modified = momentOf(change.modified, 'modified');
   const accessed = momentOf(change.accessed, 'accessed');
-  const { path: shown } = await find();
-  const request = ['attributes', textOfPath(shown), change];
+  // The first decision is on what was found for the request.
+  let first: Found | undefined = await find();
+  const request = ['attributes', textOfPath(first.path), change];
   return decideOnce(context, space, 'Setting attributes', { key: options.idempotencyKey, request }, async () => {
-    const found = await find();
+    const found = first ?? (await find());
+    first = undefined;
     checkExpected(textOfPath(found.path), options, found.node);
     const now = context.clock.now();
     const row: NodeRow = {
@@ -117,7 +119,7 @@ export async function makeFolder(
   const text = textOfPath(path);
   const request = ['makeFolder', text, options.parents === true, options.permissions ?? null];
   return decideOnce(context, space, `Making the folder ${text}`, { key: options.idempotencyKey, request }, async () => {
-    const found = await findPath(context, space, path);
+    const { found, parent } = await lookUp(context, space, path);
     if (found !== undefined) {
       if (options.parents === true && found.node.kind === NODE_KIND.folder)
         return { answer: recordOf(path, found.node, null) };
@@ -125,8 +127,9 @@ export async function makeFolder(
     }
     const now = context.clock.now();
     // Without `parents` the folder above must be there; asking for the place says so.
-    if (options.parents !== true) await placeFor(context, space, path, false, now);
-    const { folder, parts } = await foldersFor(context, space, path, now, options.permissions ?? MODE_DEFAULT.folder);
+    if (options.parents !== true) await placeFor(context, space, path, false, now, parent);
+    const mode = options.permissions ?? MODE_DEFAULT.folder;
+    const { folder, parts } = await foldersFor(context, space, path, now, mode, parent);
     const plan = withoutUnmade(joinParts(parts));
     return { change: changeOf(space, caller, 'make-folder', now, plan), answer: recordOf(path, folder.node, null) };
   });

@@ -22,7 +22,7 @@ import { contentOfPast } from './past/past-content.ts';
 import { planThinning } from './past/retention.ts';
 import { changeOf, joinParts, type Parts, planCreate, planReplace } from './plan.ts';
 import { attributeRows, hashOf, modifiedOf, recordOf } from './record.ts';
-import { entriesOf, type Found, findPath, getPath } from './tree.ts';
+import { entriesOf, type Found, findPath, getPath, type LookedUp, lookUp } from './tree.ts';
 import { existsFault, placeFor, withoutUnmade } from './write.ts';
 
 /** Rows that one hidden step puts, about; a node with its entry and attributes stays together. */
@@ -38,14 +38,17 @@ export async function copy(
 ): Promise<FileRecord> {
   const found = await getPath(context, space, from);
   if (found.node.kind === NODE_KIND.folder) return copyFolder(context, space, caller, found, to, options);
+  // The first decision is on what was found for the choice of how.
+  let first: Found | undefined = found;
   const [source, goal] = [textOfPath(from), textOfPath(to)];
   const request = ['copy', source, goal, options.overwrite === true];
   return decideOnce(context, space, `Copying ${source}`, { key: options.idempotencyKey, request }, async () => {
     const now = context.clock.now();
-    const current = await getPath(context, space, from);
+    const current = first ?? (await getPath(context, space, from));
+    first = undefined;
     checkExpected(source, options, current.node);
-    const target = await findPath(context, space, to);
-    if (target === undefined) return planCopy(context, space, caller, current, to, options, now);
+    const { found: target, parent } = await lookUp(context, space, to);
+    if (target === undefined) return planCopy(context, space, caller, current, to, { ...options, parent }, now);
     checkReplaceable(current.node, target, options.overwrite === true);
     const hash = await hashOf(context, space, current.node);
     if (target.node.node === current.node.node) return { answer: recordOf(to, target.node, hash) };
@@ -73,10 +76,10 @@ async function planCopy(
   caller: Caller,
   source: Found,
   to: Path,
-  options: MoveOptions,
+  options: MoveOptions & Pick<LookedUp, 'parent'>,
   now: Moment,
 ): Promise<{ readonly change: Change; readonly answer: FileRecord }> {
-  const { place, parts } = await placeFor(context, space, to, options.parents === true, now);
+  const { place, parts } = await placeFor(context, space, to, options.parents === true, now, options.parent);
   const row = await twin(context, space, source.node, place.parent.node, now);
   const guards: Partial<Parts> = {
     expects: [expectSource(source)],

@@ -7,7 +7,7 @@ import { checkExpected, decideOnce } from './decide.ts';
 import { changeOf, joinParts, type Parts, planMove } from './plan.ts';
 import { hashOf, kindOf, recordOf } from './record.ts';
 import { planUnlinkFound } from './remove.ts';
-import { ancestorsOf, type Found, findPath, getPath, type Place } from './tree.ts';
+import { ancestorsOf, type Found, getPath, lookUp, type Place } from './tree.ts';
 import { existsFault, placeFor, withoutUnmade } from './write.ts';
 
 export async function move(
@@ -26,7 +26,7 @@ export async function move(
       throw new Fault('invalid', 'The root folder itself cannot be moved.', { path: source });
     checkExpected(source, options, found.node);
     checkNotInside(found, to, 'moved');
-    const target = await findPath(context, space, to);
+    const { found: target, parent } = await lookUp(context, space, to);
     const hash = await hashOf(context, space, found.node);
     if (
       target?.entry?.parent === found.entry.parent &&
@@ -41,7 +41,8 @@ export async function move(
       await checkEmpty(context, space, target);
     }
     const now = context.clock.now();
-    const { place, parts: folders, above } = await placeFor(context, space, to, options.parents === true, now);
+    const withParents = options.parents === true;
+    const { place, parts: folders, above } = await placeFor(context, space, to, withParents, now, parent);
     const replaced = target === undefined ? [] : [await planUnlinkFound(context, space, target, now, found.node.node)];
     const moved = planMove(found.entry, found.node, place, now, replacedFile(target));
     const guards: Partial<Parts> = {

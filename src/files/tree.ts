@@ -49,35 +49,49 @@ export async function rootNode(context: View, space: Space): Promise<NodeRow> {
   return root;
 }
 
+/** What one walk down a path has found. */
+export interface LookedUp {
+  readonly found: Found | undefined;
+  /** Where only the last name is missing: what it is missing in, which may be no folder. */
+  readonly parent: NodeRow | undefined;
+}
+
 /** Absent is an answer, also when a folder on the way is absent. @throws Fault `not-folder` when one is a file. */
 export async function findPath(context: View, space: Space, path: Path): Promise<Found | undefined> {
+  return (await lookUp(context, space, path)).found;
+}
+
+/** The same, and the folder of a name that is free, so that nobody has to walk there again. */
+export async function lookUp(context: View, space: Space, path: Path): Promise<LookedUp> {
+  const { meta } = context;
   let found: Found | undefined;
-  for (const [depth, name] of path.entries()) {
+  for (let depth = 0; depth < path.length; depth++) {
+    const name = path[depth] as Name;
     if (found !== undefined && found.node.kind !== NODE_KIND.folder) throw notFolder(found.path);
     // What stands in the root shows that it is there; its own row need not be read for that.
     const parent: NodeId = found?.node.node ?? space.root;
-    const entry = await context.meta.get('entries', [space.space, parent, name]);
+    const isLast = depth === path.length - 1;
+    const entryRead = meta.get('entries', [space.space, parent, name]);
+    const entry = isPromise(entryRead) ? await entryRead : entryRead;
     if (entry === undefined) {
-      if (found === undefined) await rootNode(context, space);
-      return undefined;
+      const above = found?.node ?? (await rootNode(context, space));
+      return { found: undefined, parent: isLast ? above : undefined };
     }
-    const node = await nodeRow(context, space, entry.node);
+    const nodeRead = meta.get('nodes', [space.space, entry.node]);
+    const node = isPromise(nodeRead) ? await nodeRead : nodeRead;
+    const upTo = isLast ? path : path.slice(0, depth + 1);
     // The entry was removed between the two reads, or its node is damaged; a second look tells which.
     if (node === undefined) {
-      const again = await context.meta.get('entries', [space.space, parent, name]);
-      if (again?.node !== entry.node) return findPath(context, space, path);
-      throw new Fault(
-        'corrupt',
-        `The metadata of ${textOfPath(path.slice(0, depth + 1))} is missing. Run \`holdfast check\`.`,
-        {
-          path: textOfPath(path),
-          node: entry.node,
-        },
-      );
+      const again = await meta.get('entries', [space.space, parent, name]);
+      if (again?.node !== entry.node) return lookUp(context, space, path);
+      throw new Fault('corrupt', `The metadata of ${textOfPath(upTo)} is missing. Run \`holdfast check\`.`, {
+        path: textOfPath(path),
+        node: entry.node,
+      });
     }
-    found = { path: path.slice(0, depth + 1), node, entry };
+    found = { path: upTo, node, entry };
   }
-  return found ?? { path: [], node: await rootNode(context, space), entry: undefined };
+  return { found: found ?? { path: [], node: await rootNode(context, space), entry: undefined }, parent: undefined };
 }
 
 /** @throws Fault `not-found`, `not-folder`. */

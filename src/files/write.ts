@@ -6,13 +6,13 @@ import { createHash } from 'node:crypto';
 import { type ByteSource, type FileRecord, type Path, textOfPath, type WriteOptions } from '../api/index.ts';
 import { Fault, hexOf, type Moment, momentOfIso } from '../base/index.ts';
 import { NODE_KIND, type NodeId, type NodeRow } from '../meta/index.ts';
-import { type Announced, type Built, buildContent } from './content/build-content.ts';
+import { type Announced, type Built, buildContent, fewBytesOf } from './content/build-content.ts';
 import type { Caller, Context, Space } from './context.ts';
 import { checkExpected, decideOnce } from './decide.ts';
 import { planThinning } from './past/retention.ts';
 import { changeOf, joinParts, MODE_DEFAULT, newNode, type Parts, planCreate, planReplace } from './plan.ts';
 import { kindOf, recordOf } from './record.ts';
-import { type Found, findPath, getPlace, type Place } from './tree.ts';
+import { type Found, findPath, getPlace, type LookedUp, lookUp, type Place } from './tree.ts';
 
 /** A moment given by a caller. @throws Fault `invalid`. */
 export function momentOf(text: string | undefined, what: string): Moment | undefined {
@@ -35,7 +35,8 @@ export async function writeFile(
 ): Promise<FileRecord> {
   const modified = momentOf(options.modified, 'modified');
   // Refuse before the bytes are sent where the answer is known already; the commit decides again.
-  if (options.idempotencyKey === undefined) await checkGoal(context, space, path, options);
+  const isSent = fewBytesOf(source) === undefined;
+  if (isSent && options.idempotencyKey === undefined) await checkGoal(context, space, path, options);
   await using built = await buildAnnounced(context, space, path, source, options, options.signal);
   const text = textOfPath(path);
   const request = ['write', text, options.mode, built.size, hexOf(built.hash)];
@@ -66,11 +67,11 @@ export async function planFile(
   options: WantedFile & { readonly modified: Moment | undefined },
   now: Moment,
 ): Promise<PlannedFile & { readonly kind: 'create' | 'write' }> {
-  const found = await checkGoal(context, space, path, options);
+  const { found, parent } = await checkGoal(context, space, path, options);
   const { permissions: mode, modified = now } = options;
   const fresh = { content: built.content, size: built.size, modified, mode };
   if (found === undefined)
-    return { ...(await planNewFile(context, space, path, built, fresh, options, now)), kind: 'create' };
+    return { ...(await planNewFile(context, space, path, built, fresh, { ...options, parent }, now)), kind: 'create' };
   return { ...(await planNewVersion(context, space, found, built, fresh, now)), kind: 'write' };
 }
 
@@ -92,10 +93,10 @@ async function planNewFile(
   path: Path,
   built: FinishedContent,
   fresh: Fresh,
-  options: WantedFile,
+  options: WantedFile & Pick<LookedUp, 'parent'>,
   now: Moment,
 ): Promise<PlannedFile> {
-  const { place, parts } = await placeFor(context, space, path, options.parents === true, now);
+  const { place, parts } = await placeFor(context, space, path, options.parents === true, now, options.parent);
   const node = await context.ids.node(space.space);
   const row = newNode(space, place.parent.node, now, {
     ...fresh,
@@ -136,16 +137,13 @@ export function withContent(parts: Parts, built: Built): Parts {
   };
 }
 
-/** What stands at the goal now; @throws the fault that the mode and the expected version ask for. */
-export async function checkGoal(
-  context: Context,
-  space: Space,
-  path: Path,
-  options: WantedFile,
-): Promise<Found | undefined> {
+/** What stands at the goal now, or would; @throws the fault that the mode and the expected version ask for. */
+export async function checkGoal(context: Context, space: Space, path: Path, options: WantedFile): Promise<LookedUp> {
   const text = textOfPath(path);
-  const found = await findPath(context, space, path);
-  if (found === undefined && options.parents !== true) await getPlace(context, space, path);
+  const lookedUp = await lookUp(context, space, path);
+  const { found, parent } = lookedUp;
+  if (found === undefined && options.parents !== true && parent?.kind !== NODE_KIND.folder)
+    await getPlace(context, space, path);
   if (found?.node.kind === NODE_KIND.folder)
     throw new Fault('is-folder', `${text} is a folder; a file cannot take its place.`, { path: text });
   if (options.mode === 'create' && found !== undefined) throw existsFault(found);
@@ -163,7 +161,7 @@ export async function checkGoal(
       kind: kindOf(found.node),
     });
   }
-  return found;
+  return lookedUp;
 }
 
 export function existsFault(found: Found): Fault {
@@ -216,15 +214,21 @@ export function checkHash(
   throw new Fault('mismatch', sentence, { path, what, announced, actual });
 }
 
-/** The place for a new node; with `parents` the folders above that are missing are planned too. */
+/**
+ * The place for a new node; with `parents` the folders above that are missing are planned too. `parent` is its folder
+ * where that was looked up already.
+ */
 export async function placeFor(
   context: Context,
   space: Space,
   path: Path,
   withParents: boolean,
   now: Moment,
+  parent?: NodeRow,
 ): Promise<PlannedPlace> {
   const name = path.at(-1);
+  if (name !== undefined && parent?.kind === NODE_KIND.folder)
+    return { place: { path, parent, name }, parts: [], above: parent };
   if (!withParents || name === undefined) {
     const place = await getPlace(context, space, path);
     return { place, parts: [], above: place.parent };
@@ -263,16 +267,21 @@ export function withoutUnmade(parts: Parts): Parts {
   };
 }
 
-/** The folder at `path`, with what must be made for it to be there. @throws Fault `not-folder`. */
+/**
+ * The folder at `path`, with what must be made for it to be there. `parent` is what its name is missing in, where that was
+ * looked up already. @throws Fault `not-folder`.
+ */
 export async function foldersFor(
   context: Context,
   space: Space,
   path: Path,
   now: Moment,
   mode: number = MODE_DEFAULT.folder,
+  parent?: NodeRow,
 ): Promise<{ readonly folder: Found; readonly parts: readonly Partial<Parts>[]; readonly above: NodeRow }> {
-  let depth = path.length;
-  let found: Found | undefined;
+  let depth = parent === undefined ? path.length : path.length - 1;
+  let found: Found | undefined =
+    parent === undefined ? undefined : { path: path.slice(0, depth), node: parent, entry: undefined };
   while (found === undefined) {
     found = await findPath(context, space, path.slice(0, depth));
     if (found === undefined) depth--;

@@ -5,8 +5,15 @@
  * crash included, leaves a content that nobody can see and that is taken apart later.
  */
 import type { ByteSource } from '../../api/index.ts';
-import { assert, Fault } from '../../base/index.ts';
-import type { CompressionLevel, ContentWriter, Draft, TakenFile } from '../../chunks/index.ts';
+import { assert, EMPTY_BYTES, Fault } from '../../base/index.ts';
+import {
+  type CompressionLevel,
+  type ContentWriter,
+  type Draft,
+  INLINE_BYTES_MAX,
+  type TakenFile,
+  xxh3Of,
+} from '../../chunks/index.ts';
 import { type ContentId, type Delete, type Put, REAP_KIND } from '../../meta/index.ts';
 import { type Context, commit, type Space } from '../context.ts';
 import { extentsOfDrafts } from './extents.ts';
@@ -54,6 +61,8 @@ export async function buildContent(
 ): Promise<Built> {
   const announced = options.announced.size;
   if (announced !== undefined) checkSize(context, announced);
+  const few = fewBytesOf(source);
+  if (few !== undefined) return buildFew(context, space, few, options);
   const content = await context.ids.content(space.space);
   const builder = new ContentBuilder(context, space, content, options);
   try {
@@ -63,6 +72,30 @@ export async function buildContent(
     await builder[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** All bytes of a source, where they are at hand and so few that they stand in their row. */
+export function fewBytesOf(source: ByteSource): Uint8Array | undefined {
+  if (!Array.isArray(source) || source.length > 1) return undefined;
+  const [bytes = EMPTY_BYTES] = source as readonly Uint8Array[];
+  return bytes.length <= INLINE_BYTES_MAX ? bytes : undefined;
+}
+
+/** What a writer would make of them, without one. */
+async function buildFew(
+  context: Context,
+  space: Space,
+  bytes: Uint8Array,
+  { announced, level, signal, onBytes }: BuildOptions,
+): Promise<Built> {
+  if (signal?.aborted) throw Fault.aborted(signal, 'Writing a file');
+  const size = bytes.length;
+  checkSize(context, size);
+  if (announced.size !== undefined && announced.size !== size) throw sizeMismatch(announced.size, String(size));
+  onBytes?.(bytes);
+  const drafts = size === 0 ? [] : [await context.chunks.keepInline(bytes, level)];
+  const content = await context.ids.content(space.space);
+  return builtOf(space, content, { size, hash: xxh3Of(bytes), drafts: { drafts, puts: [] }, release: () => undefined });
 }
 
 /** A file that the chunk store has taken whole, as a content. */

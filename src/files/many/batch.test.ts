@@ -52,6 +52,25 @@ test('a batch is one commit, with everything it did in its change list, and vers
   await sound(stand);
 });
 
+test('what is put inline is kept as a stream of the same bytes is', async () => {
+  await using stand = await openStand();
+  const contents = [0, 1, 4_096, 4_097].flatMap((length) => [Buffer.alloc(length), Buffer.alloc(length, 'content ')]);
+  const { results } = await stand.service.batch({
+    operations: contents.map((bytes, n) => ({ op: 'put', path: `/inline${n}`, content: bytes.toString('base64') })),
+  });
+  for (const [n, bytes] of contents.entries()) {
+    const pieces = (async function* () {
+      for (let at = 0; at < bytes.length; at += 1_000) yield bytes.subarray(at, at + 1_000);
+    })();
+    const streamed = await stand.service.write(`/streamed${n}`, pieces, { mode: 'create' });
+    const { record } = results[n] as { record: FileRecord };
+    assert.deepEqual([record.size, record.xxhash3], [streamed.size, streamed.xxhash3]);
+    const read = await stand.service.read({ path: `/inline${n}` });
+    assert.ok((await bytesOf(read.bytes)).equals(bytes));
+  }
+  await sound(stand);
+});
+
 test('a collection between the plan of a batch and its commit leaves what the batch has written', async () => {
   await using stand = await openStand();
   const random = seededRandom(7);

@@ -19,6 +19,8 @@ import type { Run } from './run.ts';
 
 interface Delta {
   readonly key: Key;
+  /** The key as a string. */
+  readonly id: string;
   refs: number;
   /** The counted row itself changes too, so it is looked at whatever the difference. */
   isChanged: boolean;
@@ -28,11 +30,10 @@ interface Delta {
 class Tally {
   readonly #deltas = new Map<string, Delta>();
 
-  at(key: Key): Delta {
-    const id = keyString(key);
+  at(key: Key, id: string): Delta {
     const known = this.#deltas.get(id);
     if (known !== undefined) return known;
-    const delta: Delta = { key, refs: 0, isChanged: false };
+    const delta: Delta = { key, id, refs: 0, isChanged: false };
     this.#deltas.set(id, delta);
     return delta;
   }
@@ -46,6 +47,7 @@ class Tally {
 }
 
 const CHUNKS = table('chunks');
+const CONTENTS = table('contents');
 const PACKS = table('packs');
 const REAPS = table('reaps');
 
@@ -53,12 +55,12 @@ const REAPS = table('reaps');
 function tallyOf(to: 'chunks' | 'contents', slots: readonly Slot[], kept: ReadonlySet<Slot>, run: Run): Tally {
   const tally = new Tally();
   for (const slot of slots) {
-    if (slot.of.name === to) tally.at(slot.key).isChanged = true;
+    if (slot.of.name === to) tally.at(slot.key, slot.id).isChanged = true;
     if (slot.of.references?.to !== to) continue;
     const before = kept.has(slot) ? undefined : namedKey(slot.of, slot.before, run);
     const after = namedKey(slot.of, slot.after, run);
-    if (before !== undefined) tally.at(before).refs--;
-    if (after !== undefined) tally.at(after).refs++;
+    if (before !== undefined) tally.at(before, keyString(before)).refs--;
+    if (after !== undefined) tally.at(after, keyString(after)).refs++;
   }
   return tally;
 }
@@ -77,7 +79,7 @@ export function settleContents(run: Run, slots: readonly Slot[], kept: ReadonlyS
 
 function settleContent(run: Run, delta: Delta): void {
   const key = delta.key as readonly [SpaceId, ContentId];
-  const slot = run.overlay.slot('contents', key);
+  const slot = run.overlay.slotAt(CONTENTS, key, delta.id);
   const before = slot.before as ContentRow | undefined;
   const row = (slot.after ?? before) as ContentRow | undefined;
   if (row === undefined) {
@@ -129,7 +131,7 @@ export function settleChunks(run: Run, slots: readonly Slot[], kept: ReadonlySet
 
 function settleChunk(run: Run, delta: Delta, packs: Map<string, PackDelta>, gone: ChunkId[]): void {
   const key = delta.key as readonly [RealmId, ChunkId];
-  const slot = run.overlay.slot('chunks', key);
+  const slot = run.overlay.slotAt(CHUNKS, key, delta.id);
   const before = slot.before as ChunkRow | undefined;
   const row = (slot.after ?? before) as ChunkRow | undefined;
   if (row === undefined) {

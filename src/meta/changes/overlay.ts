@@ -53,8 +53,11 @@ export class Overlay {
   }
 
   slot<T extends TableName>(name: T, key: Keys[T]): Slot {
-    const of = table(name);
-    const id = keyString(key);
+    return this.slotAt(table(name), key, keyString(key));
+  }
+
+  /** The same where the key string is known. */
+  slotAt(of: Table, key: Key, id: string): Slot {
     return this.#find(of, id) ?? this.#fetch(of, key, id);
   }
 

@@ -16,6 +16,9 @@ import { type Key, type KeyPart, wayOf } from './tables.ts';
 export const KEY_AFTER = '\uffff';
 
 export function keyString(key: Key): string {
+  const [first, second] = key;
+  // Most keys are two numbers; made at once they are one flat string, not two and a third that joins them.
+  if (key.length === 2 && typeof first === 'number' && typeof second === 'number') return pairString(first, second);
   let text = '';
   for (const part of key) text += partString(part);
   return text;
@@ -45,8 +48,27 @@ function partString(part: KeyPart): string {
   return bytesString(typeof part === 'string' ? utf8(part) : part);
 }
 
+function pairString(first: number, second: number): string {
+  mustBeWhole(first);
+  mustBeWhole(second);
+  const high = Math.floor(first / 0x1000_0000);
+  const low = first % 0x1000_0000;
+  const highNext = Math.floor(second / 0x1000_0000);
+  const lowNext = second % 0x1000_0000;
+  // biome-ignore format: the units of one number a line
+  return String.fromCharCode(
+    high >>> 14, high & 0x3fff, low >>> 14, low & 0x3fff,
+    highNext >>> 14, highNext & 0x3fff, lowNext >>> 14, lowNext & 0x3fff,
+  );
+}
+
+function mustBeWhole(value: number): void {
+  if (Number.isSafeInteger(value) && value >= 0) return;
+  assert(false, 'a key column is a whole number from 0 to 2^53 − 1', { value });
+}
+
 function numberString(value: number): string {
-  assert(Number.isSafeInteger(value) && value >= 0, 'a key column is a whole number from 0 to 2^53 − 1', { value });
+  mustBeWhole(value);
   const high = Math.floor(value / 0x1000_0000);
   const low = value % 0x1000_0000;
   return String.fromCharCode(high >>> 14, high & 0x3fff, low >>> 14, low & 0x3fff);
