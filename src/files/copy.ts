@@ -190,6 +190,17 @@ export interface HiddenSource {
 export interface HiddenBuild {
   readonly root: NodeRow;
   readonly links: number;
+  /** Of files that have other names outside the folder: the names in it, which whoever links it has to give them. */
+  readonly outer: readonly HiddenName[];
+}
+
+/** A name in a hidden folder that is not there yet. */
+export interface HiddenName {
+  readonly path: Path;
+  readonly parent: NodeRow;
+  readonly name: Uint8Array;
+  /** What it is to be a name of: the file in the folder that was copied. */
+  readonly node: NodeRow;
 }
 
 /** Builds a copy of a folder with all that is in it. Whoever does not link it abandons it. */
@@ -208,8 +219,9 @@ export async function buildHidden(context: Context, space: Space, source: Hidden
       ],
     });
     const links = await hidden.fill(found, root);
+    const outer = await hidden.addShared();
     await hidden.flush();
-    return { root, links };
+    return { root, links, outer };
   } catch (error) {
     await abandonFolder(context, space, root.node);
     throw error;
@@ -232,8 +244,8 @@ class HiddenFolder {
   readonly #context: Context;
   readonly #space: Space;
   readonly #source: HiddenSource;
-  /** Files with several names, by what they are copies of; only where they are to stay that. */
-  readonly #named = new Map<NodeId, NodeRow>();
+  /** Names of files with several, by file; only where they are to stay names of one. */
+  readonly #shared = new Map<NodeId, (HiddenName & { readonly found: Found })[]>();
   /** What the next step puts, by node. */
   #pieces = new Map<NodeId, Piece>();
   #rowCount = 0;
@@ -249,16 +261,15 @@ class HiddenFolder {
     let links = 2;
     const { view, isSame } = this.#source;
     for await (const child of entriesOf(view, this.#space, folder)) {
-      if (await this.#addLink(child, copyOf.node)) continue;
-      const like = await twin(this.#context, this.#space, child.node, copyOf.node, this.#context.clock.now(), isSame);
-      const was =
-        child.node.content === null ? undefined : await contentOfPast(this.#context, this.#space, view, child.node);
-      const row = was === undefined ? like : { ...like, content: was.content };
-      if (isSame === true && child.node.links > 1) this.#named.set(child.node.node, row);
-      const rest = [...(was?.puts ?? []), ...(await this.#restOf(child, row, copyOf.node))];
-      // What was cannot have changed since it was read.
-      const source = view.at === undefined ? child.entry : undefined;
-      await this.add({ row, mode: 'insert', rest, deletes: was?.deletes ?? [], source });
+      const { node } = child;
+      if (isSame === true && node.kind !== NODE_KIND.folder && node.links > 1) {
+        const name = child.entry?.name ?? new Uint8Array();
+        const names = this.#shared.get(node.node) ?? [];
+        this.#shared.set(node.node, names);
+        names.push({ path: child.path, parent: copyOf, name, node, found: child });
+        continue;
+      }
+      const row = await this.#addTwin(child, copyOf);
       if (row.kind !== NODE_KIND.folder) continue;
       links++;
       await this.#setLinks(row, await this.fill(child, row));
@@ -266,17 +277,32 @@ class HiddenFolder {
     return links;
   }
 
-  /** Another name of a file that was copied already. */
-  async #addLink(child: Found, parent: NodeId): Promise<boolean> {
-    if (child.node.kind === NODE_KIND.folder) return false;
-    const known = this.#named.get(child.node.node);
-    if (known === undefined) return false;
-    const row = { ...known, links: known.links + 1 };
-    this.#named.set(child.node.node, row);
-    const waiting = this.#pieces.get(row.node);
-    const rest = [...(waiting?.rest ?? []), this.#entryPut(child, row, parent)];
-    await this.add({ row, mode: waiting?.mode ?? 'replace', rest, deletes: waiting?.deletes ?? [] });
-    return true;
+  /** What is in the folder, without what is in that. */
+  async #addTwin(child: Found, copyOf: NodeRow, others: readonly HiddenName[] = []): Promise<NodeRow> {
+    const { view, isSame } = this.#source;
+    const like = await twin(this.#context, this.#space, child.node, copyOf.node, this.#context.clock.now(), isSame);
+    const was =
+      child.node.content === null ? undefined : await contentOfPast(this.#context, this.#space, view, child.node);
+    const links = like.links + others.length;
+    const row = was === undefined ? { ...like, links } : { ...like, links, content: was.content };
+    const rest = [...(was?.puts ?? []), ...(await this.#restOf(child, row, copyOf.node))];
+    for (const { name, parent } of others) rest.push(this.#entryPut(name, row, parent.node));
+    // What was cannot have changed since it was read.
+    const source = view.at === undefined ? child.entry : undefined;
+    await this.add({ row, mode: 'insert', rest, deletes: was?.deletes ?? [], source });
+    return row;
+  }
+
+  /** Files all of whose names are in the folder, now that these are known. Answers the names of all others. */
+  async addShared(): Promise<readonly HiddenName[]> {
+    const outer: HiddenName[] = [];
+    for (const names of this.#shared.values()) {
+      const [first, ...others] = names;
+      if (first === undefined) continue;
+      if (names.length < first.node.links) outer.push(...names);
+      else await this.#addTwin(first.found, first.parent, others);
+    }
+    return outer;
   }
 
   async add(piece: Piece): Promise<void> {
@@ -302,15 +328,14 @@ class HiddenFolder {
     this.#rowCount = 0;
   }
 
-  async #restOf(child: Found, row: NodeRow, parent: NodeId): Promise<readonly Put[]> {
+  async #restOf(child: Found, row: NodeRow, parent: NodeId): Promise<Put[]> {
     return [
-      this.#entryPut(child, row, parent),
+      this.#entryPut(child.entry?.name ?? new Uint8Array(), row, parent),
       ...(await attributeTwins(this.#source.view, this.#space, child.node, row.node)),
     ];
   }
 
-  #entryPut(child: Found, row: NodeRow, parent: NodeId): Put {
-    const name = child.entry?.name ?? new Uint8Array();
+  #entryPut(name: Uint8Array, row: NodeRow, parent: NodeId): Put {
     const entry: EntryRow = { space: this.#space.space, parent, name, node: row.node, kind: row.kind, born: 0 };
     return { table: 'entries', mode: 'insert', row: entry };
   }

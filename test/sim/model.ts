@@ -192,12 +192,11 @@ function all(tree: Tree, operations: readonly Operation[]): Step {
 
 function returnTo(tree: Tree, name: string): Step {
   const then = tree.snapshots.get(name);
-  if (then !== undefined && hasScatteredLinks(then)) return UNKNOWN;
   return then === undefined ? missing : { tree: { ...then, snapshots: tree.snapshots, uploads: tree.uploads } };
 }
 
-/** A folder that comes back is built by itself: names outside it of files in it are other files then. */
-export function hasScatteredLinks({ names }: Tree): boolean {
+/** Whether a file has names in several folders. */
+export function hasNamesApart({ names }: Tree): boolean {
   const parents = new Map<number, string>();
   for (const [path, number] of names) {
     const parent = parentOf(path);

@@ -32,7 +32,7 @@ import {
   differenceOf,
   digestOf,
   EMPTY,
-  hasScatteredLinks,
+  hasNamesApart,
   isSame,
   type Marks,
   marksOf,
@@ -127,6 +127,8 @@ class Run {
   #isShrunk = false;
   /** Some call failed since the last start: of bytes that a mount had written, some may be lost. */
   #isLossy = false;
+  /** Some file had names in several folders: until what was removed with its folder is taken apart, it counts as a name. */
+  #hadNamesApart = false;
   /** Some call failed in this run. */
   #hadLosses = false;
   /** Whether what was left was left by a power cut; then all that the next start finds is durable. */
@@ -200,8 +202,9 @@ class Run {
     this.#watch = disk.watch(() => this.#beforeCall());
   }
 
-  #wrote({ nodes }: Tree): void {
-    for (const { bytes } of nodes.values()) if (bytes !== undefined) this.#digests.add(digestOf(bytes));
+  #wrote(tree: Tree): void {
+    this.#hadNamesApart ||= hasNamesApart(tree);
+    for (const { bytes } of tree.nodes.values()) if (bytes !== undefined) this.#digests.add(digestOf(bytes));
   }
 
   #beforeCall(): void {
@@ -302,13 +305,18 @@ class Run {
 
   /** Each actor sees one of the states that are possible; it is the current one from here on. */
   async #look(world: World): Promise<void> {
-    for (const actor of this.#actors) this.#recognise(actor, await lookBelow(world, actor.home), 'finds');
+    for (const actor of this.#actors) this.#recognise(actor, await this.#lookBelow(world, actor), 'finds');
     this.#isLossy = this.#isShrunk;
     for (const actor of this.#actors) actor.isTroubled = this.#isShrunk;
     if (this.#isFoundDurable) for (const actor of this.#actors) acknowledge(actor, true);
     if (this.#isFoundKept) [this.#kept, this.#keeping] = [this.#actors[0]?.possible ?? [], []];
     this.#isFoundDurable = this.#isFoundKept = false;
     this.#tell(`start ${this.#starts}: ${this.#actors.map(({ current }) => marksOf(current).size).join(' ')} names`);
+  }
+
+  async #lookBelow(world: World, { home }: Actor): Promise<Seen> {
+    if (this.#hadNamesApart) await world.files.reapNow();
+    return await lookBelow(world, home);
   }
 
   /** Takes what is seen for the current state, when it is possible. What else was possible may still be found later. */
@@ -461,7 +469,7 @@ class Run {
   async #seeAfterFailure(world: World, actor: Actor): Promise<Seen> {
     for (let time = 1; ; time++) {
       try {
-        return await lookBelow(world, actor.home);
+        return await this.#lookBelow(world, actor);
       } catch (error) {
         const mayPass = Fault.is(error, 'io', 'full') || error instanceof ChangedMeanwhile;
         if (!mayPass || time > LOSSES_MAX) throw error;
@@ -530,7 +538,7 @@ class Run {
     for (const actor of this.#actors) actor.possible = [{ ...actor.current, uploads: new Map() }];
     const problem = await unforetold(world, this.#random.below(2) * FREED_SHARE);
     if (problem !== undefined) return problem;
-    for (const actor of this.#actors) this.#recognise(actor, await lookBelow(world, actor.home), 'still finds');
+    for (const actor of this.#actors) this.#recognise(actor, await this.#lookBelow(world, actor), 'still finds');
     return (await unexpired(world)) ?? problemAtRest(world);
   }
 
@@ -624,7 +632,7 @@ function changesNothing(operation: Operation): boolean {
 const UNDOABLE: readonly Operation['do'][] = ['mkdir', 'put', 'set', 'move', 'copy', 'remove', 'batch', 'return'];
 
 function undone({ undoable }: Actor): Step {
-  return undoable === undefined || hasScatteredLinks(undoable) ? { isUnknown: true } : { tree: undoable };
+  return undoable === undefined ? { isUnknown: true } : { tree: undoable };
 }
 
 function among(trees: readonly Tree[], found: Marks): Tree | undefined {

@@ -180,6 +180,68 @@ test('a file gets its name back from another that has it as a second name', asyn
   assert.deepEqual((await service.check()).problems, []);
 });
 
+/** Names, with what they lead to and how many names that has. */
+async function namesOf({ service }: Stand): Promise<Record<string, string>> {
+  const names: Record<string, string> = {};
+  for await (const { path, file_id, links, kind } of service.manifest({ path: '/' }))
+    if (kind === 'file')
+      names[path] = `${file_id} ${links} ${await bytesOf((await service.read({ path })).bytes).then(String)}`;
+  return names;
+}
+
+for (const gone of [['/p'], ['/q'], ['/p', '/q']])
+  test(`a file with names in two folders is one file again when ${gone.join(' and ')} comes back`, async () => {
+    await using stand = await openStand();
+    const { service } = stand;
+    await using tree = await stand.files.openTree({ user: 'owner', diskSpace: () => DISK });
+    const [p, q] = [await service.makeFolder('/p'), await service.makeFolder('/q')];
+    const shared = await service.write('/p/x', [utf8('shared')], { mode: 'put' });
+    await service.write('/p/inner', [utf8('inner')], { mode: 'put' });
+    await tree.link(shared.file_id, q.file_id, utf8('y'));
+    const inner = await service.stat({ path: '/p/inner' });
+    await tree.link(inner.file_id, p.file_id, utf8('other'));
+    await tree.syncFs();
+    await service.createSnapshot('before');
+    for (const folder of gone) await service.remove(folder, { recursive: true });
+    const [removal] = (await service.log({ limit: 1 })).commits;
+    if (gone.length === 1) {
+      const left = gone[0] === '/p' ? '/q/y' : '/p/x';
+      await service.write(left, [utf8('later')], { mode: 'put' });
+      await service.undo(removal?.commit ?? 0);
+      await stand.files.reapNow();
+      const names = await namesOf(stand);
+      assert.equal(names['/p/x'], names['/q/y']);
+      assert.match(names[left] ?? '', / 2 later$/, 'undoing a removal takes back nothing else');
+      await service.remove(gone[0] ?? '', { recursive: true });
+    }
+    await service.restoreTree('/', 'before');
+    await stand.files.reapNow();
+    const names = await namesOf(stand);
+    assert.equal(names['/p/x'], names['/q/y']);
+    assert.match(names['/p/x'] ?? '', / 2 shared$/);
+    assert.equal(names['/p/inner'], names['/p/other']);
+    assert.match(names['/p/inner'] ?? '', / 2 inner$/);
+    assert.deepEqual((await service.check()).problems, []);
+  });
+
+test('undoing a move takes nothing back that came after it', async () => {
+  await using stand = await openStand();
+  const { service } = stand;
+  await service.makeFolder('/a');
+  for (const path of ['/f', '/a/f']) await service.write(path, [utf8('first')], { mode: 'put' });
+  for (const [from, to] of [
+    ['/f', '/g'],
+    ['/a', '/b'],
+  ] as const) {
+    await service.move(from, to);
+    const [moved] = (await service.log({ limit: 1 })).commits;
+    const [before, after] = from === '/f' ? ['/f', '/g'] : ['/a/f', '/b/f'];
+    await service.write(after, [utf8('later')], { mode: 'put' });
+    await service.undo(moved?.commit ?? 0);
+    assert.equal(String(await bytesOf((await service.read({ path: before })).bytes)), 'later');
+  }
+});
+
 test('more differences than one change holds are brought back by exchange, in one commit', async () => {
   await using stand = await openStand();
   const { service } = stand;

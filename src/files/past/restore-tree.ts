@@ -12,7 +12,7 @@ import { changeOf } from '../plan.ts';
 import { entriesOf, type Found, findPath, getPath, getPlace } from '../tree.ts';
 import { Losses } from './losses.ts';
 import { mustBeShown, type Scope } from './moments.ts';
-import { Rewrite } from './rewrite.ts';
+import { Rewrite, type RewriteOptions } from './rewrite.ts';
 
 export async function restoreTree(
   context: Context,
@@ -27,20 +27,27 @@ export async function restoreTree(
   const text = textOfPath(goal);
   const about = { caller, kind: 'restore', path: text, commit: scope.commit ?? 0 };
   const run = (isWhole: boolean): Promise<RestorePlan> =>
-    decideRewrite(context, space, scope, options, `Bringing back ${text}`, async (rewrite) => {
-      const then = await getPath(scope.view, space, goal);
-      const now = await findPath(context, space, goal);
-      if (now !== undefined && sameShape(now.node, then.node)) {
-        if (isWhole) await exchange(context, space, scope, rewrite, then, now);
-        else await comparing(context, space, scope, rewrite, options)(then.node, now.node, goal);
-      } else {
-        const place = await getPlace(context, space, goal);
-        if (now?.entry !== undefined) rewrite.removeName(goal, now.entry, now.node);
-        rewrite.addName(goal, place.parent, place.name, then.node);
-        await rewrite.settle();
-      }
-      return about;
-    });
+    decideRewrite(
+      context,
+      space,
+      scope,
+      { ...options, restoresNodes: true },
+      `Bringing back ${text}`,
+      async (rewrite) => {
+        const then = await getPath(scope.view, space, goal);
+        const now = await findPath(context, space, goal);
+        if (now !== undefined && sameShape(now.node, then.node)) {
+          if (isWhole) await exchange(context, space, scope, rewrite, then, now);
+          else await comparing(context, space, scope, rewrite, options)(then.node, now.node, goal);
+        } else {
+          const place = await getPlace(context, space, goal);
+          if (now?.entry !== undefined) rewrite.removeName(goal, now.entry, now.node);
+          rewrite.addName(goal, place.parent, place.name, then.node);
+          await rewrite.settle();
+        }
+        return about;
+      },
+    );
   try {
     return await run(false);
   } catch (error) {
@@ -93,7 +100,7 @@ export async function decideRewrite(
   context: Context,
   space: Space,
   scope: Pick<Scope, 'view'>,
-  options: RestoreTreeOptions,
+  options: RestoreTreeOptions & Pick<RewriteOptions, 'restoresNodes'>,
   what: string,
   fill: (rewrite: Rewrite) => Promise<RewriteAbout>,
 ): Promise<RestorePlan> {
@@ -103,6 +110,7 @@ export async function decideRewrite(
     const { view } = scope;
     const rewrite: Rewrite = new Rewrite({
       ...{ context, space, view, now, isDry, signal: options.signal },
+      restoresNodes: options.restoresNodes === true,
       onMovedFolder: (past, live, path) => comparing(context, space, scope, rewrite, options)(past, live, path),
     });
     await using building = new AsyncDisposableStack();

@@ -61,6 +61,8 @@ interface Wanted {
   readonly node: NodeRow;
   /** Made from nothing, also where it could be moved back. */
   readonly isAnew: boolean;
+  /** In a folder that was built hidden and told as a whole. */
+  readonly isHidden?: boolean;
 }
 
 interface Draft {
@@ -78,6 +80,8 @@ export interface RewriteOptions {
   readonly signal?: AbortSignal | undefined;
   /** Nothing is built: only the plan is wanted. */
   readonly isDry: boolean;
+  /** What is there elsewhere and gets its name back becomes what it was, too. Otherwise it stays as it is: names alone go back. */
+  readonly restoresNodes?: boolean;
   /** A folder that is to be moved back: what is in it is compared too. */
   readonly onMovedFolder?: (past: NodeRow, live: NodeRow, path: Path) => Promise<void>;
 }
@@ -221,7 +225,7 @@ export class Rewrite implements AsyncDisposable {
 
   async #restoreMoved(path: Path, past: NodeRow): Promise<void> {
     const live = this.#drafts.get(past.node)?.before;
-    if (live === undefined) return;
+    if (live === undefined || this.#options.restoresNodes !== true) return;
     await this.restoreNode(path, live, past);
     if (live.kind === NODE_KIND.folder) await this.#options.onMovedFolder?.(past, live, path);
   }
@@ -269,11 +273,12 @@ export class Rewrite implements AsyncDisposable {
   }
 
   async #make(wanted: Wanted): Promise<void> {
-    const { node, parent, name } = wanted;
-    this.#line({ change: 'added', path: textOfPath(wanted.path), kind: kindOf(node) });
+    const { node, parent, name, path, isHidden } = wanted;
+    if (isHidden !== true) this.#line({ change: 'added', path: textOfPath(path), kind: kindOf(node) });
     const known = node.kind === NODE_KIND.folder ? undefined : await this.#standing(node);
     if (known !== undefined) {
       const draft = this.#draft(known);
+      if (!draft.isNew && this.#options.restoresNodes === true) await this.restoreNode(path, draft.before, node);
       draft.after = { ...draft.after, links: draft.after.links + 1, ...this.#changed() };
       this.#putEntry(wanted, draft.after.node, node.kind);
       this.#items.push(itemOf(draft.after, CHANGE_KIND.link, { after: { parent: parent.node, name } }));
@@ -290,7 +295,8 @@ export class Rewrite implements AsyncDisposable {
     const made = this.#made.get(past.node);
     if (made !== undefined) return this.#drafts.get(made)?.after;
     const live = await nodeRow(this.#options.context, this.#options.space, past.node);
-    return live?.kind === past.kind ? live : undefined;
+    // One without a name is only open somewhere, and goes with that.
+    return live?.kind === past.kind && live.links > 0 ? live : undefined;
   }
 
   async #makeNode({ node: past }: Wanted): Promise<NodeRow> {
@@ -344,7 +350,9 @@ export class Rewrite implements AsyncDisposable {
       signal,
     });
     this.#built.push(built);
-    const { root, links } = built;
+    const { root, links, outer } = built;
+    for (const name of outer) this.#wanted.push({ ...name, isAnew: true, isHidden: true });
+    this.#checkBound();
     const row: NodeRow = { ...root, parent: parent.node, links, ...restOf(past), ...this.#changed() };
     this.#puts.push({ table: 'nodes', mode: 'replace', row });
     this.#deletes.push({ table: 'reaps', key: [space.space, REAP_KIND.folder, root.node] });
@@ -357,10 +365,13 @@ export class Rewrite implements AsyncDisposable {
     this.#deletes.push({ table: 'entries', key: [entry.space, entry.parent, entry.name] });
   }
 
-  #putEntry({ parent, name }: Wanted, node: NodeId, kind: NodeRow['kind']): void {
+  #putEntry({ parent, name, isHidden }: Wanted, node: NodeId, kind: NodeRow['kind']): void {
     const { space } = this.#options;
-    this.#expects.push({ kind: 'reachable', space: space.space, folder: parent.node });
-    this.#addLinks(parent, 0);
+    // A hidden one is reachable once this is done, and is as old as it was.
+    if (isHidden !== true) {
+      this.#expects.push({ kind: 'reachable', space: space.space, folder: parent.node });
+      this.#addLinks(parent, 0);
+    }
     const row = { space: space.space, parent: parent.node, name, node, kind, born: 0 };
     this.#puts.push({ table: 'entries', mode: 'replace', row });
   }
