@@ -14,8 +14,10 @@ import { ERRNO } from './protocol.ts';
 export interface MountPointOptions {
   /** A folder that is there. */
   readonly mountPoint: string;
-  /** What `df` and /proc/mounts call it; the type is `fuse.NAME`. Letters, digits, `-` and `_`. */
+  /** The type is `fuse.NAME`. Letters, digits, `-` and `_`. */
   readonly name: string;
+  /** What `df` and /proc/mounts show as mounted; any text. */
+  readonly source: string;
   readonly allowOther: boolean;
   readonly readOnly: boolean;
   /** Mount over a folder that has entries, which are hidden meanwhile. */
@@ -140,7 +142,7 @@ function mountAsRoot(path: string, options: MountPointOptions, system: SystemCal
   const data = [`fd=${fd}`, 'rootmode=40000', 'user_id=0', 'group_id=0', 'default_permissions'];
   if (options.allowOther) data.push('allow_other');
   const flags = MS_NOSUID | MS_NODEV | MS_NOATIME | (options.readOnly ? MS_RDONLY : 0);
-  if (system.mount(options.name, path, `fuse.${options.name}`, flags, data.join(',')) >= 0) return fd;
+  if (system.mount(options.source, path, `fuse.${options.name}`, flags, data.join(',')) >= 0) return fd;
   const errno = system.errno();
   closeSync(fd);
   const about = { mountPoint: path, errno };
@@ -160,7 +162,8 @@ async function mountAsUser(path: string, options: MountPointOptions, system: Sys
     throw new Fault('io', `No socket for fusermount3 (errno ${system.errno()}).`);
   }
   const [ours, theirs] = pair as unknown as [number, number];
-  const words = [`fsname=${options.name}`, `subtype=${options.name}`, 'default_permissions', 'noatime'];
+  const source = options.source.replace(/[\\,]/g, '\\$&');
+  const words = [`fsname=${source}`, `subtype=${options.name}`, 'default_permissions', 'noatime'];
   if (options.allowOther) words.push('allow_other');
   if (options.readOnly) words.push('ro');
   try {

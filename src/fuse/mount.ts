@@ -27,8 +27,10 @@ import { Session, type SessionStats } from './session.ts';
 export interface MountOptions {
   /** A folder that is there, empty unless `overEntries`. */
   readonly mountPoint: string;
-  /** What `df` and /proc/mounts call it; the type is `fuse.NAME`. Default `holdfast`. */
+  /** What kind of file system it is: the type is `fuse.NAME`. Default `holdfast`. */
   readonly name?: string;
+  /** What is mounted, as `df` and /proc/mounts show it, and as others tell mounts apart. Default the name. */
+  readonly source?: string;
   /** Users other than the one who mounts may come in, as far as permissions let them. Default false. */
   readonly allowOther?: boolean;
   readonly readOnly?: boolean;
@@ -108,6 +110,7 @@ export async function mountTree(tree: PosixTree, options: MountOptions): Promise
   const place = {
     mountPoint: options.mountPoint,
     name: options.name ?? NAME,
+    source: options.source ?? options.name ?? NAME,
     allowOther: options.allowOther ?? false,
     readOnly: options.readOnly ?? false,
     overEntries: options.overEntries ?? false,

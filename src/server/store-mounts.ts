@@ -81,6 +81,7 @@ export async function openMounts({ store, wishes, options, clock, log }: MountsQ
     const tree = building.use(await store.openTree({ user, root, isReadOnly, mindsLocks }));
     const mount = await mountTree(tree, {
       mountPoint: wish.path,
+      source: await realFolder(options.store),
       allowOther: wish.allow_other,
       readOnly: wish.read_only,
       overEntries: wish.over_entries,

@@ -322,6 +322,7 @@ test('--subdir shows only that folder of the store', limits, async () => {
     await holdfast(['put', ...store, '-', path], { input: Buffer.from(path) });
   await using _mount = await startRunning(['mount', ...store, '--subdir', 'a/b', at]);
   assert.equal(await shell(`cd ${at} && find . | sort`), '.\n./inside\n');
+  assert.equal(await shell(`findmnt -n -o SOURCE,FSTYPE ${at}`), `${await fs.realpath(place.store)} fuse.holdfast\n`);
   assert.equal(await shell(`ls -a ${at}/..`).then((text) => text.includes('outside')), false);
   await fs.writeFile(`${at}/new`, 'n');
   assert.equal((await holdfast(['ls', ...store, '/a/b'])).stdout.toString(), 'inside\nnew\n');
