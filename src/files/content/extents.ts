@@ -115,15 +115,39 @@ export function extentsOfDrafts(
 /** Extents that are added up to tell what is allocated; a file with more is taken for one without holes. */
 const COUNTED_EXTENTS_MAX = 64;
 
-/** Bytes of a file that are no holes, as far as that is cheap to say; `isMany`: it has too many extents to tell. */
+/** Bytes of a file; pieces of one list come in order and do not overlap. */
+interface Piece {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Bytes of a file that are no holes, as far as that is cheap to say; `isMany`: it has too many extents to tell.
+ * `written`: what is yet to be stored.
+ */
 export function allocatedIn(
   rows: SyncReader,
   space: Space,
   row: Pick<NodeRow, 'content' | 'size'>,
+  written: readonly Piece[] = [],
 ): { readonly bytes: number; readonly isMany: boolean } {
   if (row.content === null) return { bytes: row.size, isMany: false };
   const extents = rows.scan('extents', { prefix: [space.space, row.content], limit: COUNTED_EXTENTS_MAX });
   if (extents.length === COUNTED_EXTENTS_MAX) return { bytes: row.size, isMany: true };
   const sum = extents.reduce((bytes, { length }) => bytes + length, 0);
-  return { bytes: Math.min(row.size, sum), isMany: false };
+  return { bytes: Math.min(row.size, sum + bytesBeside(extents, written)), isMany: false };
+}
+
+/** Bytes of `pieces` that lie in none of the `extents`, which are in order too. */
+function bytesBeside(extents: readonly ExtentRow[], pieces: readonly Piece[]): number {
+  let bytesBeside = 0;
+  for (const { offset, bytes } of pieces) {
+    const end = offset + bytes.length;
+    bytesBeside += bytes.length;
+    for (const extent of extents) {
+      const covered = Math.min(end, extent.offset + extent.length) - Math.max(offset, extent.offset);
+      bytesBeside -= Math.max(0, covered);
+    }
+  }
+  return bytesBeside;
 }

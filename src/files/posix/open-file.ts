@@ -54,6 +54,8 @@ const NEAR_EXTENTS = 4;
 const TOGETHER_EXTENTS = 8;
 /** Bytes that one read decodes in its own turn at most; a longer one must not hold up everybody else. */
 const NOW_BYTES_MAX = 128 * 1024;
+/** Runs not yet stored that are looked at to tell what is allocated; more are taken for bytes where none were. */
+const COUNTED_RUNS_MAX = 64;
 /** Least time between two kept versions of a file that is busy, and how far it grows. */
 const DEBOUNCE_SECONDS = 60;
 const DEBOUNCE_SECONDS_MAX = 3_600;
@@ -152,9 +154,11 @@ export class OpenFile {
   /** Bytes that are no holes, about: what is not stored yet counts as written. */
   get allocatedBytes(): number {
     if (this.#hasManyExtents) return this.row.size;
-    const { bytes, isMany } = allocatedIn(this.#host.rows, this.#host.space, this.row);
+    const isLittle = this.buffer.runCount <= COUNTED_RUNS_MAX;
+    const written = isLittle ? this.buffer.read(0, this.row.size) : [];
+    const { bytes, isMany } = allocatedIn(this.#host.rows, this.#host.space, this.row, written);
     this.#hasManyExtents = isMany;
-    return Math.min(this.row.size, bytes + this.buffer.heldBytes);
+    return isLittle ? bytes : Math.min(this.row.size, bytes + this.buffer.heldBytes);
   }
 
   get isBusy(): boolean {

@@ -364,3 +364,31 @@ test('room that the disk does not have is not promised, what is there already co
   await assert.rejects(allocate(0, 10_600_000), isFull);
   assert.equal((await tree.stat(node.node)).size, 10_400_000);
 });
+
+test('what a sparse file has allocated is told alike before and after it is stored', async () => {
+  await using stand = await openStand({ seed: 10, groupClock: systemClock });
+  await using tree = await openTree(stand);
+  const { node, handle } = await tree.create(tree.root, bytes('f'), { mode: 0o644, umask: 0 }, RW, ROOT);
+  const random = seededRandom(10);
+  const allocated = async (): Promise<number | undefined> => (await tree.stat(node.node)).allocatedBytes;
+  await tree.setAttributes(node.node, { size: 4_000_000 }, ROOT);
+  assert.equal(await allocated(), 0);
+  let expected = 0;
+  for (const [offset, length, more] of [
+    [0, 100_000, 100_000],
+    [20_000, 50_000, 0],
+    [90_000, 20_000, 10_000],
+    [1_000_000, 3_000, 3_000],
+    [500_000, 600_000, 597_000],
+    [3_999_000, 1_000, 1_000],
+  ] as const) {
+    const what = `${offset}+${length}`;
+    await tree.write(handle, offset, random.bytes(length));
+    expected += more;
+    assert.equal(await allocated(), expected, `${what} written`);
+    if (offset !== 1_000_000) await tree.syncFs();
+    assert.equal(await allocated(), expected, `${what} stored`);
+  }
+  await tree.setAttributes(node.node, { size: 1_000_000 }, ROOT);
+  assert.equal(await allocated(), expected - 101_000);
+});

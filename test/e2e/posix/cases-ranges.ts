@@ -114,6 +114,24 @@ export const rangeCases: readonly Case[] = [
   ...optional,
   ...copies,
   {
+    name: 'blocks: of a sparse file, while it is written and when it is stored',
+    run: (sys) => {
+      const fd = sys.open('file', O.RDWR | O.CREAT);
+      const bytes = Buffer.alloc(64 * KIB, 'abcdefg');
+      sys.ftruncate(fd, MIB);
+      const seen = [sys.fstat(fd).blocks];
+      for (const offset of [0, 0, 32 * KIB, 512 * KIB, 448 * KIB, 512 * KIB]) {
+        sys.pwrite(fd, bytes, offset);
+        seen.push(sys.fstat(fd).blocks);
+        sys.pwrite(fd, bytes, offset);
+        seen.push(sys.fstat(fd).blocks);
+        sys.fsync(fd);
+        seen.push(sys.fstat(fd).blocks);
+      }
+      return seen;
+    },
+  },
+  {
     name: 'fallocate: more than there is room for',
     run: (sys) => {
       const fd = filled(sys, 1_000);
