@@ -49,11 +49,12 @@ export function recordOf(
   attributes?: readonly AttributeRow[],
 ): FileRecord {
   const texts = path.map(textOfBytes);
-  return {
+  const name = texts.at(-1) ?? '';
+  // Written out: records are made by the thousand, and to spread into one costs more than all else about it.
+  const record: FileRecord = {
     file_id: node.node,
     path: `/${texts.join('/')}`,
-    name: texts.at(-1) ?? '',
-    ...rawOf(path, texts),
+    name,
     kind: kindOf(node),
     is_directory: node.kind === NODE_KIND.folder,
     size: node.size,
@@ -66,15 +67,20 @@ export function recordOf(
     links: node.links,
     version: node.version,
     xxhash3: hash,
+  };
+  // Bytes that are no text stand there as `\xHH`, and few names have that.
+  const isRaw = texts.some((text) => text.includes('\\x'));
+  if (!isRaw && node.target === null && attributes === undefined) return record;
+  return {
+    ...record,
+    ...(isRaw ? rawOf(path) : {}),
     ...(node.target === null ? {} : { target: textOfBytes(node.target) }),
     ...(attributes === undefined ? {} : { attributes: attributesOf(attributes) }),
   };
 }
 
 /** Path and name once more, exactly, where they hold bytes that are no text. */
-function rawOf(path: Path, texts: readonly string[]): Pick<FileRecord, 'path_raw' | 'name_raw'> {
-  // Bytes that are no text stand there as `\xHH`, and few names have that.
-  if (!texts.some((text) => text.includes('\\x'))) return {};
+function rawOf(path: Path): Pick<FileRecord, 'path_raw' | 'name_raw'> {
   const isText = (part: Uint8Array): boolean => textOfUtf8(part) !== undefined;
   const name = path.at(-1);
   return {

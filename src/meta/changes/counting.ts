@@ -28,23 +28,29 @@ interface Delta {
 
 /** Differences of references by the key of what is named. */
 class Tally {
-  readonly #deltas = new Map<string, Delta>();
+  readonly #deltas: Delta[] = [];
+  /** By key string, once there are too many to look through. */
+  #byId: Map<string, Delta> | undefined;
 
   at(key: Key, id: string): Delta {
-    const known = this.#deltas.get(id);
+    const known = this.#byId === undefined ? this.#deltas.find((delta) => delta.id === id) : this.#byId.get(id);
     if (known !== undefined) return known;
     const delta: Delta = { key, id, refs: 0, isChanged: false };
-    this.#deltas.set(id, delta);
+    this.#deltas.push(delta);
+    if (this.#byId !== undefined) this.#byId.set(id, delta);
+    else if (this.#deltas.length > DELTAS_LOOKED_THROUGH_MAX)
+      this.#byId = new Map(this.#deltas.map((each) => [each.id, each]));
     return delta;
   }
 
   differing(): readonly Delta[] {
-    return this.#deltas
-      .values()
-      .filter((delta) => delta.refs !== 0 || delta.isChanged)
-      .toArray();
+    return this.#deltas.filter((delta) => delta.refs !== 0 || delta.isChanged);
   }
 }
+
+/** Differences up to which they are looked through one by one. */
+const DELTAS_LOOKED_THROUGH_MAX = 8;
+const NO_DELTAS: readonly Delta[] = [];
 
 const CHUNKS = table('chunks');
 const CONTENTS = table('contents');
@@ -52,9 +58,17 @@ const PACKS = table('packs');
 const REAPS = table('reaps');
 
 /** What the changed rows no longer name and newly name; `kept` are those whose row before went to history. */
-function tallyOf(to: 'chunks' | 'contents', slots: readonly Slot[], kept: ReadonlySet<Slot>, run: Run): Tally {
-  const tally = new Tally();
-  for (const slot of slots) {
+function tallyOf(
+  to: 'chunks' | 'contents',
+  slots: readonly Slot[],
+  kept: ReadonlySet<Slot>,
+  run: Run,
+): readonly Delta[] {
+  let tally: Tally | undefined;
+  for (let i = 0; i < slots.length; i++) {
+    const slot = slots[i] as Slot;
+    if (slot.of.name !== to && slot.of.references?.to !== to) continue;
+    tally ??= new Tally();
     if (slot.of.name === to) tally.at(slot.key, slot.id).isChanged = true;
     if (slot.of.references?.to !== to) continue;
     const before = kept.has(slot) ? undefined : namedKey(slot.of, slot.before, run);
@@ -62,7 +76,7 @@ function tallyOf(to: 'chunks' | 'contents', slots: readonly Slot[], kept: Readon
     if (before !== undefined) tally.at(before, keyString(before)).refs--;
     if (after !== undefined) tally.at(after, keyString(after)).refs++;
   }
-  return tally;
+  return tally?.differing() ?? NO_DELTAS;
 }
 
 function namedKey(of: Table, row: Row | undefined, run: Run): Key | undefined {
@@ -74,7 +88,7 @@ function namedKey(of: Table, row: Row | undefined, run: Run): Key | undefined {
 }
 
 export function settleContents(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): void {
-  for (const delta of tallyOf('contents', slots, kept, run).differing()) settleContent(run, delta);
+  for (const delta of tallyOf('contents', slots, kept, run)) settleContent(run, delta);
 }
 
 function settleContent(run: Run, delta: Delta): void {
@@ -121,9 +135,11 @@ interface PackDelta {
 }
 
 export function settleChunks(run: Run, slots: readonly Slot[], kept: ReadonlySet<Slot>): void {
+  const deltas = tallyOf('chunks', slots, kept, run);
+  if (deltas.length === 0 && !slots.some((slot) => slot.of === PACKS)) return;
   const packs = new Map<string, PackDelta>();
   const gone: ChunkId[] = [];
-  for (const delta of tallyOf('chunks', slots, kept, run).differing()) settleChunk(run, delta, packs, gone);
+  for (const delta of deltas) settleChunk(run, delta, packs, gone);
   if (gone.length > 0) throw goneFault(gone, {});
   for (const slot of slots) if (slot.of === PACKS) packAt(packs, slot.key as PackDelta['key']);
   for (const delta of packs.values()) settlePack(run, delta);

@@ -72,8 +72,12 @@ export class Layer {
 
   /** Takes what one change made of rows, all of it or (when a broken invariant shows) nothing. */
   take(slots: readonly Slot[]): void {
-    for (const slot of slots) if (isInsert(slot)) this.#checkFree(slot);
-    for (const slot of slots) if (slot.after !== undefined || !isAbsentBefore(slot)) this.#set(slot);
+    const { length } = slots;
+    for (let i = 0; i < length; i++) if (isInsert(slots[i] as Slot)) this.#checkFree(slots[i] as Slot);
+    for (let i = 0; i < length; i++) {
+      const slot = slots[i] as Slot;
+      if (slot.after !== undefined || !isAbsentBefore(slot)) this.#set(slot);
+    }
   }
 
   /** Takes over what was done in a layer on top of this one. */

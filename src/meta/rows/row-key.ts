@@ -20,7 +20,7 @@ export function keyString(key: Key): string {
   // Most keys are two numbers; made at once they are one flat string, not two and a third that joins them.
   if (key.length === 2 && typeof first === 'number' && typeof second === 'number') return pairString(first, second);
   let text = '';
-  for (const part of key) text += partString(part);
+  for (let i = 0; i < key.length; i++) text += partString(key[i] as KeyPart);
   return text;
 }
 

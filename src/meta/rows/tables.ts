@@ -418,7 +418,8 @@ export function wayOf(name: TableName | IndexName): Way {
 }
 
 export function keyOf(of: Table, row: Row): Key {
+  const { key: columns } = of;
   const key: KeyPart[] = [];
-  for (const column of of.key) key.push(row[column] as KeyPart);
+  for (let i = 0; i < columns.length; i++) key.push(row[columns[i] as string] as KeyPart);
   return key;
 }
