@@ -7,8 +7,8 @@
  * What a change needs is read off its own change list: whatever it does, it must be allowed to change (X) the nodes and
  * names it names, and to change something (IX) in all that stands above them. Reading needs nothing.
  */
-import { joinPath, type Path, textOfPath } from '../../api/index.ts';
-import { hexOf } from '../../base/index.ts';
+import { textOfBytes } from '../../api/index.ts';
+import { hexOf, isPromise } from '../../base/index.ts';
 import {
   CHANGE_KIND,
   type Change,
@@ -22,7 +22,6 @@ import {
   type MetaReader,
   NODE_KIND,
   type NodeId,
-  type NodeRow,
 } from '../../meta/index.ts';
 import type { Space } from '../context.ts';
 import type { LockPlace } from './lock-manager.ts';
@@ -48,7 +47,8 @@ export interface FoundPlace {
 interface Chain {
   /** From the folder itself up to the root. */
   readonly keys: readonly string[];
-  readonly path: Path;
+  /** Nothing for the root. */
+  readonly text: string;
   readonly expects: readonly Expect[];
 }
 
@@ -119,8 +119,8 @@ export class LockPlaces {
     ];
     const places = [];
     for (const { parent, name, mode } of names) {
-      const folder = await this.#chain(parent);
-      const path = textOfPath(joinPath(folder.path, name));
+      const folder = this.#chains.get(parent) ?? (await this.#chain(parent));
+      const path = `${folder.text}/${textOfBytes(name)}`;
       places.push({ key: keyOfName(parent, name), mode, above: folder.keys, path, expects: folder.expects });
     }
     if (kind === CHANGE_KIND.create) return places;
@@ -136,7 +136,8 @@ export class LockPlaces {
     node: NodeId,
     known: Pick<EntryRow, 'parent' | 'name'>,
   ): Promise<{ above: readonly string[]; expects: readonly Expect[] }> {
-    const row = await this.#row(node);
+    const read = this.#rows.get('nodes', [this.#space.space, node]);
+    const row = isPromise(read) ? await read : read;
     if (row === undefined || node === this.#space.root) return { above: [], expects: [] };
     const isOne = row.kind === NODE_KIND.folder || row.links <= 1;
     const names = isOne ? [known] : await this.#namesOf(node);
@@ -144,16 +145,12 @@ export class LockPlaces {
     const expects: Expect[] = [];
     if (!isOne) expects.push({ kind: 'row', table: 'nodes', key: [row.space, node], equals: { links: row.links } });
     for (const { parent, name } of names) {
-      const folder = await this.#chain(parent);
+      const folder = this.#chains.get(parent) ?? (await this.#chain(parent));
       above.add(keyOfName(parent, name));
       for (const key of folder.keys) above.add(key);
       expects.push(...folder.expects);
     }
     return { above: [...above], expects };
-  }
-
-  async #row(node: NodeId): Promise<NodeRow | undefined> {
-    return this.#rows.get('nodes', [this.#space.space, node]);
   }
 
   async #namesOf(node: NodeId): Promise<readonly EntryRow[]> {
@@ -170,16 +167,16 @@ export class LockPlaces {
 
   async #climb(folder: NodeId, depth: number): Promise<Chain> {
     const own = keyOfNode(folder);
-    if (folder === this.#space.root || depth > DEPTH_MAX) return { keys: [own], path: [], expects: [] };
+    if (folder === this.#space.root || depth > DEPTH_MAX) return { keys: [own], text: '', expects: [] };
     const made = this.#made.get(folder);
     const entry = made ?? (await this.#namesOf(folder))[0];
-    if (entry === undefined) return { keys: [own], path: [], expects: [] };
-    const { keys, path, expects } = await this.#chain(entry.parent, depth + 1);
+    if (entry === undefined) return { keys: [own], text: '', expects: [] };
+    const { keys, text, expects } = await this.#chain(entry.parent, depth + 1);
     const { space, parent, name } = entry;
     const isSame: Expect = { kind: 'row', table: 'entries', key: [space, parent, name], equals: { node: folder } };
     return {
       keys: [own, keyOfName(parent, name), ...keys],
-      path: joinPath(path, name),
+      text: `${text}/${textOfBytes(name)}`,
       expects: made === undefined ? [...expects, isSame] : expects,
     };
   }

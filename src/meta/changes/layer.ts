@@ -80,13 +80,15 @@ export class Layer {
     }
   }
 
-  /** Takes over what was done in a layer on top of this one. */
+  /** Takes over what was done in a layer on top of this one, which is nobody's afterwards. */
   absorb(above: Layer): void {
-    for (const [name, { rows }] of above.#tables) {
-      let own = this.#tables.get(name);
+    for (const [name, theirs] of above.#tables) {
+      const { rows } = theirs;
+      const own = this.#tables.get(name);
       if (own === undefined) {
-        own = { rows: new Map(), sorted: undefined, hidingCount: 0 };
-        this.#tables.set(name, own);
+        this.#tables.set(name, theirs);
+        this.#rowCount += rows.size;
+        continue;
       }
       for (const [id, row] of rows) {
         const known = own.rows.get(id);

@@ -99,10 +99,8 @@ export class Pending implements RowSource {
    * @throws Fault as `apply` for the guard: then nothing was done.
    */
   adopt(decided: Layer, guard: Change): void {
-    this.#aside(() => {
-      this.apply(guard);
-      this.top?.absorb(decided);
-    });
+    this.#aside(() => this.apply(guard));
+    this.top?.absorb(decided);
     if (CACHED_TABLES.some((name) => decided.hasTable(name))) this.#cache.clear();
   }
 
