@@ -489,6 +489,7 @@ export const Removed = Type.Object(
   {
     path: Type.String(),
     files: Type.Integer({ description: 'Files, links and special files removed.' }),
+    links: Type.Optional(Type.Integer({ description: 'How many of `files` are symlinks.' })),
     folders: Type.Integer(),
     bytes: Type.Integer({ description: 'Bytes of their contents, before dedup.' }),
     dry_run: Type.Boolean(),
@@ -585,6 +586,9 @@ export const GcReport = Type.Object(
     waiting_bytes: Type.Integer({ description: 'Bytes of chunks that nobody names, but not for long enough yet.' }),
     waiting_chunks: Type.Integer(),
     kept_bytes: Type.Integer({ description: 'Other unused bytes, in packs of which too little would come back.' }),
+    history_bytes: Type.Integer({
+      description: 'Bytes, before dedup, of what is no file any more or was replaced and is kept as a version.',
+    }),
     partial_chunks: Type.Integer({
       description: 'Chunks of which less than half is needed, since files were changed in place.',
     }),

@@ -141,6 +141,9 @@ export class FakeService implements FileService {
   }
 
   /** A file that is there from the start. */
+  /** What a collection gives back. */
+  freedBytes = 4_096;
+
   seed(path: string, text: string, more: { readonly mode?: number; readonly modified?: string } = {}): void {
     for (let folder = storedFolderOf(path); !this.nodes.has(folder); folder = storedFolderOf(folder)) {
       this.#add(folder, 'folder', { mode: 0o755 });
@@ -420,7 +423,9 @@ export class FakeService implements FileService {
     const folders = all.filter(({ kind }) => kind === 'folder').length;
     const bytes = all.reduce((sum, one) => sum + one.bytes.length, 0);
     void node;
-    return { path, files: all.length - folders, folders, bytes, dry_run: options.dryRun === true };
+    const links = all.filter(({ kind }) => kind === 'symlink').length;
+    const linked = links > 0 ? { links } : {};
+    return { path, files: all.length - folders, ...linked, folders, bytes, dry_run: options.dryRun === true };
   }
 
   async search(query: SearchQuery): Promise<ListPage> {
@@ -658,12 +663,19 @@ export class FakeService implements FileService {
     return {
       ...{
         dry_run: options.dryRun === true,
-        freed_bytes: 4_096,
+        freed_bytes: this.freedBytes,
         packs_rewritten: 1,
         packs_dropped: 0,
         packs_joined: 0,
       },
-      ...{ chunks_discarded: 3, objects_removed: 0, objects_removed_bytes: 0, waiting_bytes: 1_000, waiting_chunks: 2 },
+      ...{
+        chunks_discarded: 3,
+        objects_removed: 0,
+        objects_removed_bytes: 0,
+        waiting_bytes: 1_000,
+        waiting_chunks: 2,
+        history_bytes: 5_000_000,
+      },
       ...{ partial_chunks: 2, partial_bytes: 90_000, partial_used_bytes: 9_000 },
       ...(options.dryRun === true ? { recut_chunks: 0, recut_bytes: 0 } : { recut_chunks: 2, recut_bytes: 90_000 }),
       ...{

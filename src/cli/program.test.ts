@@ -306,6 +306,41 @@ test('du says what is in a path, and what it alone holds', async () => {
   assert.equal(await stage.run('du', '-x', '--snapshot', 'monday', '/a'), EXIT.usage);
 });
 
+test('a mount that a server is in the way of says how both are had', async () => {
+  using stage = seeded();
+  const about = { store: '/s', holder: { pid: 7, command: 'holdfast serve' } };
+  stage.mountFault = new Fault('locked', 'The store /s is in use by holdfast serve.', about);
+  assert.equal(await stage.run('mount', '/mnt/x'), EXIT.unavailable);
+  assert.match(
+    stage.stderr.text,
+    /in use by holdfast serve\. To serve and mount .*`holdfast up --mounts '\[{"path":"\/mnt\/x"}\]'`/s,
+  );
+  stage.mountFault = new Fault('locked', 'The store /s is in use by holdfast put.', {
+    holder: { command: 'holdfast put' },
+  });
+  assert.equal(await stage.run('mount', '/mnt/x'), EXIT.unavailable);
+  assert.doesNotMatch(stage.stderr.text, /holdfast up/);
+});
+
+test('a collection that gives nothing back says that history has what looks unused', async () => {
+  using stage = seeded();
+  assert.equal(await stage.run('gc'), EXIT.ok);
+  assert.doesNotMatch(stage.stdout.text, /older versions/);
+  stage.service.freedBytes = 0;
+  assert.equal(await stage.run('gc', '-n'), EXIT.ok);
+  assert.match(stage.stdout.text, /^5\.00 MB \(before dedup\) are older versions .*`versions --why PATH`/m);
+});
+
+test('removing counts symlinks for themselves', async () => {
+  using stage = seeded();
+  stage.service.seed('/l/f', 'x');
+  stage.service.seedLink('/l/link', 'f');
+  assert.equal(await stage.run('rm', '-rn', '/l'), EXIT.ok);
+  assert.match(stage.stdout.text, /would remove \/l: 1 file, 1 symlink, 1 folder, /);
+  assert.equal(await stage.run('rm', '-n', '/l/link'), EXIT.ok);
+  assert.match(stage.stdout.text, /would remove \/l\/link: 1 symlink, /);
+});
+
 test('mount, umount and up say where things are', async () => {
   using stage = seeded();
   assert.equal(await stage.run('mount'), EXIT.usage);

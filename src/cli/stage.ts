@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ManualClock, type OptionRow, seededRandom } from '../base/index.ts';
+import { type Fault, ManualClock, type OptionRow, seededRandom } from '../base/index.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { FakeService } from './fake-service.ts';
 import { type LocalDisk, realDisk } from './local/local-disk.ts';
@@ -60,6 +60,8 @@ export class Stage implements Disposable {
   readonly asked: ConfigAsked[] = [];
   rows: readonly OptionRow[] = [];
   isDisposed = false;
+  /** What comes of `mount` instead of one. */
+  mountFault: Fault | undefined;
   /** Where the store says that it stands. */
   storeFolder: string | undefined;
 
@@ -117,7 +119,10 @@ export class Stage implements Disposable {
         ask(asked, { store: '/s', storeId: 'id', idAlgorithm: 'blake3', chunker: 'ultracdc' }),
       rebuildMetadata: async (asked, { force }) => ask(asked, { ...REBUILT, rows: force ? 2 : 1 }),
       serve: async (asked) => ask(asked, RUNNING),
-      mount: async (asked, { path }) => ask(asked, { ...RUNNING, url: undefined, mountPoints: [path] }),
+      mount: async (asked, { path }) => {
+        if (this.mountFault !== undefined) throw this.mountFault;
+        return ask(asked, { ...RUNNING, url: undefined, mountPoints: [path] });
+      },
       up: async (asked) => ask(asked, { ...RUNNING, mountPoints: ['/mnt/a'] }),
       unmount: async (path) => path,
       configRows: async (asked) => ask(asked, this.rows),

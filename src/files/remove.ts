@@ -13,6 +13,8 @@ import { type Found, getPath, walk } from './tree.ts';
 
 interface Count {
   readonly files: number;
+  /** Absent for none. */
+  readonly links?: number;
   readonly folders: number;
   readonly bytes: number;
 }
@@ -69,12 +71,15 @@ export async function planUnlinkFound(
 }
 
 async function countUnder(context: Context, space: Space, found: Found): Promise<Count> {
-  if (found.node.kind !== NODE_KIND.folder) return { files: 1, folders: 0, bytes: found.node.size };
-  let [files, folders, bytes] = [0, 1, 0];
+  const { kind, size } = found.node;
+  if (kind !== NODE_KIND.folder)
+    return { files: 1, ...(kind === NODE_KIND.symlink ? { links: 1 } : {}), folders: 0, bytes: size };
+  let [files, links, folders, bytes] = [0, 0, 1, 0];
   for await (const { node } of walk(context, space, found)) {
     if (node.kind === NODE_KIND.folder) folders++;
     else files++;
+    if (node.kind === NODE_KIND.symlink) links++;
     bytes += node.size;
   }
-  return { files, folders, bytes };
+  return { files, ...(links > 0 ? { links } : {}), folders, bytes };
 }

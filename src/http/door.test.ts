@@ -327,6 +327,18 @@ describe('paths in URLs', () => {
 });
 
 describe('what comes in wrong', () => {
+  withDoor('what stands in the body, and is sent in the query, is told where it belongs', async ({ ask }) => {
+    const form = await ask('POST', '/v1/upload?path=/a', { body: 'x' });
+    assert.match(String(form.json.detail), /^path is no query parameter here: it stands in the form, as a field/);
+    const json = await ask('POST', '/v1/move?from_path=/a', { body: '{}' });
+    assert.match(String(json.json.detail), /^from_path is no query parameter here: it stands in the JSON/);
+  });
+
+  withDoor('a member that is missing somewhere inside is named with its place', async ({ ask }) => {
+    const { json } = await ask('POST', '/v1/batch', { body: '{"operations":[{"path":"/a"}]}' });
+    assert.equal(json.detail, 'The member operations/0/op is missing.');
+  });
+
   type Bad = [title: string, method: string, path: string, asked: Asked, status: number, code: string];
   const bad: Bad[] = [
     ['an unknown route', 'GET', '/v1/nothing', {}, 404, 'not-found'],

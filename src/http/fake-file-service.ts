@@ -586,7 +586,9 @@ class FakeFileService implements FileService {
         this.#store.commit++;
         this.#store.gone.unshift(this.#goneOf(node, text));
       }
-      return { path: text, files: all.length - folders, folders, bytes, dry_run: options.dryRun === true };
+      const links = all.filter((one) => one.kind === 'symlink').length;
+      const linked = links > 0 ? { links } : {};
+      return { path: text, files: all.length - folders, ...linked, folders, bytes, dry_run: options.dryRun === true };
     });
   }
 
@@ -999,7 +1001,14 @@ class FakeFileService implements FileService {
     options.onProgress?.(2, 2);
     return {
       ...{ dry_run: options.dryRun === true, freed_bytes: 0, packs_rewritten: 0, packs_dropped: 0, packs_joined: 0 },
-      ...{ chunks_discarded: 0, objects_removed: 0, objects_removed_bytes: 0, waiting_bytes: 0, waiting_chunks: 0 },
+      ...{
+        chunks_discarded: 0,
+        objects_removed: 0,
+        objects_removed_bytes: 0,
+        waiting_bytes: 0,
+        waiting_chunks: 0,
+        history_bytes: 0,
+      },
       ...{ partial_chunks: 0, partial_bytes: 0, partial_used_bytes: 0, recut_chunks: 0, recut_bytes: 0 },
       ...{ kept_bytes: 0, packs: [], packs_more: 0, problems: [] },
     };

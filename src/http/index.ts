@@ -8,6 +8,7 @@ export {
   type ListenedAddress,
 } from './door.ts';
 export type { HealthFacts } from './exchange/exchange.ts';
+export { bodyChecker } from './exchange/query.ts';
 export { loopbackOf } from './listening.ts';
 export { type NodeTransport, type NodeTransportOptions, nodeTransport } from './node-transport.ts';
 export { HTTP_OPTIONS_DEFAULT, type HttpOptions } from './options.ts';

@@ -453,7 +453,7 @@ export class ChunkReader {
       // Not shared with other readers, because the memory is used again as soon as this one has read it.
       const weight = group.reduce((sum, { slice }) => sum + slice.length, 0);
       const back = isLent ? (decoded: Decoded) => threads.giveBack(decoded) : freeDecoded;
-      return [{ pieces: this.#piecesOf(group, brought), weight, giveBack: () => giveBack(back, brought) }];
+      return [{ pieces: this.#piecesOf(group, brought, isOnce), weight, giveBack: () => giveBack(back, brought) }];
     }
     return group.map(({ slice, located }, number) => {
       const key = keyOfId(slice.id);
@@ -473,7 +473,11 @@ export class ChunkReader {
   }
 
   /** Bytes of a group that a thread decodes, those side by side in its answer as one piece. Never rejects. */
-  async #piecesOf(group: readonly Wanted[], brought: Promise<Brought | undefined>): Promise<Maybe<Uint8Array>[]> {
+  async #piecesOf(
+    group: readonly Wanted[],
+    brought: Promise<Brought | undefined>,
+    isOnce: boolean,
+  ): Promise<Maybe<Uint8Array>[]> {
     const together = await brought.catch(() => undefined);
     const decoded = together !== undefined && 'decoded' in together ? together.decoded : undefined;
     const pieces: Maybe<Uint8Array>[] = [];
@@ -485,8 +489,9 @@ export class ChunkReader {
         pieces.push(handled(this.#plainOf(slice, located, brought, number).then((plain) => sliceOf(plain, slice))));
         continue;
       }
-      // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once.
-      if (slice.length < place.length)
+      // Somebody who reads a part of a chunk comes for the rest soon; whole ones pass by once. Of what is read once only
+      // the ends are parts of chunks: to decode these again is less than what they would take of the cache.
+      if (slice.length < place.length && !isOnce)
         this.#cache(keyOfId(slice.id), decoded.plain.slice(place.at, place.at + place.length));
       const at = place.at + slice.offset;
       if (run?.end === at) pieces.pop();

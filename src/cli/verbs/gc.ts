@@ -104,5 +104,9 @@ function summaryOf(report: GcReport, seconds: number): string[] {
   }
   if (report.kept_bytes > 0)
     lines.push(`${shownBytes(report.kept_bytes)} stay in packs of which too little would come back`);
+  if (report.history_bytes > 0 && report.freed_bytes === 0)
+    lines.push(
+      `${shownBytes(report.history_bytes)} (before dedup) are older versions and removed files that are kept: \`versions --why PATH\` and \`ls --deleted -r\` name them, \`snapshot list\` the snapshots, \`du --exclusive PATH\` says what would come back`,
+    );
   return lines;
 }

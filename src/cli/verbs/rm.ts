@@ -52,8 +52,11 @@ export async function run(given: Given<typeof RM_FLAGS>, context: Context): Prom
 async function sayRemoved(removed: Removed, flags: RmFlags, context: Context): Promise<void> {
   const { say } = context;
   await say.record(removed);
+  const { links = 0 } = removed;
+  const files = removed.files - links;
   const what = [
-    counted(removed.files, 'file'),
+    ...(files > 0 || links === 0 ? [counted(files, 'file')] : []),
+    ...(links > 0 ? [counted(links, 'symlink')] : []),
     ...(removed.folders > 0 ? [counted(removed.folders, 'folder')] : []),
     shownBytes(removed.bytes),
   ].join(', ');

@@ -1062,7 +1062,7 @@ export const COMMANDS: readonly Command[] = [
     json: [
       '`{"event":"pack","pack","object","action","bytes_before","bytes_after","chunks"}` for each pack, `{"event":"problem","pack","code","error"}` for each that was kept because of damage',
       '`{"is_paused","paused_since","interval_seconds","next","running","last"}` with --status, --pause and --resume',
-      '`{"event":"summary","verb":"gc","dry_run","freed_bytes","packs_rewritten","packs_dropped","packs_joined","chunks_discarded","objects_removed","objects_removed_bytes","waiting_bytes","waiting_chunks","kept_bytes","partial_chunks","partial_bytes","partial_used_bytes","recut_chunks","recut_bytes","seconds"}` at the end',
+      '`{"event":"summary","verb":"gc","dry_run","freed_bytes","packs_rewritten","packs_dropped","packs_joined","chunks_discarded","objects_removed","objects_removed_bytes","waiting_bytes","waiting_chunks","kept_bytes","history_bytes","partial_chunks","partial_bytes","partial_used_bytes","recut_chunks","recut_bytes","seconds"}` at the end',
     ],
     needs: 'store',
   },
@@ -1098,9 +1098,9 @@ export const COMMANDS: readonly Command[] = [
     verb: 'completion',
     summary: 'Write a completion script for a shell',
     details: [
-      'bash: put `source <(holdfast completion bash)` into ~/.bashrc. zsh: `source <(holdfast completion zsh)` into ~/.zshrc, behind compinit.',
+      'bash: put `source <(holdfast completion bash)` into ~/.bashrc. zsh: `source <(holdfast completion zsh)` into ~/.zshrc, behind compinit. fish: `holdfast completion fish > ~/.config/fish/completions/holdfast.fish`.',
     ],
-    arguments: [{ name: 'SHELL', kind: 'choice', choices: ['bash', 'zsh'], summary: 'bash or zsh.' }],
+    arguments: [{ name: 'SHELL', kind: 'choice', choices: ['bash', 'zsh', 'fish'], summary: 'bash, zsh or fish.' }],
     flags: {},
     examples: [{ line: 'source <(holdfast completion bash)', says: 'Completes commands in this shell.' }],
     exits: [],

@@ -1,5 +1,5 @@
 /**
- * Completion scripts for bash and zsh, drawn from the command table. They complete verbs, flags, words that a flag or
+ * Completion scripts for bash, zsh and fish, drawn from the command table. They complete verbs, flags, words that a flag or
  * an argument chooses from, and local files; paths in the store are not asked for, because a keystroke must not open
  * a store.
  */
@@ -122,6 +122,71 @@ else
   compdef _holdfast holdfast
 fi
 `;
+}
+
+/** The verb that stands on the line, if one does: words behind flags of the store are none. */
+const FISH_VERB = `function __holdfast_verb
+  set -l words (commandline -opc)
+  set -e words[1]
+  while set -q words[1]
+    switch $words[1]
+      case --store --server --config
+        set -q words[2]; and set -e words[1]
+      case '-*'
+      case '*'
+        echo $words[1]
+        return 0
+    end
+    set -e words[1]
+  end
+  return 1
+end`;
+
+export function fishCompletion(): string {
+  const noVerb = fishQuoted('not __holdfast_verb >/dev/null');
+  const verbs = COMMANDS.map(
+    ({ verb, summary }) => `complete -c holdfast -n ${noVerb} -a ${fishQuoted(verb)} -d ${fishQuoted(summary)}`,
+  );
+  const lines = [
+    ...verbs,
+    ...fishFlags(offered({ ...STORE_FLAGS, ...GLOBAL_FLAGS }), noVerb),
+    ...COMMANDS.flatMap(fishCommand),
+  ];
+  return `# Completion of holdfast for fish: holdfast completion fish | source
+${FISH_VERB}
+complete -c holdfast -f
+${lines.join('\n')}
+`;
+}
+
+function fishCommand(command: Command): string[] {
+  const when = fishQuoted(`contains -- ${command.verb} (__holdfast_verb)`);
+  const words = wordsOf(command);
+  const rest =
+    words.length > 0
+      ? [`complete -c holdfast -n ${when} -a ${fishQuoted(words.join(' '))}`]
+      : takesLocal(command)
+        ? [`complete -c holdfast -n ${when} -F`]
+        : [];
+  return [...rest, ...fishFlags(flagsOf(command), when)];
+}
+
+function fishFlags(flags: readonly OptionCompletion[], when: string): string[] {
+  return flags.map(({ flags: names, doc, takes, words }) => {
+    const named = names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
+    const values = {
+      nothing: '',
+      word: ` -x -a ${fishQuoted(words.join(' '))}`,
+      file: ' -r -F',
+      folder: " -x -a '(__fish_complete_directories)'",
+      anything: ' -x',
+    }[takes];
+    return `complete -c holdfast -n ${when} ${named.join(' ')}${values} -d ${fishQuoted(doc)}`;
+  });
+}
+
+function fishQuoted(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`;
 }
 
 function zshCommand(command: Command): string {

@@ -53,11 +53,19 @@ export async function collect(
           options.onProgress?.(bytes, total);
         }),
       );
-  return reportOf(done, isPreview);
+  return reportOf(done, await historyBytesOf(context, tidying.spaces), isPreview);
+}
+
+/** What is kept beside what is there now, for those who wonder why nothing comes back. */
+async function historyBytesOf(context: Context, spaces: readonly Space[]): Promise<number> {
+  let bytes = 0;
+  for (const { space } of spaces) bytes += (await context.meta.get('spaces', [space]))?.historyBytes ?? 0;
+  return bytes;
 }
 
 function reportOf(
   { collection, recut: { count, storedBytes, usedBytes, recutCount, recutBytes } }: Done,
+  historyBytes: number,
   isPreview: boolean,
 ): GcReport {
   const { packs, orphans, problems } = collection;
@@ -79,6 +87,7 @@ function reportOf(
     waiting_bytes: collection.waitingBytes,
     waiting_chunks: collection.waitingCount,
     kept_bytes: collection.keptBytes,
+    history_bytes: historyBytes,
     partial_chunks: count,
     partial_bytes: storedBytes,
     partial_used_bytes: usedBytes,

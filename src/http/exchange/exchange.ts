@@ -10,6 +10,7 @@ import {
   type Path,
   pathOfUrl,
   type QueryOf,
+  type Route,
   type RouteId,
   routeOf,
   textOfPath,
@@ -178,9 +179,16 @@ export function rulesOf(id: RouteId): RouteRules {
   if (known !== undefined) return known;
   const { query, body } = routeOf(id);
   const checkBody = body?.type === 'json' ? bodyChecker(body.schema) : undefined;
-  const rules = { body, readQuery: queryReader(query), checkBody };
+  const rules = { body, readQuery: queryReader(query, namesInBody(body)), checkBody };
   rulesByRoute.set(id, rules);
   return rules;
+}
+
+/** For those who send them in the query. */
+function namesInBody(body: Route['body']): { names: readonly string[]; where: string } | undefined {
+  if (body?.type === 'json') return { names: Object.keys(body.schema.properties), where: 'JSON of the body' };
+  if (body?.type !== 'multipart') return undefined;
+  return { names: Object.keys(body.fields.properties), where: 'form, as a field before the file' };
 }
 
 export type Handler<Id extends RouteId> = (exchange: Exchange<Id>) => Promise<Answer> | Answer;

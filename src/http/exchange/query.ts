@@ -11,8 +11,11 @@ const QUERY_PARAMETERS_MAX = 64;
 
 type Check = (value: Record<string, unknown>) => void;
 
-/** Reads `a=1&b` by the schema. @throws Fault `invalid`. */
-export function queryReader(schema: TObject | undefined): (query: string) => Record<string, unknown> {
+/** Reads `a=1&b` by the schema; `inBody`: what the form or the JSON has instead. @throws Fault `invalid`. */
+export function queryReader(
+  schema: TObject | undefined,
+  inBody: { readonly names: readonly string[]; readonly where: string } = { names: [], where: '' },
+): (query: string) => Record<string, unknown> {
   const properties: Readonly<Record<string, TSchema>> = schema?.properties ?? {};
   const check = schema === undefined ? undefined : checker(schema, 'query parameter');
   const known = Object.keys(properties);
@@ -22,6 +25,10 @@ export function queryReader(schema: TObject | undefined): (query: string) => Rec
     const values: Record<string, unknown> = {};
     for (const [name, value] of pairsOf(query)) {
       const property = Object.hasOwn(properties, name) ? properties[name] : undefined;
+      if (property === undefined && inBody.names.includes(name)) {
+        const sentence = `${name} is no query parameter here: it stands in the ${inBody.where}.`;
+        throw new Fault('invalid', sentence, { 'query parameter': name });
+      }
       if (property === undefined) throw unknownName('query parameter', name, known);
       if (Object.hasOwn(values, name)) {
         throw new Fault('invalid', `The query parameter ${name} is there twice. Give it once.`, { parameter: name });
@@ -109,7 +116,8 @@ function checker(schema: TObject, what: string): Check {
     const errors = compiled.Errors(value);
     const [error] = errors;
     const missing = (error?.params as { requiredProperties?: string[] } | undefined)?.requiredProperties?.[0];
-    const at = error?.instancePath.replace(/^\//, '') || missing;
+    const place = error?.instancePath.replace(/^\//, '') || undefined;
+    const at = missing === undefined || place === undefined ? (place ?? missing) : `${place}/${missing}`;
     const named = at === undefined ? `The ${what}s` : `The ${what} ${at}`;
     const about = { [what === 'query parameter' ? 'parameter' : what]: at ?? null };
     if (missing !== undefined) throw new Fault('invalid', `${named} is missing.`, about);
