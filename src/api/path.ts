@@ -33,26 +33,29 @@ export function pathOfText(text: string): Path {
 /** A path of so few characters is not too long, whatever its characters are. */
 const SHORT_CHARACTERS_MAX = Math.floor(PATH_BYTES_MAX / 3);
 
-/** Reads many paths in text form, as `pathOfText` does. Neighbours mostly stand in one folder, which is read once. */
+/** Folders that a reader of many paths remembers; beyond, all are forgotten. */
+const FOLDERS_KEPT = 1_000;
+
+/** Reads many paths in text form, as `pathOfText` does. Many stand in few folders, and each of those is read once. */
 export class PathReader {
-  #folder = '';
-  #above: Path = [];
+  readonly #folders = new Map<string, Path>();
 
   /** @throws Fault `invalid`. */
   of(text: string): Path {
     const end = text.lastIndexOf('/');
     // In the root some names are kept, and behind the last slash there may be no name.
-    const isPlain = end > 0 && end < text.length - 1 && text.length <= SHORT_CHARACTERS_MAX;
-    if (isPlain && end === this.#folder.length && text.startsWith(this.#folder)) {
+    if (end <= 0 || end === text.length - 1 || text.length > SHORT_CHARACTERS_MAX) return pathOfText(text);
+    const folder = text.slice(0, end);
+    const above = this.#folders.get(folder);
+    if (above !== undefined) {
       const name = bytesOfText(text.slice(end + 1));
       checkName(name, text);
-      return [...this.#above, name];
+      return [...above, name];
     }
     const path = pathOfText(text);
-    if (isPlain && path.length > 1) {
-      this.#folder = text.slice(0, end);
-      this.#above = path.slice(0, -1);
-    }
+    if (path.length === 1) return path;
+    if (this.#folders.size >= FOLDERS_KEPT) this.#folders.clear();
+    this.#folders.set(folder, path.slice(0, -1));
     return path;
   }
 }

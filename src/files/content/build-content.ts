@@ -100,17 +100,32 @@ async function buildFew(
 
 /** A file that the chunk store has taken whole, as a content. */
 export function builtOf(space: Space, content: ContentId, file: TakenFile): Built {
-  const { size, hash, drafts } = file;
-  const row = { space: space.space, content, size, refs: 0, base: null, hash };
-  const extents = extentsOfDrafts(space, content, drafts.drafts, 0, 'insert');
-  return {
-    ...{ content, size, hash, reap: NO_DELETES },
-    puts: [{ table: 'contents', mode: 'insert', row }, ...drafts.puts, ...extents],
-    linked: () => undefined,
-    async [Symbol.asyncDispose]() {
-      file.release();
-    },
-  };
+  return new TakenContent(space, content, file);
+}
+
+class TakenContent implements Built {
+  readonly content: ContentId;
+  readonly size: number;
+  readonly hash: Uint8Array;
+  readonly puts: readonly Put[];
+  readonly reap = NO_DELETES;
+  readonly #release: () => void;
+
+  constructor(space: Space, content: ContentId, { size, hash, drafts, release }: TakenFile) {
+    const row = { space: space.space, content, size, refs: 0, base: null, hash };
+    const extents = extentsOfDrafts(space, content, drafts.drafts, 0, 'insert');
+    this.content = content;
+    this.size = size;
+    this.hash = hash;
+    this.puts = [{ table: 'contents', mode: 'insert', row }, ...drafts.puts, ...extents];
+    this.#release = release;
+  }
+
+  linked(): void {}
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#release();
+  }
 }
 
 const NO_DELETES: readonly Delete[] = [];

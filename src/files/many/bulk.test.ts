@@ -165,3 +165,37 @@ test('a folder of a stream keeps its time over many commits, also when one is re
   assert.notDeepEqual(await timesOf('/c'), [modified]);
   assert.deepEqual((await stand.service.check({})).problems, []);
 });
+
+test('what somebody else puts into a folder that a stream has made is seen, and becomes an older version', async () => {
+  await using stand = await openStand();
+  const { service } = stand;
+  const [count, theirs] = [2_400, 2_000];
+  async function* items(): AsyncGenerator<BulkItem> {
+    yield { path: '/x', kind: 'folder' };
+    for (let n = 0; n < count; n++) {
+      if (n === 1_800) {
+        // The commit of the first thousand is on its way.
+        while (!(await service.stat({ path: '/x/f0' }).catch(() => undefined)))
+          await new Promise((resolve) => setImmediate(resolve));
+        await service.write(`/x/f${theirs}`, [utf8('theirs')], { mode: 'create' });
+      }
+      yield { path: `/x/f${n}`, kind: 'file', size: 4, source: () => [utf8('ours')] };
+    }
+    // Once more, long after its first commit.
+    yield { path: '/x/f0', kind: 'file', size: 5, source: () => [utf8('again')] };
+  }
+  let made = 0;
+  for await (const result of service.writeMany(items())) {
+    assert.ok(result.ok);
+    made++;
+  }
+  assert.equal(made, count + 2);
+  for (const [path, content] of [
+    [`/x/f${theirs}`, 'ours'],
+    ['/x/f0', 'again'],
+  ] as const) {
+    assert.equal((await bytesOf((await service.read({ path })).bytes)).toString(), content);
+    assert.equal((await service.versions({ path })).versions.length, 2, path);
+  }
+  assert.deepEqual((await service.check({})).problems, []);
+});

@@ -84,6 +84,7 @@ async function* commitRuns(
   let rest: readonly Prepared[] = [];
   let [bytes, rows] = [0, 0];
   const timed = new TimedFolders();
+  const made = new MadeFolders();
   // The commit of one batch runs while the next is built.
   let committing: Promise<readonly BulkResult[]> = Promise.resolve([]);
   try {
@@ -97,7 +98,7 @@ async function* commitRuns(
         if (batch.length < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX && rows < BATCH_ROWS_MAX) continue;
         rest = run.slice(index + 1);
         const results = await committing;
-        committing = commitBatch(context, space, caller, { batch, timed }, signal);
+        committing = commitBatch(context, space, caller, { batch, timed, made }, signal);
         // Failures surface where the results are awaited, not as an unhandled rejection before.
         committing.catch(() => undefined);
         [batch, bytes, rows] = [[], 0, 0];
@@ -108,7 +109,7 @@ async function* commitRuns(
     yield await committing;
     const last = batch;
     batch = [];
-    yield await commitBatch(context, space, caller, { batch: last, timed }, signal);
+    yield await commitBatch(context, space, caller, { batch: last, timed, made }, signal);
   } finally {
     await committing.catch(() => undefined);
     for (const prepared of [...batch, ...rest])
@@ -302,18 +303,27 @@ async function endOf(source: ByteSource): Promise<void> {
   if (Symbol.asyncIterator in source) await source[Symbol.asyncIterator]().return?.();
 }
 
+/** What the batches of one stream have in common. */
+interface Stream {
+  readonly timed: TimedFolders;
+  readonly made: MadeFolders;
+}
+
 async function commitBatch(
   context: Context,
   space: Space,
   caller: Caller,
-  { batch, timed }: { readonly batch: readonly Prepared[]; readonly timed: TimedFolders },
+  { batch, timed, made }: Stream & { readonly batch: readonly Prepared[] },
   signal?: AbortSignal,
 ): Promise<readonly BulkResult[]> {
   const ready = batch.flatMap((prepared) => ('ready' in prepared ? [prepared.ready] : []));
+  const nothingMade = new MadeFolders();
   try {
     const results =
-      (await tryTogether(context, space, caller, { ready, timed })) ??
-      (await eachAlone(context, space, caller, { ready, timed }, signal));
+      (await tryTogether(context, space, caller, { ready, timed, made })) ??
+      // Somebody else has put something into a folder of ours: with a look at each name, it is seen.
+      (made.isEmpty ? undefined : await tryTogether(context, space, caller, { ready, timed, made: nothingMade })) ??
+      (await eachAlone(context, space, caller, { ready, timed, made: nothingMade }, signal));
     const rest = results.values();
     return batch.map((prepared): BulkResult => {
       if ('ready' in prepared) return rest.next().value as BulkResult;
@@ -329,13 +339,13 @@ async function tryTogether(
   context: Context,
   space: Space,
   caller: Caller,
-  { ready, timed }: { readonly ready: readonly Ready[]; readonly timed: TimedFolders },
+  { ready, timed, made }: Stream & { readonly ready: readonly Ready[] },
 ): Promise<readonly BulkResult[] | undefined> {
   if (ready.length === 0) return [];
   const now = context.clock.now();
   const before = timed.mark();
   const refused = (): undefined => timed.backTo(before);
-  const plan = new BatchPlan(context, space, now, timed);
+  const plan = new BatchPlan(context, space, now, { timed, made });
   const results: BulkResult[] = [];
   for (const item of ready) {
     try {
@@ -355,6 +365,7 @@ async function tryTogether(
     if (Fault.is(error, 'conflict', 'quota', 'gone', 'locked', 'lock-lost')) return refused();
     throw error;
   }
+  plan.committed();
   for (const [index, result] of results.entries()) if (result.ok) ready[index]?.built?.linked();
   return results;
 }
@@ -410,6 +421,30 @@ class TimedFolders {
   }
 }
 
+/** Folders that a stream remembers to have made; beyond, all are forgotten. */
+const MADE_FOLDERS_MAX = 10_000;
+
+/**
+ * Folders that this stream has made. What comes to a new place in one of them is taken to be alone there: the commit looks
+ * anyway, so a look before it would only tell sooner what is hardly ever so.
+ */
+class MadeFolders {
+  readonly #nodes = new Set<NodeId>();
+
+  get isEmpty(): boolean {
+    return this.#nodes.size === 0;
+  }
+
+  has(node: NodeId): boolean {
+    return this.#nodes.has(node);
+  }
+
+  add(nodes: readonly NodeId[]): void {
+    if (this.#nodes.size + nodes.length > MADE_FOLDERS_MAX) this.#nodes.clear();
+    for (const node of nodes) this.#nodes.add(node);
+  }
+}
+
 interface TextPlace extends Place {
   /** The path's text. */
   readonly text: string;
@@ -426,12 +461,20 @@ class BatchPlan {
   /** Files that get new bytes; one with several names may come again under another. */
   readonly #replaced = new Set<number>();
   readonly #timed: TimedFolders;
+  readonly #made: MadeFolders;
+  readonly #makes: NodeId[] = [];
 
-  constructor(context: Context, space: Space, now: Moment, timed: TimedFolders) {
+  constructor(context: Context, space: Space, now: Moment, { timed, made }: Stream) {
     this.#context = context;
     this.#space = space;
     this.#now = now;
     this.#timed = timed;
+    this.#made = made;
+  }
+
+  /** All of it is done. */
+  committed(): void {
+    this.#made.add(this.#makes);
   }
 
   parts(): Parts {
@@ -464,7 +507,7 @@ class BatchPlan {
 
   #addAt(place: TextPlace, ready: Ready): Maybe<NewRecord> {
     // What this very plan makes has nothing in it yet.
-    if (place.parent.born === 0) return this.#addNew(place, ready);
+    if (place.parent.born === 0 || this.#made.has(place.parent.node)) return this.#addNew(place, ready);
     const { space } = this.#space;
     const { meta } = this.#context;
     return andThen(meta.get('entries', [space, place.parent.node, place.name]), (entry) => {
@@ -487,7 +530,8 @@ class BatchPlan {
     if (item.kind === 'file' && node.kind === NODE_KIND.file && built !== undefined) {
       if (this.#replaced.has(node.node)) throw SAME_TWICE;
       this.#replaced.add(node.node);
-      const fresh = { ...built, modified: ready.modified ?? this.#now, mode: item.permissions };
+      const { content, size } = built;
+      const fresh = { content, size, modified: ready.modified ?? this.#now, mode: item.permissions };
       const { parts, row } = planReplace(node, { parent: place.parent.node, name: place.name }, fresh, this.#now);
       const thinning = await planThinning(this.#context, this.#space, node, this.#now);
       const reachable: Partial<Parts> = {
@@ -526,6 +570,7 @@ class BatchPlan {
     this.#parts.add(planCreate(this.#space, place, row, keepsModified));
     if (item.kind === 'folder') {
       this.#folders.set(text, row);
+      this.#makes.push(node);
       if (ready.modified !== undefined) this.#timed.enter(text, node);
     }
     return () => recordOf(place.path, row, built === undefined ? null : hexOf(built.hash));
@@ -536,13 +581,13 @@ async function eachAlone(
   context: Context,
   space: Space,
   caller: Caller,
-  { ready, timed }: { readonly ready: readonly Ready[]; readonly timed: TimedFolders },
+  { ready, timed, made }: Stream & { readonly ready: readonly Ready[] },
   signal?: AbortSignal,
 ): Promise<readonly BulkResult[]> {
   const results: BulkResult[] = [];
   for (const one of ready) {
     if (signal?.aborted) throw Fault.aborted(signal, 'Writing many files');
-    results.push(await alone(context, space, caller, { ready: one, timed }));
+    results.push(await alone(context, space, caller, { ready: one, timed, made }));
   }
   return results;
 }
@@ -551,7 +596,7 @@ async function alone(
   context: Context,
   space: Space,
   caller: Caller,
-  { ready, timed }: { readonly ready: Ready; readonly timed: TimedFolders },
+  { ready, timed, made }: Stream & { readonly ready: Ready },
 ): Promise<BulkResult> {
   const { path } = ready.item;
   const before = timed.mark();
@@ -559,7 +604,7 @@ async function alone(
     const record = await decide(context, `Writing ${path}`, async () => {
       timed.backTo(before);
       const now = context.clock.now();
-      const plan = new BatchPlan(context, space, now, timed);
+      const plan = new BatchPlan(context, space, now, { timed, made });
       const answer = await plan.add(ready);
       const parts = plan.parts();
       // A folder that is there already.
