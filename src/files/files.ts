@@ -96,6 +96,7 @@ export class Files implements AsyncDisposable {
   readonly #schedules = new SnapshotSchedules(
     () => this.context,
     () => [...this.#spaces],
+    () => this.settle(),
     this.#closing.signal,
   );
   readonly #trees = new Set<PendingPosixTree>();

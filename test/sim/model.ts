@@ -68,6 +68,10 @@ export function applyTo(tree: Tree, operation: Operation): Step {
       return keep(tree, operation.name);
     case 'unsnapshot':
       return unkeep(tree, operation.name);
+    case 'prune':
+      return hasScheduled(tree) ? { tree: waysOf(tree, operation).at(-1) ?? tree } : missing;
+    case 'schedule':
+      return { tree: waysOf(tree, operation).at(-1) ?? tree };
     case 'm.create':
       return add(tree, operation.path, { kind: 'file', mode: 0o644, bytes: bytesOf(operation.content) });
     case 'm.write':
@@ -168,10 +172,48 @@ export function partsOf(operation: Extract<Operation, { do: 'many' }>): readonly
   return contents.map((content, index) => ({ do: 'put', path: `${folder}/${'xyz'[index]}`, content, mode: 'put' }));
 }
 
-/** What its end may leave of a `many` that was refused as one commit, so that its files are written one by one, in order. */
-export function beginningsOf(tree: Tree, operation: Extract<Operation, { do: 'many' }>): readonly Tree[] {
-  const parts = partsOf(operation);
-  return parts.slice(1).flatMap((_, index) => all(tree, parts.slice(0, index + 1)).tree ?? []);
+/**
+ * What the end of an operation that is more than one commit may leave of it, in order. A `many` may be refused as one
+ * commit; its files are written one by one then.
+ */
+export function beginningsOf(tree: Tree, operation: Operation): readonly Tree[] {
+  switch (operation.do) {
+    case 'many': {
+      const parts = partsOf(operation);
+      return parts.slice(1).flatMap((_, index) => all(tree, parts.slice(0, index + 1)).tree ?? []);
+    }
+    case 'schedule':
+    case 'prune':
+      return waysOf(tree, operation).slice(0, -1);
+    default:
+      return [];
+  }
+}
+
+/** The trees on the way: with the snapshot that is due, and then without one after the other that is not kept. */
+function waysOf(tree: Tree, operation: Extract<Operation, { do: 'schedule' | 'prune' }>): readonly Tree[] {
+  const ways: Tree[] = [];
+  if (operation.do === 'schedule') {
+    if (operation.due === undefined || tree.snapshots.has(operation.due)) return [];
+    ways.push(keep(tree, operation.due).tree ?? tree);
+  }
+  let after = ways.at(-1) ?? tree;
+  const made = [...after.snapshots.keys()]
+    .filter((name) => name.startsWith(SCHEDULED))
+    .sort()
+    .reverse();
+  for (const name of made.slice(Math.max(1, operation.keep))) {
+    after = unkeep(after, name).tree ?? after;
+    ways.push(after);
+  }
+  return ways;
+}
+
+/** What schedules call their snapshots. */
+const SCHEDULED = 'auto-';
+
+function hasScheduled({ snapshots }: Tree): boolean {
+  return [...snapshots.keys()].some((name) => name.startsWith(SCHEDULED));
 }
 
 /** Files x, y, z of a folder. */

@@ -32,6 +32,13 @@ export type Operation =
   /** Of the actor's whole folder. */
   | { readonly do: 'snapshot'; readonly name: string }
   | { readonly do: 'unsnapshot'; readonly name: string }
+  /**
+   * A schedule makes its snapshot of this hour, unless it has; then of all that it made so many are kept, and the newest.
+   * `due` is what that snapshot is called: set when it is done, for only then is it known. Not done where several act.
+   */
+  | { readonly do: 'schedule'; readonly keep: number; readonly due?: string }
+  /** Of what the schedule made so many are kept, and the newest. */
+  | { readonly do: 'prune'; readonly keep: number }
   /** Operations of the plain kinds as one commit. */
   | { readonly do: 'batch'; readonly operations: readonly BatchPart[] }
   /** Makes the actor's folder what it was when the snapshot was made. */
@@ -317,6 +324,22 @@ function losingBy(random: Random): readonly Operation[] {
   ];
 }
 
+const HOUR_MS = 3_600_000;
+
+/** A schedule makes a snapshot in each of some hours, in which things change, and drops the oldest; snapshots made by hand stay. */
+function schedulingBy(random: Random): readonly Operation[] {
+  const keep = 1 + random.below(2);
+  const turn = (): readonly Operation[] => [{ do: 'schedule', keep }, plainBy(random), { do: 'wait', ms: HOUR_MS }];
+  return [
+    ...turn(),
+    ...(random.below(3) === 0 ? [{ do: 'snapshot', name: one(SNAPSHOTS, random) } as const] : []),
+    ...turn(),
+    ...(random.below(2) === 0 ? turn() : []),
+    ...(random.below(2) === 0 ? [faultBy(random)] : []),
+    random.below(2) === 0 ? { do: 'schedule', keep } : { do: 'prune', keep: random.below(2) },
+  ];
+}
+
 type Maker = (random: Random) => Operation | readonly Operation[];
 
 /** Each kind of operation with its share. */
@@ -364,6 +387,9 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   [2, (r) => ({ do: 'fence', path: fileBy(r), content: contentBy(r), waitMs: one([0, 1_000, 70_000], r) })],
   [5, (r) => ({ do: 'snapshot', name: one(SNAPSHOTS, r) })],
   [3, (r) => ({ do: 'unsnapshot', name: one(SNAPSHOTS, r) })],
+  [4, schedulingBy],
+  [1, () => ({ do: 'schedule', keep: 2 })],
+  [1, (r) => ({ do: 'prune', keep: r.below(3) })],
   [6, uploadBy],
   [1, (r) => ({ do: 'up.complete', name: one(UPLOADS, r) })],
   [1, (r) => ({ do: 'up.part', name: one(UPLOADS, r), part: 1, isRest: true })],
@@ -378,10 +404,10 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
 ];
 const SHARES = MAKERS.reduce((sum, [share]) => sum + share, 0);
 
-/** Operations in a run, over all who act: few as a rule, so that many runs are started; in one of four, many. */
-const FEW = { min: 3, spread: 6 };
+/** Operations in a run, or what belongs together, over all who act: few as a rule, so that many runs are started; in one of six, many. */
+const FEW = { min: 2, spread: 5 };
 const MANY = { min: 8, spread: 16 };
-const MANY_EVERY = 4;
+const MANY_EVERY = 6;
 /** Calls of the disk that making a store takes, and a few more. */
 const MAKING_CALLS = 40;
 /** One run in so many works on SQLite itself. */

@@ -1,8 +1,9 @@
 /** Operations as calls of a store: through the file service, or through a tree as a mount has it. */
 import type { BatchOperation } from '../../src/api/index.ts';
-import { assert, Fault, type FaultCode, Turns, utf8 } from '../../src/base/index.ts';
+import { assert, type Clock, Fault, type FaultCode, Turns, utf8 } from '../../src/base/index.ts';
 import { READING_SECONDS_MAX } from '../../src/chunks/reading/readings.ts';
-import type { PosixNode, PosixTree } from '../../src/files/index.ts';
+import { keepRulesOf, type PosixNode, type PosixTree, type SnapshotSchedule } from '../../src/files/index.ts';
+import { lastDue, snapshotNameOf } from '../../src/files/past/schedule.ts';
 import { NODE_KIND } from '../../src/meta/index.ts';
 import { Wrong } from './drive.ts';
 import { type BatchPart, bytesOf, isLate, LEASE_MS, type Operation } from './operation.ts';
@@ -95,6 +96,11 @@ export async function perform(
     case 'unsnapshot':
       await service.removeSnapshot(nameOf(place, operation.name));
       return;
+    case 'schedule':
+      return takeTurn(world, operation.keep);
+    case 'prune':
+      await service.pruneSnapshots({ schedule: HOURLY.name, keep: lastOf(operation.keep) });
+      return;
     case 'collect':
       return collect(world, operation);
     case 'tidy':
@@ -126,6 +132,31 @@ function nameOf({ home }: Place, name: string): string {
 
 export function snapshotPrefix(home: string): string {
   return home === '' ? '' : `${home.slice(1)}-`;
+}
+
+const EVERY: SnapshotSchedule['every'] = { periodSeconds: 3_600, offsetSeconds: 0 };
+const HOURLY = { name: 'hourly', path: '/', every: EVERY };
+
+/** What the schedule calls the snapshot of this hour. */
+export function dueNow(clock: Clock): string {
+  return snapshotNameOf(HOURLY, lastDue(EVERY, clock.now().seconds));
+}
+
+/** A store that has a schedule looks at it by itself, when nobody could say what else is done: it has it only for this. */
+async function takeTurn({ files, schedules, events }: World, keep: number): Promise<void> {
+  const told = events.length;
+  schedules.push({ ...HOURLY, keep: keepRulesOf(lastOf(keep)) });
+  try {
+    await files.makeDueSnapshots();
+  } finally {
+    schedules.pop();
+  }
+  const failed = events.slice(told).find(({ event }) => event === 'files.snapshot-failed');
+  if (failed !== undefined) throw new Fault('io', `A schedule could not take its turn: ${JSON.stringify(failed)}`);
+}
+
+function lastOf(keep: number): string {
+  return `last ${Math.max(1, keep)}`;
 }
 
 function batchPartOf(home: string, part: BatchPart): BatchOperation {

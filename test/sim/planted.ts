@@ -68,6 +68,24 @@ export const COLLECT_WITHOUT_GRACE: Wraps = {
 /** A collection takes away what the last checkpoint of the metadata needs, and no newer one is made before. */
 export const COLLECT_UNKEPT: Wraps = { collectsUnkept: true };
 
+/** The log is trimmed before its time. */
+export const LOG_TRIMMED_EARLY: Wraps = { logKeptSeconds: 1 };
+
+/** What an upload is told to be there is taken for its own, and not counted as a reference. */
+export const HAVE_UNCOUNTED: Wraps = {
+  meta: (meta) => ({
+    ...callsOfMeta(meta),
+    write: (writes) => {
+      const rows = [...writes];
+      const isHave = rows.some(({ table }) => table === 'extents') && rows.every(({ table }) => HAVE_TABLES.has(table));
+      return meta.write(isHave ? rows.filter(({ table }) => table === 'extents') : rows);
+    },
+  }),
+};
+
+/** Rows that are written when nothing but extents of known chunks is put. */
+const HAVE_TABLES: ReadonlySet<string> = new Set(['extents', 'chunks', 'packs', 'contents', 'spaces']);
+
 function callsOf(disk: Disk): Disk {
   return {
     open: (path, mode) => disk.open(path, mode),

@@ -44,7 +44,7 @@ import {
   withLosses,
 } from './model.ts';
 import { BEGINNING, bytesOf, isLate, type Operation, type Script, type Setting, shown } from './operation.ts';
-import { endReadings, isAdded, isMissing, LOCKS_OVER_MS, perform } from './perform.ts';
+import { dueNow, endReadings, isAdded, isMissing, LOCKS_OVER_MS, perform } from './perform.ts';
 import { loseAndRebuild } from './rebuild.ts';
 import { slowDisk } from './slow-disk.ts';
 import { expireUploads, unexpired } from './uploading.ts';
@@ -225,7 +225,10 @@ class Run {
     if (!this.#isLossy || underWay === undefined) return possible;
     let found = possible;
     for (const part of underWay.do === 'many' ? partsOf(underWay) : [underWay])
-      found = withoutTwins([...found, ...found.flatMap((before) => applyTo(before, part).tree ?? [])]);
+      found = withoutTwins([
+        ...found,
+        ...found.flatMap((before) => [...beginningsOf(before, part), ...[applyTo(before, part).tree ?? []].flat()]),
+      ]);
     return found;
   }
 
@@ -387,12 +390,13 @@ class Run {
     this.#failing.push(at);
   }
 
-  async #perform(place: Parameters<typeof perform>[0], actor: Actor, operation: Operation): Promise<void> {
+  async #perform(place: Parameters<typeof perform>[0], actor: Actor, asked: Operation): Promise<void> {
     const before = actor.current;
+    const operation = datedNow(asked, place.world);
     const step = operation.do === 'undo' ? undone(actor) : applyTo(before, operation);
     if (operation.do === 'checkpoint' && !this.#keepsCheckpoints) return;
-    // Time goes by for all of them.
-    if (operation.do === 'up.expire' && this.#actors.length > 1) return;
+    // Time, and the schedule, are of all of them.
+    if (['up.expire', 'schedule', 'prune'].includes(operation.do) && this.#actors.length > 1) return;
     // Where names are no proof, a store is not asked for chunks.
     if (operation.do === 'up.part' && operation.isRest && this.#script.setting.idAlgorithm !== 'blake3') return;
     if ('isUnknown' in step) return;
@@ -409,7 +413,7 @@ class Run {
       if (tree !== actor.current) actor.possible = [...actor.possible, tree];
     };
     if (next !== undefined) {
-      if (operation.do === 'many') actor.possible = [...actor.possible, ...beginningsOf(before, operation)];
+      actor.possible = [...actor.possible, ...beginningsOf(before, operation)];
       expect(next);
     }
     const outcome = await outcomeOf(
@@ -616,6 +620,11 @@ function acknowledgeDone(actor: Actor, operation: Operation, isWritten: boolean)
   const markIn = (tree: Tree): string | undefined => marksOf(tree).get(operation.path);
   actor.possible = actor.possible.filter((tree) => markIn(tree) === markIn(actor.current));
   actor.isDoubtful &&= actor.possible.length > 1;
+}
+
+/** With the hour in it, of which only whoever does it knows which it is. */
+function datedNow(operation: Operation, { clock }: World): Operation {
+  return operation.do === 'schedule' ? { ...operation, due: dueNow(clock) } : operation;
 }
 
 function isDurable(operation: Operation, before: Tree): boolean {

@@ -23,6 +23,7 @@ import {
   fileService,
   keepRulesOf,
   openFiles,
+  type SnapshotSchedule,
 } from '../../src/files/index.ts';
 import { type Change, Checkpoints, Groups, type MetaStore, openSqliteMeta } from '../../src/meta/index.ts';
 import { type Disk, type DiskFile, DiskObjects, type SeededDisk } from '../../src/objects/index.ts';
@@ -81,6 +82,8 @@ export interface BootOptions {
 export interface Wraps {
   readonly packDisk?: (disk: Disk) => Disk;
   readonly meta?: (meta: MetaStore) => MetaStore;
+  /** How long the log is kept, instead of as long as it is to be. */
+  readonly logKeptSeconds?: number;
   /** No checkpoint is made before a collection. */
   readonly collectsUnkept?: boolean;
   /** What the chunk store takes for the time. */
@@ -100,6 +103,8 @@ export interface World extends AsyncDisposable {
   readonly files: Files;
   readonly chunks: ChunkStore;
   readonly meta: MetaStore;
+  /** Of snapshots: those that are in it take their turns when the store is told to look. */
+  readonly schedules: SnapshotSchedule[];
   /** Makes a checkpoint of the metadata, durable when it answers. */
   checkpoint(): Promise<void>;
   /** What the store said to its operators. */
@@ -155,10 +160,12 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   });
   building.defer(() => groups.close());
   const versions = options.keepsVersions === false ? NO_VERSIONS : VERSIONS;
+  const schedules: SnapshotSchedule[] = [];
   const filesOptions = {
     ...FILES_OPTIONS_DEFAULT,
     ...versions,
-    logKeptSeconds: LOG_KEPT_SECONDS,
+    schedules,
+    logKeptSeconds: wraps.logKeptSeconds ?? LOG_KEPT_SECONDS,
     compression: new CompressionRules(1),
   };
   const files = building.use(
@@ -169,7 +176,19 @@ export async function boot(disk: SeededDisk, options: BootOptions): Promise<Worl
   const service = fileService(files, caller, () => info);
   const owned = building.move();
   const close = (): Promise<void> => owned.disposeAsync();
-  return { disk, clock, service, files, chunks, meta, checkpoint, events, close, [Symbol.asyncDispose]: close };
+  return {
+    disk,
+    clock,
+    service,
+    files,
+    chunks,
+    meta,
+    schedules,
+    checkpoint,
+    events,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 export async function openMeta(disk: SeededDisk, options: BootOptions, random: Random): Promise<MetaStore> {

@@ -1,7 +1,7 @@
 /** The log is kept as long as it should be, and what is gone of it is said to be gone. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openStand, type Stand } from '../../../test/stand.ts';
+import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
 import { Fault, utf8 } from '../../base/index.ts';
 
 const DAY = 24 * 3600;
@@ -54,6 +54,26 @@ test('commits older than the log is kept go, and log, undo and the change feed s
   assert.equal((await stand.service.changes({ after: 'now' })).commits.length, 0);
   assert.equal((await stand.service.list({ path: '/' }, { at: 's' })).entries.length, 1);
   assert.deepEqual((await stand.service.check()).problems, []);
+});
+
+test('times are found, and nothing is trimmed early, on both sides of a gap in the numbers of commits', async () => {
+  const options = { historyKeptSeconds: 3 * DAY, logKeptSeconds: 4 * DAY };
+  await using stand = await openStand({ options, background: false });
+  await live(stand, 6);
+  // As metadata that was lost is brought back.
+  const head = await stand.meta.get('spaces', [1]);
+  assert.ok(head !== undefined);
+  await stand.meta.write([{ table: 'spaces', key: [1], row: { ...head, head: head.head + 2 ** 32 }, isNew: false }]);
+  const at = async (days: number): Promise<string> => {
+    const time = new Date(Date.UTC(2026, 0, 1) + (days * DAY + 60) * 1000).toISOString();
+    return String(await bytesOf((await stand.service.read({ path: '/f' }, { at: time })).bytes));
+  };
+  assert.deepEqual([await at(3), await at(5)], ['day 3', 'day 5']);
+  await live(stand, 1);
+  assert.deepEqual([await at(4), await at(6)], ['day 4', 'day 0']);
+  await stand.files.sweepHistoryNow();
+  const left = await logged(stand);
+  assert.deepEqual(left.slice(1), [6, 5], `${left}`);
 });
 
 test('a time before the log begins is not taken for the moment that is kept next to it', async () => {

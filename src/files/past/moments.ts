@@ -7,7 +7,14 @@
  */
 import { type Path, textOfPath } from '../../api/index.ts';
 import { compareMoments, Fault, isoOfMoment, type Moment, momentOfIso } from '../../base/index.ts';
-import { type CommitNumber, type PinRow, PinSet, pastRows, type SnapshotRow } from '../../meta/index.ts';
+import {
+  type CommitNumber,
+  type CommitRow,
+  type PinRow,
+  PinSet,
+  pastRows,
+  type SnapshotRow,
+} from '../../meta/index.ts';
 import type { Context, Space, View } from '../context.ts';
 import { rowsOf } from '../pages.ts';
 import { pathOfNode } from '../tree.ts';
@@ -124,18 +131,28 @@ export function pastKey(space: Space, commit: CommitNumber): string {
   return `${space.space}:${commit}`;
 }
 
-/** The last commit at or before a time; 0 when there is none. */
+/**
+ * The last commit at or before a time; 0 when there is none. Numbers have gaps: whoever brings lost metadata back leaves
+ * out billions of them.
+ */
 export async function commitAt(context: Context, space: Space, time: Moment): Promise<CommitNumber> {
   const head = (await context.meta.get('spaces', [space.space]))?.head ?? 0;
   let [low, high] = [0, head];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
-    const row = await context.meta.get('commits', [space.space, middle]);
+    const row = await commitUpTo(context, space, middle);
     // Of old commits only the number may be left: they were before.
     if (row === undefined || compareMoments(row, time) <= 0) low = middle;
-    else high = middle - 1;
+    else high = row.commit - 1;
   }
-  return low;
+  return (await commitUpTo(context, space, low))?.commit ?? low;
+}
+
+/** The last one in the log up to a number. */
+async function commitUpTo(context: Context, space: Space, commit: CommitNumber): Promise<CommitRow | undefined> {
+  const range = { prefix: [space.space] as const, after: [commit + 1] as const, limit: 1, reverse: true };
+  const [row] = await context.meta.scan('commits', range);
+  return row;
 }
 
 /** Which commit a time means is only known as far back as the log goes. */

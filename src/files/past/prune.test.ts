@@ -1,8 +1,9 @@
 /** Snapshots that schedules make, and which of them stay. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openStand, type Stand } from '../../../test/stand.ts';
-import { Fault } from '../../base/index.ts';
+import { DISK } from '../../../test/random-work.ts';
+import { bytesOf, openStand, type Stand } from '../../../test/stand.ts';
+import { Fault, utf8 } from '../../base/index.ts';
 import { type SnapshotSchedule, schedulesOf } from './schedule.ts';
 
 const HOUR_MS = 3_600_000;
@@ -40,6 +41,20 @@ test('each turn of a schedule is taken once, with a name of its own, and old one
   const made = await stand.service.snapshot('auto-daily-2026-01-03');
   assert.deepEqual([made.schedule, made.door, made.actor], ['daily', 'schedule', 'owner']);
   assert.deepEqual((await stand.service.check()).problems, []);
+});
+
+test('what was written to a mount just before is in it', async () => {
+  await using stand = await standWith(schedules(['hourly', 'hour', 'all']));
+  await using tree = await stand.files.openTree({ user: 'owner', diskSpace: () => DISK });
+  const caller = { uid: 0, gid: 0, pid: 1 };
+  const open = { read: true, write: true, append: false, truncate: false, sync: false };
+  const { handle } = await tree.create(tree.root, utf8('f'), { mode: 0o644, umask: 0 }, open, caller);
+  await tree.write(handle, 0, utf8('written'));
+  await tree.flush(handle);
+  await tree.release(handle);
+  await stand.files.makeDueSnapshots();
+  const [name = ''] = await names(stand);
+  assert.equal(String(await bytesOf((await stand.service.read({ path: '/f' }, { at: name })).bytes)), 'written');
 });
 
 test('of turns that were missed the last is made up for, once, also when somebody deleted what came of it', async () => {

@@ -21,20 +21,26 @@ const DOOR = 'schedule';
 export class SnapshotSchedules {
   readonly #context: () => Context;
   readonly #spaces: () => readonly (readonly [user: string, space: Space])[];
+  readonly #settle: () => Promise<void>;
   readonly #signal: AbortSignal;
   #timer: Disposable | undefined;
   #running: Promise<void> = Promise.resolve();
   /** Turns that cannot be taken as things are, which was said: until the next turn they are not tried again. */
   readonly #givenUp = new Map<string, number>();
 
-  /** Ends when the signal fires; wait for `close` then. */
+  /**
+   * `settle` waits until what mounts did so far can be seen, so that a snapshot shows it. Ends when the signal fires; wait
+   * for `close` then.
+   */
   constructor(
     context: () => Context,
     spaces: () => readonly (readonly [user: string, space: Space])[],
+    settle: () => Promise<void>,
     signal: AbortSignal,
   ) {
     this.#context = context;
     this.#spaces = spaces;
+    this.#settle = settle;
     this.#signal = signal;
   }
 
@@ -79,6 +85,7 @@ export class SnapshotSchedules {
     try {
       const done = momentOfIso((await context.meta.get('settings', [key]))?.value ?? '');
       if (done !== undefined && done.seconds >= due) return;
+      await this.#settle();
       const value = isoOfMoment({ seconds: due, nanoseconds: 0 });
       await createSnapshot(context, space, caller, name, {
         path: pathOfText(schedule.path),
