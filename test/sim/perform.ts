@@ -183,7 +183,9 @@ const FORCED = { force: true };
 async function undo({ world: { service }, home }: Place): Promise<void> {
   const { commits } = await service.log({ path: home === '' ? '/' : home, limit: 1 });
   const [last] = commits;
-  if (last !== undefined) await service.undo(last.commit, FORCED);
+  // The log is kept for some time, but for the last commit of the store, which may be another's.
+  if (last === undefined) throw new Fault('not-kept', 'The log has no commit of the folder any more.');
+  await service.undo(last.commit, FORCED);
 }
 
 /** After so long no lock that was taken before is held any more. */

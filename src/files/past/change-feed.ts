@@ -49,7 +49,9 @@ function notOurs(cursor: string | undefined): Fault {
 async function pageOf(context: Context, space: Space, after: CommitNumber, limit: number): Promise<ChangePage> {
   const rows = await context.meta.scan('commits', { prefix: [space.space], after: [after], limit });
   const [first] = rows;
-  if (first !== undefined && first.commit !== after + 1) {
+  // Commits go from the oldest on, so behind one that is there nothing is missing, whatever the next number is.
+  const isGap = first !== undefined && first.commit !== after + 1;
+  if (isGap && (await context.meta.get('commits', [space.space, after])) === undefined) {
     const sentence = `The changes after commit ${after} are not kept any more; commit ${first.commit} is the first that is. Read everything anew, and go on from there.`;
     throw new Fault('not-kept', sentence, {
       after,

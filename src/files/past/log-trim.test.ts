@@ -71,6 +71,9 @@ test('times are found, and nothing is trimmed early, on both sides of a gap in t
   assert.deepEqual([await at(3), await at(5)], ['day 3', 'day 5']);
   await live(stand, 1);
   assert.deepEqual([await at(4), await at(6)], ['day 4', 'day 0']);
+  const { commits } = await stand.service.changes();
+  const behind = await stand.service.changes({ after: String(commits.at(-2)?.cursor) });
+  assert.deepEqual([commits.at(-2)?.commit, behind.commits.map(({ commit }) => commit)], [6, [2 ** 32 + 7]]);
   await stand.files.sweepHistoryNow();
   const left = await logged(stand);
   assert.deepEqual(left.slice(1), [6, 5], `${left}`);
