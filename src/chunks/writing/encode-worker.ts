@@ -54,6 +54,11 @@ const windowBytes = Math.max(...given.memories.map(({ byteLength }) => byteLengt
 const idOf = newIdHasher(format.idAlgorithm, secret);
 const cutter = { format, chunker: newChunker(format, secret, { windowBytes }), idOf };
 const tails = new Map<number, Tail>();
+/**
+ * Memory of streams that ended, as many as were open at once: little else here makes garbage that would bring the
+ * collector to it, and a file of gigabytes comes as hundreds of streams.
+ */
+const spares: Uint8Array[] = [];
 
 function memoryOf(batch: number): ReturnType<typeof batchMemoryOf> {
   const memory = memories[batch];
@@ -62,9 +67,16 @@ function memoryOf(batch: number): ReturnType<typeof batchMemoryOf> {
 }
 
 function newTail(given: Uint8Array = new Uint8Array(0)): Tail {
-  const memory = Buffer.allocUnsafeSlow(format.chunkBytesMax);
+  const memory = spares.pop() ?? Buffer.allocUnsafeSlow(format.chunkBytesMax);
   memory.set(given);
   return { memory, length: given.length };
+}
+
+/** What is kept of it is needed no more. */
+function endTail(stream: number): void {
+  const kept = tails.get(stream);
+  tails.delete(stream);
+  if (kept !== undefined) spares.push(kept.memory);
 }
 
 function cut(request: EncodeRequest & { readonly kind: 'cut' }): number {
@@ -74,13 +86,13 @@ function cut(request: EncodeRequest & { readonly kind: 'cut' }): number {
   const { count, tail } = cutBlock(memoryOf(request.batch), cutter, block);
   kept.memory.set(tail);
   kept.length = tail.length;
-  if (isLast) tails.delete(stream);
-  else tails.set(stream, kept);
+  tails.set(stream, kept);
+  if (isLast) endTail(stream);
   return count;
 }
 
 port.on('message', (request: EncodeRequest) => {
-  if (request.kind === 'drop') tails.delete(request.stream);
+  if (request.kind === 'drop') endTail(request.stream);
   else port.postMessage(answerTo(request));
 });
 
@@ -88,8 +100,9 @@ function answerTo(request: EncodeRequest): EncodeAnswer {
   if ('batch' in request) return { batch: request.batch, answer: workOn(request) };
   const { stream } = request;
   const kept = tails.get(stream);
-  tails.delete(stream);
-  return { stream, tail: new Uint8Array(kept?.memory.subarray(0, kept.length) ?? []) };
+  const tail = new Uint8Array(kept?.memory.subarray(0, kept.length) ?? []);
+  endTail(stream);
+  return { stream, tail };
 }
 
 function workOn(request: Extract<EncodeRequest, { readonly batch: number }>): number {
