@@ -71,6 +71,8 @@ const LOSSES_MAX = 5;
 /** One run in so many ends with a collection of everything that nobody needs, where at least a share comes back or not. */
 const COLLECT_ALL_EVERY = 3;
 const FREED_SHARE = 0.3;
+/** States that are possible; with more, the store starts again. What nobody can acknowledge doubles them with every operation. */
+const POSSIBLE_MAX = 250;
 /** Starts that fail one after the other. */
 const FAILED_STARTS_MAX = 3;
 
@@ -344,6 +346,7 @@ class Run {
       const operation = actor.operations[actor.at++];
       if (operation === undefined) return;
       if (!this.#arrange(operation)) await this.#perform({ world, mount, home: actor.home }, actor, operation);
+      if (actor.possible.length > POSSIBLE_MAX) this.#isRestartWanted = true;
     }
   }
 
