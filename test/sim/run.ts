@@ -633,8 +633,8 @@ function datedNow(operation: Operation, { clock }: World): Operation {
 function isDurable(operation: Operation, before: Tree): boolean {
   // Where no upload was open, nothing is written.
   if (operation.do === 'up.expire') return before.uploads.size > 0;
-  // Where the turn was taken, and all are kept, too.
-  if (operation.do === 'schedule' || operation.do === 'prune') return applyTo(before, operation).tree !== before;
+  // Where the turn was taken, all are kept, or the part is there, too.
+  if (['schedule', 'prune', 'up.part'].includes(operation.do)) return applyTo(before, operation).tree !== before;
   return !isAdded(operation) && !changesNothing(operation);
 }
 
