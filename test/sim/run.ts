@@ -463,13 +463,13 @@ class Run {
     if (this.#left !== undefined) return;
     this.#recognise(actor, seen, 'sees after a failure');
     if (outcome !== 'ok' || !isDurable(operation, before)) return;
-    const isWritten = this.#disk.mutationCount > calls;
+    // Where several act at once, who writes may be another: only what shows is this one's own.
+    const isOwn = this.#actors.length === 1 || !isSame(marksOf(before), marksOf(actor.current));
+    const isWritten = this.#disk.mutationCount > calls && isOwn;
     acknowledgeDone(actor, operation, isWritten);
     // What began before the call that failed may still end well, though nothing after it does.
     const isOver = !this.#failing.some((at) => at > calls && at <= this.#disk.mutationCount);
-    // Where several act at once, who writes may be another: only what shows is this one's own.
-    const isOwn = this.#actors.length === 1 || !isSame(marksOf(before), marksOf(actor.current));
-    if (isWritten && isOver && isOwn && !this.#isShrunk) actor.isTroubled = false;
+    if (isWritten && isOver && !this.#isShrunk) actor.isTroubled = false;
   }
 
   /** Who reads waits for what a mount added, and hears of it when that is lost: then nothing is in the way any more. */
