@@ -20,6 +20,10 @@ import { SpaceCache } from './space-cache.ts';
 /** What `SpaceCache` knows is of these. */
 const CACHED_TABLES = ['pins', 'locks', 'reaps'] as const;
 
+/** Rows below that are asked for beyond what is wanted, since the layer may hide some; more where that was too few. */
+const HIDDEN_FIRST = 2;
+const HIDDEN_GROWTH = 8;
+
 export class Pending implements RowSource {
   readonly #engine: RowSource;
   readonly #cache = new SpaceCache();
@@ -170,9 +174,16 @@ export class Pending implements RowSource {
     if (!layer.hasTable(way.table.name)) return this.#scan(name, range, depth - 1);
     const over = rowsInRange(layer, way, name, range);
     if (over.length === 0 && way.index === undefined) return this.#scan(name, range, depth - 1);
+    // As many rows below may be hidden as the layer has in the range, but mostly few of the first are: a few more than asked
+    // for are read first. All of them, for each look at a file of which much is pending, cost more than all else.
     const hidden = hiddenCount(layer, way, over);
-    const below = this.#scan(name, { ...range, limit: range.limit + hidden }, depth - 1);
-    return merge(layer, way, below, over, range);
+    for (let more = Math.min(hidden, HIDDEN_FIRST); ; more = Math.min(hidden, HIDDEN_GROWTH * more)) {
+      const limit = range.limit + more;
+      const below = this.#scan(name, { ...range, limit }, depth - 1);
+      const isAll = below.length < limit;
+      const merged = merge(layer, way, { rows: below, isAll }, over, range);
+      if (isAll || more === hidden || merged.length === range.limit) return merged;
+    }
   }
 }
 
@@ -210,21 +221,36 @@ function wayString(way: Way, row: Row): string {
   return keyString(way.key.map((column) => row[column] as KeyPart));
 }
 
+/**
+ * The first rows of both, without those below that the layer hides. Where there are more below than `rows`, it ends with
+ * the last of them: what comes behind it is not known.
+ */
 function merge(
   layer: Layer,
   way: Way,
-  below: readonly Row[],
+  below: { readonly rows: readonly Row[]; readonly isAll: boolean },
   over: readonly LayerRow[],
   range: AnyRange,
 ): readonly Row[] {
-  const merged: { readonly id: string; readonly row: Row }[] = [];
-  for (const row of below) {
+  const isReverse = range.reverse === true;
+  const merged: Row[] = [];
+  let at = isReverse ? over.length - 1 : 0;
+  /** The layer's rows in front of the row with this id, or with it. */
+  const takeUpTo = (id: string | undefined): void => {
+    for (; at >= 0 && at < over.length && merged.length < range.limit; at += isReverse ? -1 : 1) {
+      const row = over[at]?.row;
+      if (row === undefined) continue;
+      const own = id === undefined ? undefined : wayString(way, row);
+      if (own !== undefined && id !== undefined && (isReverse ? own < id : own > id)) return;
+      merged.push(row);
+    }
+  };
+  for (const row of below.rows) {
+    if (merged.length === range.limit) break;
     const tableId = keyString(keyOf(way.table, row));
-    if (layer.get(way.table.name, tableId) !== undefined) continue;
-    merged.push({ id: way.index === undefined ? tableId : wayString(way, row), row });
+    takeUpTo(way.index === undefined ? tableId : wayString(way, row));
+    if (merged.length < range.limit && layer.get(way.table.name, tableId) === undefined) merged.push(row);
   }
-  for (const { row } of over) if (row !== undefined) merged.push({ id: wayString(way, row), row });
-  const sign = range.reverse === true ? -1 : 1;
-  merged.sort((a, b) => (a.id < b.id ? -sign : sign));
-  return merged.slice(0, range.limit).map(({ row }) => row);
+  if (below.isAll) takeUpTo(undefined);
+  return merged;
 }
